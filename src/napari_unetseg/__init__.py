@@ -1,0 +1,46 @@
+"""napari-unetseg: paint three slices, get the whole volume.
+
+The verbs of :mod:`napari_unetseg.api` are available here and are loaded on first use, so that importing the package
+costs nothing: ``napari_unetseg.segment(napari_unetseg.load_volume("stack.tif"), model="nuclei-3d")``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_unetseg.api import (
+        evaluate,
+        inspect,
+        iter_segment,
+        list_models,
+        load_model,
+        load_volume,
+        save_labels,
+        segment,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "__version__",
+    "evaluate",
+    "inspect",
+    "iter_segment",
+    "list_models",
+    "load_model",
+    "load_volume",
+    "save_labels",
+    "segment",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(importlib.import_module("napari_unetseg.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

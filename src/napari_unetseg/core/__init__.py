@@ -1,0 +1,1 @@
+"""Volumes, formats, tiles, metrics and post-processing, in numpy. Knows neither torch nor Qt."""

@@ -1,0 +1,70 @@
+"""Settings records: checked when made, and the one place where defaults and help texts live.
+
+A widget and a command read the default and the ``help`` of a field from here, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from napari_unetseg.errors import SettingsError
+
+Write = Literal["auto", "classes", "objects", "probabilities"]
+
+
+def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word that both typer and Qt use
+    """A dataclass field with a help text of one line, units included."""
+    return field(default=default, metadata={"help": help})
+
+
+def help_of(record: type, name: str) -> str:
+    """The help text of a settings field."""
+    return next(str(f.metadata["help"]) for f in fields(record) if f.name == name)
+
+
+@dataclass(frozen=True)
+class SegmentSettings:
+    """How to segment a volume.
+
+    Raises
+    ------
+    SettingsError
+        If a value is not among those allowed.
+    """
+
+    device: str = setting(
+        "auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."
+    )
+    write: Write = setting(
+        "auto", "What comes out: classes, numbered objects, or probabilities. auto follows the model."
+    )
+    flips: bool = setting(False, "Average over mirrored copies: a little better, 4 (2D) or 8 (3D) times as slow.")
+    vote: bool = setting(False, "2D models on a stack: average over slices along all three axes, 3 times as slow.")
+    smallest: float = setting(
+        0.0, "Drop objects below this size, in the image's unit cubed (squared in 2D). 0: the model's own."
+    )
+
+    def __post_init__(self) -> None:
+        if self.write not in get_args(Write):
+            raise SettingsError(f"Expected write to be one of {', '.join(get_args(Write))}; got {self.write!r}.")
+        if not 0 <= self.smallest < float("inf"):
+            raise SettingsError(f"Expected a smallest object of 0 or more; got {self.smallest}.")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which part of a file to load.
+
+    Parameters
+    ----------
+    crop : three (start, stop) pairs for z, y, x, in voxels of the level; None takes all.
+    spacing : (z, y, x), overrides the file's; with `unit`.
+    """
+
+    channels: tuple[int, ...] | None = setting(None, "Channels to load, counted from 0; all of them if not given.")
+    time: int = setting(0, "Time point to load, counted from 0.")
+    level: int = setting(0, "Resolution level to load; 0 is the finest.")
+    crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = setting(None, "Part to load, in voxels.")
+    spacing: tuple[float, float, float] | None = setting(None, "Voxel size Z,Y,X, instead of the file's.")
+    unit: str | None = setting(None, "Unit of the voxel size: nm, µm, mm, cm, m or pixel.")

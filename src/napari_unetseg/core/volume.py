@@ -1,0 +1,185 @@
+"""The one form in which images and labels travel through the program: an array and the grid it lies on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.errors import InputError, SettingsError
+
+Triple = tuple[float, float, float]
+UNITS = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
+"""Length units and their size in metres. ``"pixel"`` stands beside them: no physical size is known."""
+
+
+@dataclass(frozen=True)
+class ScannerFrame:
+    """How a volume lies in the patient, and the voxel order that its file had.
+
+    Parameters
+    ----------
+    affine : tuple of 4 tuples of 4 floats
+        Index (z, y, x, 1) of the array in memory to position (right, anterior, superior, 1) in mm.
+    file_codes : tuple of 3 str
+        Axis codes of the file's own (i, j, k) order, such as ``("L", "P", "S")``: labels are written back in it.
+    """
+
+    affine: tuple[tuple[float, ...], ...]
+    file_codes: tuple[str, str, str]
+
+    def moved(self, start: tuple[int, int, int]) -> ScannerFrame:
+        """The frame of a crop that begins at voxel `start` (z, y, x)."""
+        matrix = np.array(self.affine)
+        matrix[:3, 3] += matrix[:3, :3] @ np.array(start, dtype=float)
+        return replace(self, affine=tuple(tuple(float(v) for v in row) for row in matrix))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where voxels lie.
+
+    Parameters
+    ----------
+    spacing : (z, y, x)
+        Distance between voxel centres, in `unit`.
+    unit : str
+        One of ``nm, µm, mm, cm, m``, or ``pixel`` where no physical size is known.
+    origin : (z, y, x)
+        Position of the first voxel's centre, in `unit`.
+    scanner : ScannerFrame or None
+        Orientation in the patient, for formats that know it.
+
+    Raises
+    ------
+    SettingsError
+        If a spacing is not finite and above zero, or the unit is unknown.
+    """
+
+    spacing: Triple = (1.0, 1.0, 1.0)
+    unit: str = "pixel"
+    origin: Triple = (0.0, 0.0, 0.0)
+    scanner: ScannerFrame | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing):
+            raise SettingsError(f"Expected a spacing of three numbers above 0 (z, y, x); got {self.spacing}.")
+        if self.unit != "pixel" and self.unit not in UNITS:
+            raise SettingsError(f"Expected a unit of {', '.join([*UNITS, 'pixel'])}; got {self.unit!r}.")
+
+    @property
+    def is_physical(self) -> bool:
+        """Whether a physical voxel size is known."""
+        return self.unit != "pixel"
+
+    def spacing_in(self, unit: str) -> Triple:
+        """Spacing converted to another length unit; raises `SettingsError` where either is ``pixel``."""
+        if not self.is_physical or unit not in UNITS:
+            raise SettingsError(
+                f"A spacing in {self.unit} cannot be expressed in {unit}; give --spacing with its unit."
+            )
+        factor = UNITS[self.unit] / UNITS[unit]
+        z, y, x = (s * factor for s in self.spacing)
+        return z, y, x
+
+    def cropped(self, start: tuple[int, int, int]) -> Grid:
+        """The grid of a crop that begins at voxel `start` (z, y, x)."""
+        z, y, x = (o + s * i for o, s, i in zip(self.origin, self.spacing, start, strict=True))
+        return replace(self, origin=(z, y, x), scanner=self.scanner and self.scanner.moved(start))
+
+
+@dataclass(frozen=True)
+class Volume:
+    """An image: channels, z, y, x. A 2D image has one z slice.
+
+    Parameters
+    ----------
+    array : ndarray, shape (C, Z, Y, X)
+        Intensities in the file's own dtype (bool, integer or float).
+    grid : Grid
+        Where the voxels lie.
+    channels : tuple of str
+        A name for each channel; ``("red", "green", "blue")`` marks a colour picture.
+    name : str
+        What to call it: the file's stem or the layer's name.
+
+    Raises
+    ------
+    InputError
+        If the array has not four axes, is empty, or is not numeric.
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid = field(default_factory=Grid)
+    channels: tuple[str, ...] = ()
+    name: str = "image"
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 4 or 0 in self.array.shape:
+            raise InputError(f"Expected an image of shape (C, Z, Y, X) with no empty axis; got {self.array.shape}.")
+        if self.array.dtype.kind not in "buif":
+            raise InputError(f"Expected whole or real intensities; got {self.array.dtype} in {self.name!r}.")
+        if not self.channels:
+            object.__setattr__(self, "channels", default_channels(self.array.shape[0]))
+        if len(self.channels) != self.array.shape[0]:
+            raise InputError(f"Expected {self.array.shape[0]} channel names; got {len(self.channels)}.")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Size along (z, y, x)."""
+        _, z, y, x = self.array.shape
+        return z, y, x
+
+    @property
+    def is_2d(self) -> bool:
+        """Whether there is one slice only."""
+        return self.array.shape[1] == 1
+
+    @property
+    def is_colour(self) -> bool:
+        """Whether the channels are red, green and blue."""
+        return self.channels == ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A segmentation: 0 is background, 1… are structures, or numbered objects where `are_objects`.
+
+    Parameters
+    ----------
+    array : ndarray, shape (Z, Y, X), unsigned integer
+    grid : Grid
+    structures : tuple of Structure
+        Names and colours. Empty where nothing is known about the values.
+    are_objects : bool
+        True where every value above 0 is one object of the first structure, not a class.
+    name : str
+        What to call it.
+
+    Raises
+    ------
+    InputError
+        If the array has not three axes, is empty, is not of whole numbers, or holds a negative number.
+    """
+
+    array: npt.NDArray[Any]
+    grid: Grid = field(default_factory=Grid)
+    structures: tuple[Structure, ...] = ()
+    are_objects: bool = False
+    name: str = "labels"
+
+    def __post_init__(self) -> None:
+        if self.array.ndim != 3 or 0 in self.array.shape:
+            raise InputError(f"Expected labels of shape (Z, Y, X) with no empty axis; got {self.array.shape}.")
+        if self.array.dtype.kind not in "bui":
+            raise InputError(f"Expected labels of whole numbers; got {self.array.dtype} in {self.name!r}.")
+        if self.array.dtype.kind == "i" and self.array.min() < 0:
+            raise InputError(f"Expected labels of 0 and above; got {self.array.min()} in {self.name!r}.")
+
+
+def default_channels(count: int) -> tuple[str, ...]:
+    """Names for `count` channels of which nothing is known: ``("channel 1", …)``."""
+    return tuple(f"channel {i + 1}" for i in range(count))

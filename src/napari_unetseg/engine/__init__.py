@@ -1,0 +1,1 @@
+"""Networks, model files, prediction and training. torch lives only here."""

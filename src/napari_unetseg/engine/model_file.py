@@ -1,0 +1,69 @@
+"""Model files: one ``.safetensors`` file, weights and card together. Nothing in it is ever executed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import safetensors
+from safetensors.torch import load_file, save_file
+
+from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.models import CARD_KEY, find_model, read_card
+from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.errors import ModelError, SettingsError
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network in evaluation mode, in float32 on the CPU, and its card."""
+
+    network: UNet
+    card: ModelCard
+
+
+def load_model(model: str | Path) -> Model:
+    """Load a bundled model by name, or a model file by path.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, the file is damaged or a pickle, or weights and architecture disagree.
+    """
+    path = find_model(model)
+    card = read_card(path)
+    try:
+        network = UNet(UNetSettings.from_json(card.architecture))
+        weights = {
+            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()
+        }
+        network.load_state_dict(weights)
+    except (safetensors.SafetensorError, RuntimeError, SettingsError) as error:
+        raise ModelError(f"{path} does not hold the weights of the network that its card describes: {error}") from error
+    _check_card(path, card, network.settings)
+    return Model(network.eval(), card)
+
+
+def save_model(path: Path, model: Model, *, half: bool = False) -> None:
+    """Write weights and card to one file, atomically; `half` stores the weights as float16.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    weights = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        for name, tensor in model.network.state_dict().items()
+    }
+    with atomic_path(Path(path)) as temporary:
+        save_file(weights, temporary, metadata={CARD_KEY: model.card.model_dump_json()})
+
+
+def _check_card(path: Path, card: ModelCard, settings: UNetSettings) -> None:
+    outputs = {channel for structure in card.structures for channel in structure.channels}
+    if settings.dimensions != card.dimensions or settings.inputs != len(card.channels):
+        raise ModelError(f"{path}: its card and its network disagree on dimensions or input channels.")
+    if outputs != set(range(1, settings.outputs)):
+        raise ModelError(f"{path}: its structures use outputs {sorted(outputs)} of {settings.outputs - 1}.")
