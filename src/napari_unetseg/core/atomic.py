@@ -33,9 +33,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
         _flush(temporary)
         _replace(temporary, target)
     except OSError as error:
-        raise OutputError(
-            f"{target} could not be written: {error.strerror or error}. Nothing was left behind."
-        ) from error
+        raise OutputError(f"{target} cannot be written: {error.strerror or error}. Nothing was left.") from error
     finally:
         _remove(temporary)
 

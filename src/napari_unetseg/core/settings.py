@@ -33,12 +33,8 @@ class SegmentSettings:
         If a value is not among those allowed.
     """
 
-    device: str = setting(
-        "auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU where there is one."
-    )
-    write: Write = setting(
-        "auto", "What comes out: classes, numbered objects, or probabilities. auto follows the model."
-    )
+    device: str = setting("auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU if there is one.")
+    write: Write = setting("auto", "What comes out: classes, numbered objects, or probabilities. auto: by the model.")
     flips: bool = setting(False, "Average over mirrored copies: a little better, 4 (2D) or 8 (3D) times as slow.")
     vote: bool = setting(False, "2D models on a stack: average over slices along all three axes, 3 times as slow.")
     smallest: float = setting(

@@ -79,7 +79,7 @@ class Grid:
         """Spacing converted to another length unit; raises `SettingsError` where either is ``pixel``."""
         if not self.is_physical or unit not in UNITS:
             raise SettingsError(
-                f"A spacing in {self.unit} cannot be expressed in {unit}; give --spacing with its unit."
+                f"A spacing in {self.unit} cannot be given in {unit}; give the voxel size and its unit."
             )
         factor = UNITS[self.unit] / UNITS[unit]
         z, y, x = (s * factor for s in self.spacing)
@@ -136,7 +136,7 @@ class Volume:
     @property
     def is_2d(self) -> bool:
         """Whether there is one slice only."""
-        return self.array.shape[1] == 1
+        return self.shape[0] == 1
 
     @property
     def is_colour(self) -> bool:

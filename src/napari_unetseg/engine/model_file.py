@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import safetensors
+import torch
 from safetensors.torch import load_file, save_file
 
 from napari_unetseg.core.atomic import atomic_path
@@ -59,6 +60,10 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
     }
     with atomic_path(Path(path)) as temporary:
         save_file(weights, temporary, metadata={CARD_KEY: model.card.model_dump_json()})
+
+
+def _full(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor
 
 
 def _check_card(path: Path, card: ModelCard, settings: UNetSettings) -> None:

@@ -14,11 +14,11 @@ from napari_unetseg.errors import SettingsError
 
 Step = tuple[int, ...]
 Norm = Literal["none", "batch", "instance", "group"]
-CONVOLUTION = {2: nn.Conv2d, 3: nn.Conv3d}
-UP_CONVOLUTION = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
-POOLING = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
-BATCH_NORM = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-INSTANCE_NORM = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
+CONVOLUTION: dict[int, Any] = {2: nn.Conv2d, 3: nn.Conv3d}
+UP_CONVOLUTION: dict[int, Any] = {2: nn.ConvTranspose2d, 3: nn.ConvTranspose3d}
+POOLING: dict[int, Any] = {2: nn.MaxPool2d, 3: nn.MaxPool3d}
+BATCH_NORM: dict[int, Any] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+INSTANCE_NORM: dict[int, Any] = {2: nn.InstanceNorm2d, 3: nn.InstanceNorm3d}
 
 
 @dataclass(frozen=True)
@@ -151,12 +151,14 @@ def settings_for_spacing(
 
 def _norm(settings: UNetSettings, width: int) -> nn.Module:
     if settings.norm == "batch":
-        return BATCH_NORM[settings.dimensions](width, affine=settings.norm_affine)
-    if settings.norm == "instance":
-        return INSTANCE_NORM[settings.dimensions](width, affine=settings.norm_affine)
-    if settings.norm == "group":
-        return nn.GroupNorm(math.gcd(8, width), width, affine=settings.norm_affine)
-    return nn.Identity()
+        module: nn.Module = BATCH_NORM[settings.dimensions](width, affine=settings.norm_affine)
+    elif settings.norm == "instance":
+        module = INSTANCE_NORM[settings.dimensions](width, affine=settings.norm_affine)
+    elif settings.norm == "group":
+        module = nn.GroupNorm(math.gcd(8, width), width, affine=settings.norm_affine)
+    else:
+        module = nn.Identity()
+    return module
 
 
 class ConvBlock(nn.Sequential):
@@ -173,8 +175,8 @@ class UNet(nn.Module):
     """The network that `settings` describe.
 
     Input is (N, inputs, [Z,] Y, X), output (N, outputs, [Z,] Y, X): class scores before the softmax. A padded network
-    takes any size: it is mirrored up to a multiple of the stride and cropped again. An unpadded one returns the smaller,
-    central part that it sees in full, and raises `SettingsError` for a size that does not pool evenly.
+    takes any size: it is mirrored up to a multiple of the stride and cropped again. An unpadded one returns the
+    smaller, central part that it sees in full, and raises `SettingsError` for a size that does not pool evenly.
     """
 
     def __init__(self, settings: UNetSettings) -> None:
@@ -235,7 +237,7 @@ class UNet(nn.Module):
 
 
 def mirror_grow(image: torch.Tensor, extra: list[int]) -> torch.Tensor:
-    """Grow each spatial axis by `extra` voxels, split over both ends, by mirroring (by repeating the rim if too thin)."""
+    """Grow each spatial axis by `extra` voxels, split over both ends, by mirroring (or, if too thin, repeating)."""
     if not any(extra):
         return image
     before = [e // 2 for e in extra]
@@ -261,9 +263,7 @@ def _check_unpadded(settings: UNetSettings, size: Step) -> None:
         for kernel, pool in zip(kernels, [*(p[axis] for p in settings.pools), 1], strict=True):
             left -= 2 * (kernel - 1)
             if left <= 0 or left % pool:
-                raise SettingsError(
-                    f"An unpadded U-Net cannot take {size}: axis {axis} does not pool evenly at {left}."
-                )
+                raise SettingsError(f"An unpadded U-Net cannot take {size}: axis {axis} pools unevenly at {left}.")
             left //= pool
         for kernel, pool in zip(reversed(kernels[:-1]), (p[axis] for p in reversed(settings.pools)), strict=True):
             left = left * pool - 2 * (kernel - 1)
