@@ -1,0 +1,187 @@
+"""The verbs, headless: each a plain call and, where it takes long, an ``iter_`` form that yields progress.
+
+Importing this module loads neither torch nor napari: the engine is loaded by the first verb that computes.
+
+Examples
+--------
+>>> import napari_unetseg as unetseg
+>>> result = unetseg.segment("stack.tif", model="nuclei-3d")  # doctest: +SKIP
+>>> unetseg.save_labels("nuclei.ome.tif", result.labels)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.choice import choose_model
+from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
+from napari_unetseg.core.models import list_models
+from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
+from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
+from napari_unetseg.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_unetseg.engine.model_file import Model
+    from napari_unetseg.engine.predict import Forecast
+
+__all__ = [
+    "Labels",
+    "SegmentSettings",
+    "Segmentation",
+    "Selection",
+    "Volume",
+    "forecast",
+    "inspect",
+    "iter_segment",
+    "list_models",
+    "load_labels",
+    "load_model",
+    "load_volume",
+    "save_labels",
+    "save_volume",
+    "segment",
+]
+
+Image = Volume | str | Path | npt.NDArray[Any]
+"""An image in any form that the verbs take; a bare array is (Y, X), (Z, Y, X) or (C, Z, Y, X)."""
+
+DEFAULTS = SegmentSettings()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `segment` found.
+
+    Parameters
+    ----------
+    labels : Labels
+        On the volume's grid: classes, or numbered objects.
+    probabilities : Volume or None
+        Channels ``background`` and one for each structure, float; only where the settings ask for them.
+    model, device : str
+        Which model it was, and where it ran.
+    seconds : float
+        From the call to the result, reading of files included.
+    notes : tuple of str
+        What the user should know: a fall back to smaller tiles, voxels that were not finite.
+    """
+
+    labels: Labels
+    probabilities: Volume | None
+    model: str
+    device: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def load_model(model: str | Path) -> Model:
+    """Load a bundled model by name, or a model file by path; see `engine.model_file.load_model`."""
+    from napari_unetseg.engine import model_file
+
+    return model_file.load_model(model)
+
+
+def segment(
+    volume: Image,
+    model: Model | str | Path | None = None,
+    settings: SegmentSettings = DEFAULTS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Segmentation:
+    """Find a model's structures in a volume.
+
+    Parameters
+    ----------
+    volume : Volume, path, or ndarray of shape (Y, X), (Z, Y, X) or (C, Z, Y, X)
+        A bare array has no voxel size; give a `Volume` where it is known.
+    model : Model, str, Path or None
+        A loaded model, a bundled model's name or a model file. None takes the bundled model whose dimensions,
+        channels and voxel size are nearest, and says so in the notes.
+    on_progress : callable
+        Called with each `Progress`.
+
+    Raises
+    ------
+    InputError
+        If the volume cannot be read.
+    ModelError
+        If the model cannot be read or does not fit the volume.
+    SettingsError
+        If the settings ask for what the model cannot give.
+    ResourceError
+        If the device is not there, or the memory is not enough.
+    """
+    return finish(iter_segment(volume, model, settings), on_progress)
+
+
+def iter_segment(
+    volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS
+) -> Job[Segmentation]:
+    """`segment` as a generator of progress; its return value is the `Segmentation`, closing it cancels."""
+    from napari_unetseg.engine.predict import iter_predict
+
+    started = time.perf_counter()
+    volume = as_volume(volume)
+    loaded, note = _as_model(model, volume)
+    card, objects = loaded.card, wants_objects(loaded.card, settings)
+    prediction = yield from iter_predict(loaded, volume, settings)
+    yield Progress(1, 1, "Labelling")
+    smallest = smallest_part(card, volume, settings)
+    if objects:
+        labels = objects_of(prediction.classes, prediction.seeds, card, volume, smallest)
+    else:
+        labels = classes_of(prediction.classes, card, volume, smallest)
+    soft = prediction.probabilities
+    return Segmentation(
+        labels,
+        None if soft is None else probabilities_of(soft, card, volume),
+        card.name,
+        prediction.device,
+        time.perf_counter() - started,
+        note + prediction.notes,
+    )
+
+
+def forecast(volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS) -> Forecast:
+    """How long `segment` would take, and how much memory, before it starts."""
+    from napari_unetseg.engine import predict
+
+    volume = as_volume(volume)
+    loaded, _ = _as_model(model, volume)
+    return predict.forecast(loaded.card, volume, settings)
+
+
+def as_volume(image: Image, spacing: Triple | None = None) -> Volume:
+    """Any image that the verbs take, as a `Volume`.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or an array has neither two, three nor four axes.
+    """
+    if isinstance(image, Volume):
+        return image
+    if isinstance(image, (str, Path)):
+        return load_volume(Path(image), Selection(spacing=spacing))
+    array = np.asarray(image)
+    if not 2 <= array.ndim <= 4:
+        raise InputError(f"Expected an array of shape (Y, X), (Z, Y, X) or (C, Z, Y, X); got {array.shape}.")
+    return Volume(array.reshape((1,) * (4 - array.ndim) + array.shape), Grid(spacing or (1.0, 1.0, 1.0)))
+
+
+def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, tuple[str, ...]]:
+    """The loaded model, and a note where it was chosen here."""
+    if isinstance(model, (str, Path)):
+        return load_model(model), ()
+    if model is not None:
+        return model, ()
+    card = choose_model(list_models(), volume)
+    return load_model(card.name), (f"No model was named: took {card.name}, by the image's dimensions and voxel size.",)
