@@ -1,0 +1,96 @@
+"""How many voxels of each structure two label arrays share: one pass, no volume per structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import fastremap
+import numpy as np
+import numpy.typing as npt
+
+LabelArray = npt.NDArray[Any]
+Counts = npt.NDArray[np.int64]
+LARGEST_DIRECT_LABEL = 4095
+"""Labels up to here are counted as they are; larger ones are renumbered first, slice by slice."""
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Voxel counts per slice and structure.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n,)
+        The labels above 0 that were asked for or occur, in ascending order.
+    predicted, reference, both : ndarray of int64, shape (Z, n)
+        Voxels of each structure in the one, in the other, and in both at once.
+    foreground : ndarray of int64, shape (3,)
+        Voxels that are of any structure in the prediction, in the reference, and in both (of the same or not).
+    voxels : int
+        Voxels that were looked at: all of them, or the known ones.
+    """
+
+    labels: Counts
+    predicted: Counts
+    reference: Counts
+    both: Counts
+    foreground: Counts
+    voxels: int
+
+    def dice_per_slice(self) -> npt.NDArray[np.float64]:
+        """Dice of each slice and structure, shape (Z, n); NaN where a slice has the structure in neither."""
+        with np.errstate(invalid="ignore"):
+            dice: npt.NDArray[np.float64] = 2 * self.both / (self.predicted + self.reference)
+        return dice
+
+
+def count_overlap(
+    predicted: LabelArray,
+    reference: LabelArray,
+    known: npt.NDArray[np.bool_] | None = None,
+    labels: tuple[int, ...] = (),
+) -> Overlap:
+    """Count the voxels of every label in both arrays.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray of unsigned integers, shape (Z, Y, X)
+    known : ndarray of bool, shape (Z, Y, X), optional
+        Where the reference is known; the other voxels are left out.
+    labels : tuple of int
+        Labels to count even if they occur nowhere.
+    """
+    present = [fastremap.unique(array) for array in (predicted, reference)]
+    found = np.unique(np.concatenate([*present, np.asarray(labels, dtype=np.uint64)]).astype(np.uint64))
+    found = found[found > 0]
+    compact = _renumbering(found)
+    rows = [
+        _count_slice(compact(one), compact(other), None if known is None else known[z], len(found))
+        for z, (one, other) in enumerate(zip(predicted, reference, strict=True))
+    ]
+    counts, foreground, voxels = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
+    return Overlap(
+        found.astype(np.int64), counts[:, 0], counts[:, 1], counts[:, 2], foreground.sum(axis=0), int(voxels.sum())
+    )
+
+
+def _renumbering(labels: npt.NDArray[np.uint64]) -> Callable[[LabelArray], LabelArray]:
+    """What turns a slice's labels into 1 … n, in the order of `labels`."""
+    table = {0: 0} | {int(label): i for i, label in enumerate(labels, start=1)}
+    if not len(labels) or labels[-1] > LARGEST_DIRECT_LABEL:
+        return lambda array: fastremap.remap(array, table)
+    lookup = np.zeros(int(labels[-1]) + 1, dtype=np.intp)
+    lookup[labels.astype(np.intp)] = np.arange(1, len(labels) + 1)
+    return lambda array: lookup[array.astype(np.intp)]
+
+
+def _count_slice(
+    one: LabelArray, other: LabelArray, known: npt.NDArray[np.bool_] | None, count: int
+) -> tuple[list[Counts], list[int], int]:
+    one, other = (one.ravel(), other.ravel()) if known is None else (one[known], other[known])
+    regions = (one, other, one[one == other])
+    counts = [np.bincount(region.astype(np.intp), minlength=count + 1)[1:] for region in regions]
+    foreground = [int(np.count_nonzero(region)) for region in (one, other, (one > 0) & (other > 0))]
+    return counts, foreground, one.size
