@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.metrics.overlap import Overlap, count_overlap
-from napari_unetseg.core.metrics.pairing import common_grid
+from napari_unetseg.core.metrics.overlap import Box, Overlap, bounding_boxes, count_overlap
+from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.metrics.surface import score_surfaces
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 
 DEFAULTS = MetricSettings()
+THREADS = 2
+"""Structures whose surfaces are measured at once: each needs memory for its own bounding box."""
+Figures = dict[str, Any]
 
 
 def evaluate(
@@ -39,47 +47,65 @@ def evaluate(
     InputError
         If shapes, spacings, orientations or positions differ.
     """
-    grid = common_grid(predicted, reference)
+    pair = Pair.of(predicted, reference)
     if known is not None and known.shape != reference.array.shape:
         raise InputError(f"Expected known voxels of shape {reference.array.shape}; got {known.shape}.")
-    names = _names(predicted, reference)
-    overlap = count_overlap(predicted.array, reference.array, known, tuple(names))
-    flat = reference.array.shape[0] == 1
-    voxel = float(np.prod(grid.spacing[1:] if flat else grid.spacing))
-    scores = [_score(overlap, i, names, voxel) for i in range(len(overlap.labels))]
+    tolerance = max(pair.spacing) if settings.tolerance is None else settings.tolerance
+    overlap = count_overlap(pair.predicted, pair.reference, known, tuple(pair.names))
+    rows = [_overlap_figures(overlap, index, pair.voxel) for index in range(len(overlap.labels))]
+    if settings.surfaces and known is None:
+        surfaces = _surface_figures(pair, overlap.labels, tolerance)
+        rows = [row | more for row, more in zip(rows, surfaces, strict=True)]
     return Evaluation(
-        structures=tuple(scores),
+        structures=tuple(
+            StructureScore(label, pair.names.get(label, f"structure {label}"), **row)
+            for label, row in zip(overlap.labels.tolist(), rows, strict=True)
+        ),
         foreground_dice=_ratio(2 * overlap.foreground[2], overlap.foreground[0] + overlap.foreground[1]),
-        unit=grid.unit,
-        dimensions=2 if flat else 3,
-        tolerance=settings.tolerance_for(grid, flat),
+        unit=pair.unit,
+        dimensions=len(pair.spacing),
+        tolerance=tolerance,
     )
 
 
-def _names(predicted: Labels, reference: Labels) -> dict[int, str]:
-    """Label to name; where both name a label, the reference does."""
-    return {s.label: s.name for s in (*predicted.structures, *reference.structures)}
-
-
-def _score(overlap: Overlap, index: int, names: dict[int, str], voxel: float) -> StructureScore:
-    label = int(overlap.labels[index])
+def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
     predicted, reference, both = (
         int(counts[:, index].sum()) for counts in (overlap.predicted, overlap.reference, overlap.both)
     )
     difference = predicted - reference
-    return StructureScore(
-        label=label,
-        name=names.get(label, f"structure {label}"),
-        dice=_ratio(2 * both, predicted + reference),
-        iou=_ratio(both, predicted + reference - both),
-        precision=_ratio(both, predicted),
-        sensitivity=_ratio(both, reference),
-        specificity=_ratio(overlap.voxels - predicted - reference + both, overlap.voxels - reference),
-        volume=predicted * voxel,
-        reference_volume=reference * voxel,
-        volume_difference=difference * voxel,
-        volume_difference_percent=_ratio(100 * difference, reference),
-    )
+    return {
+        "dice": _ratio(2 * both, predicted + reference),
+        "iou": _ratio(both, predicted + reference - both),
+        "precision": _ratio(both, predicted),
+        "sensitivity": _ratio(both, reference),
+        "specificity": _ratio(overlap.voxels - predicted - reference + both, overlap.voxels - reference),
+        "volume": predicted * voxel,
+        "reference_volume": reference * voxel,
+        "volume_difference": difference * voxel,
+        "volume_difference_percent": _ratio(100 * difference, reference),
+    }
+
+
+def _surface_figures(pair: Pair, labels: npt.NDArray[np.uint64], tolerance: float) -> list[Figures]:
+    """The figures that need surfaces, each structure in the box around it in both volumes."""
+    images = pair.images
+    boxes = [_union(*both) for both in zip(*(bounding_boxes(image, labels) for image in images), strict=True)]
+
+    def score(label: int, box: Box | None) -> Figures:
+        if box is None:
+            return {"parts": 0, "reference_parts": 0}
+        predicted, reference = (image[box] == label for image in images)
+        return asdict(score_surfaces(predicted, reference, pair.spacing, tolerance))
+
+    with ThreadPoolExecutor(THREADS) as threads:
+        return list(threads.map(score, labels.tolist(), boxes))
+
+
+def _union(one: Box | None, other: Box | None) -> Box | None:
+    """The smallest box around two boxes."""
+    if one is None or other is None:
+        return one or other
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
 def _ratio(part: int, whole: int) -> float:

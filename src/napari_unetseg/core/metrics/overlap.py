@@ -9,9 +9,11 @@ from typing import Any
 import fastremap
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 LabelArray = npt.NDArray[Any]
 Counts = npt.NDArray[np.int64]
+Box = tuple[slice, ...]
 LARGEST_DIRECT_LABEL = 4095
 """Labels up to here are counted as they are; larger ones are renumbered first, slice by slice."""
 
@@ -32,7 +34,7 @@ class Overlap:
         Voxels that were looked at: all of them, or the known ones.
     """
 
-    labels: Counts
+    labels: npt.NDArray[np.uint64]
     predicted: Counts
     reference: Counts
     both: Counts
@@ -56,34 +58,42 @@ def count_overlap(
 
     Parameters
     ----------
-    predicted, reference : ndarray of unsigned integers, shape (Z, Y, X)
+    predicted, reference : ndarray of integers of 0 and above, shape (Z, Y, X)
     known : ndarray of bool, shape (Z, Y, X), optional
         Where the reference is known; the other voxels are left out.
     labels : tuple of int
         Labels to count even if they occur nowhere.
     """
-    present = [fastremap.unique(array) for array in (predicted, reference)]
-    found = np.unique(np.concatenate([*present, np.asarray(labels, dtype=np.uint64)]).astype(np.uint64))
+    present = [fastremap.unique(array).astype(np.uint64) for array in (predicted, reference)]
+    found = np.unique(np.concatenate([*present, np.asarray(labels, dtype=np.uint64)]))
     found = found[found > 0]
-    compact = _renumbering(found)
+    renumber = _renumbering(found)
     rows = [
-        _count_slice(compact(one), compact(other), None if known is None else known[z], len(found))
+        _count_slice(renumber(one), renumber(other), None if known is None else known[z], len(found))
         for z, (one, other) in enumerate(zip(predicted, reference, strict=True))
     ]
     counts, foreground, voxels = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
-    return Overlap(
-        found.astype(np.int64), counts[:, 0], counts[:, 1], counts[:, 2], foreground.sum(axis=0), int(voxels.sum())
-    )
+    return Overlap(found, counts[:, 0], counts[:, 1], counts[:, 2], foreground.sum(axis=0), int(voxels.sum()))
+
+
+def bounding_boxes(array: LabelArray, labels: npt.NDArray[np.uint64]) -> list[Box | None]:
+    """The smallest box around each label's voxels, or None for a label that does not occur."""
+    if not len(labels):
+        return []
+    direct = labels[-1] <= LARGEST_DIRECT_LABEL
+    boxes = ndimage.find_objects(array if direct else _renumbering(labels)(array))
+    numbers = labels.tolist() if direct else range(1, len(labels) + 1)
+    return [boxes[number - 1] if number <= len(boxes) else None for number in numbers]
 
 
 def _renumbering(labels: npt.NDArray[np.uint64]) -> Callable[[LabelArray], LabelArray]:
-    """What turns a slice's labels into 1 … n, in the order of `labels`."""
-    table = {0: 0} | {int(label): i for i, label in enumerate(labels, start=1)}
+    """What turns labels into 1 … n, in the order of `labels`; 0 stays."""
+    table = {0: 0} | {label: i for i, label in enumerate(labels.tolist(), start=1)}
     if not len(labels) or labels[-1] > LARGEST_DIRECT_LABEL:
         return lambda array: fastremap.remap(array, table)
     lookup = np.zeros(int(labels[-1]) + 1, dtype=np.intp)
     lookup[labels.astype(np.intp)] = np.arange(1, len(labels) + 1)
-    return lambda array: lookup[array.astype(np.intp)]
+    return lambda array: lookup[array]
 
 
 def _count_slice(

@@ -6,7 +6,6 @@ import math
 from dataclasses import dataclass
 
 from napari_unetseg.core.settings import setting
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import SettingsError
 
 
@@ -31,7 +30,3 @@ class MetricSettings:
     def __post_init__(self) -> None:
         if self.tolerance is not None and not (math.isfinite(self.tolerance) and self.tolerance >= 0):
             raise SettingsError(f"Expected a tolerance of 0 or more; got {self.tolerance}.")
-
-    def tolerance_for(self, grid: Grid, flat: bool) -> float:
-        """The tolerance in the grid's unit; `flat` says that z does not count."""
-        return max(grid.spacing[1:] if flat else grid.spacing) if self.tolerance is None else self.tolerance
