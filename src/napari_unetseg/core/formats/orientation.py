@@ -1,0 +1,117 @@
+"""Voxel order and position in the patient: between a file's own axes and ours, (superior, posterior, left).
+
+In memory the last axis x runs to the patient's left, y to posterior and z to superior, as nearly as an oblique
+volume allows. Files keep any order; `ScannerFrame.file_codes` remembers it, so that labels can be written back in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel import orientations
+
+from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame, Triple
+
+Affine = npt.NDArray[np.float64]
+MEMORY_CODES = ("S", "P", "L")
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def is_sound(affine: Affine) -> bool:
+    """Whether an affine is finite and can be inverted."""
+    return bool(np.isfinite(affine).all()) and bool(np.linalg.matrix_rank(affine[:3, :3]) == 3)
+
+
+def is_rigid(affine: Affine) -> bool:
+    """Whether the axes of an affine are at right angles."""
+    columns = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.allclose(columns.T @ columns, np.eye(3), atol=1e-4))
+
+
+def to_memory(affine: Affine) -> npt.NDArray[Any]:
+    """The nibabel orientation transform from the file's (i, j, k) order to memory's (z, y, x)."""
+    return _transform(orientations.io_orientation(affine), orientations.axcodes2ornt(MEMORY_CODES))
+
+
+def to_file(codes: tuple[str, str, str]) -> npt.NDArray[Any]:
+    """The nibabel orientation transform from memory's (z, y, x) to a file's order."""
+    return _transform(orientations.axcodes2ornt(MEMORY_CODES), orientations.axcodes2ornt(codes))
+
+
+def reorder(array: npt.NDArray[Any], transform: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Flip and permute the first three axes: a view."""
+    return np.asarray(orientations.apply_orientation(array, transform))
+
+
+def reorder_affine(affine: Affine, transform: npt.NDArray[Any], shape: tuple[int, ...]) -> Affine:
+    """The affine of an array of `shape` after `reorder`."""
+    return np.asarray(affine @ orientations.inv_ornt_aff(transform, shape), dtype=float)
+
+
+def memory_shape(transform: npt.NDArray[Any], file_shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """The shape (z, y, x) of an array of `file_shape` after `reorder`."""
+    z, y, x = (file_shape[i] for i in np.argsort(transform[:, 0]))
+    return z, y, x
+
+
+def file_box(transform: npt.NDArray[Any], box: tuple[slice, ...], file_shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """The slices, in the file's own order, of a box in memory's order."""
+    slices = []
+    for (axis, flip), size in zip(transform, file_shape, strict=True):
+        part = box[int(axis)]
+        slices.append(slice(size - part.stop, size - part.start) if flip < 0 else part)
+    return tuple(slices)
+
+
+def grid_of(affine: Affine, codes: tuple[str, str, str], unit: str) -> Grid:
+    """The grid of an array in memory's order.
+
+    Parameters
+    ----------
+    affine : (4, 4)
+        Index (z, y, x) to (right, anterior, superior) in `unit`.
+    """
+    z, y, x = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
+    right, anterior, superior = (float(v) for v in affine[:3, 3])
+    frame = ScannerFrame(_rows(_scaled(affine, UNITS[unit] / UNITS["mm"])), codes)
+    return Grid((z, y, x), unit, (superior, -anterior, -right), frame)
+
+
+def axis_codes(affine: Affine) -> tuple[str, str, str]:
+    """Where each axis of a file runs to, such as ``("L", "P", "S")``."""
+    i, j, k = nib.aff2axcodes(affine)
+    return i, j, k
+
+
+def affine_of(grid: Grid, unit: str) -> Affine:
+    """Index (z, y, x) to (right, anterior, superior) in `unit`, of a grid with or without a scanner frame."""
+    if grid.scanner is not None:
+        return _scaled(np.array(grid.scanner.affine), UNITS["mm"] / UNITS[unit])
+    scale = UNITS[grid.unit] / UNITS[unit] if grid.is_physical else 1.0
+    (z, y, x), (oz, oy, ox) = grid.spacing, grid.origin
+    affine = np.array([[0, 0, -x, -ox], [0, -y, 0, -oy], [z, 0, 0, oz], [0, 0, 0, 1]], dtype=float)
+    return _scaled(affine, scale)
+
+
+def rescaled(frame: ScannerFrame, factors: Triple) -> ScannerFrame:
+    """The frame with other voxel sizes: directions and the first voxel's place stay."""
+    affine = np.array(frame.affine)
+    affine[:3, :3] *= np.array(factors)
+    return ScannerFrame(_rows(affine), frame.file_codes)
+
+
+def _scaled(affine: Affine, factor: float) -> Affine:
+    scaled = affine.astype(float)
+    scaled[:3] *= factor
+    return scaled
+
+
+def _rows(affine: Affine) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(v) for v in row) for row in affine)
+
+
+def _transform(start: npt.NDArray[Any], end: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.asarray(orientations.ornt_transform(start, end))

@@ -1,0 +1,160 @@
+"""TIFF, BigTIFF, OME-TIFF and ImageJ hyperstacks, by tifffile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_unetseg.core.formats import tiff_metadata
+from napari_unetseg.core.formats.legend import KEY, Legend
+from napari_unetseg.core.formats.source import Part, Shape, Source, VolumeInfo, decoding
+from napari_unetseg.core.formats.tiff_checks import check_whole
+from napari_unetseg.core.volume import Labels, Volume, default_channels
+from napari_unetseg.errors import InputError
+
+SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2", ".lsm")
+RGB = ("red", "green", "blue")
+
+
+def open_source(path: Path) -> Source:
+    """Open a TIFF: read its tags and compare what it declares with what it holds.
+
+    Raises
+    ------
+    InputError
+        If it is no TIFF, is cut off, or has axes that are not among time, channel, z, y and x.
+    """
+    with _opened(path) as (tif, series):
+        check_whole(path, tif, series)
+        metadata = tiff_metadata.read(tif)
+        axes = volume_axes(path, series.axes, series.shape)
+        sizes = dict(zip(axes, series.shape, strict=True))
+        channels, notes = _channels(sizes, metadata.channels)
+        if len(tif.series) > 1:
+            notes = (*notes, f"The file holds {len(tif.series)} images; the first is read.")
+        levels = tuple(_shape(axes, level.shape) for level in series.levels)
+        info = VolumeInfo(
+            path=path,
+            format=_format(tif),
+            shape=levels[0],
+            channels=channels,
+            dtype=series.dtype.newbyteorder("="),
+            grid=metadata.legend.place(metadata.grid),
+            times=sizes.get("T", 1),
+            levels=levels,
+            notes=notes,
+        )
+    return Source(info, partial(_read, path, axes), metadata.legend)
+
+
+def volume_axes(path: Path, axes: str, shape: tuple[int, ...]) -> str:
+    """Name every axis by one of T, C, Z, Y, X, S (samples of a colour); the one of unknown meaning is Z.
+
+    Raises
+    ------
+    InputError
+        If several axes have no known meaning, or one of Y and X is missing.
+    """
+    unknown = [a for a in axes if a not in "TCZYXS"]
+    if len(unknown) == 1 and "Z" not in axes:
+        axes, unknown = axes.replace(unknown[0], "Z"), []
+    if unknown or not {"Y", "X"} <= set(axes):
+        raise InputError(f"{path} has axes {axes} of sizes {shape}; expected time, channel, z, y and x alone.")
+    return axes
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write an OME-TIFF, compressed without loss; names and colours go into its annotations."""
+    _write(path, labels.array, "ZYX", labels.name, labels)
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write an OME-TIFF, compressed without loss, with named channels."""
+    _write(path, volume.array, "CZYX", volume.name, volume, {"Channel": {"Name": list(volume.channels)}})
+
+
+def _write(
+    path: Path,
+    array: npt.NDArray[Any],
+    axes: str,
+    name: str,
+    data: Labels | Volume,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    metadata = {
+        "axes": axes,
+        "Name": name,
+        "MapAnnotation": {KEY: Legend.of(data).dump()},
+        **tiff_metadata.physical_size(data.grid),
+        **(extra or {}),
+    }
+    tifffile.imwrite(
+        path,
+        array,
+        ome=True,
+        photometric="minisblack",
+        compression="zlib",
+        metadata=metadata,
+        bigtiff=array.nbytes > 2**31,
+    )
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[tifffile.TiffFile, tifffile.TiffPageSeries]]:
+    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tif:
+        if not tif.series:
+            raise InputError(f"{path} is a TIFF without an image; expected at least one.")
+        yield tif, tif.series[0]
+
+
+def _read(path: Path, axes: str, part: Part) -> npt.NDArray[Any]:
+    with _opened(path) as (_, series):
+        level = series.levels[part.level]
+        array = level.asarray() if part.whole and "T" not in axes else _lazy(level)
+        sizes = dict(zip(axes, level.shape, strict=True))
+        planes = [_channel(array, axes, part, divmod(c, sizes.get("S", 1))) for c in part.channels]
+        return planes[0][None] if len(planes) == 1 else np.stack(planes)
+
+
+def _lazy(level: tifffile.TiffPageSeries) -> Any:
+    """The level as an array that decodes only the pages and tiles that are indexed."""
+    import zarr  # slow to import and not needed to read a whole file
+
+    return zarr.open_array(level.aszarr(), mode="r")
+
+
+def _channel(array: Any, axes: str, part: Part, channel: tuple[int, int]) -> npt.NDArray[Any]:
+    """One channel (Z, Y, X) of the part, in native byte order."""
+    index: dict[str, int | slice] = dict(zip("TCSZYX", (part.time, *channel, *part.box), strict=True))
+    plane = np.asarray(array[tuple(index[axis] for axis in axes)])
+    left = [axis for axis in axes if axis in "ZYX"]
+    plane = plane.transpose([left.index(axis) for axis in "ZYX" if axis in left])
+    plane = plane if "Z" in left else plane[None]
+    return plane.astype(plane.dtype.newbyteorder("="), copy=False)
+
+
+def _channels(sizes: dict[str, int], names: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Channel names and notes: three samples a pixel are red, green and blue, a fourth is opacity and left out."""
+    samples, count = sizes.get("S", 1), sizes.get("C", 1)
+    if samples in (3, 4) and count == 1:
+        return RGB, ("The opacity channel is left out.",) if samples == 4 else ()
+    if len(names) == samples * count:
+        return names, ()
+    return default_channels(samples * count), ()
+
+
+def _shape(axes: str, shape: tuple[int, ...]) -> Shape:
+    sizes = dict(zip(axes, shape, strict=True))
+    return sizes.get("Z", 1), sizes["Y"], sizes["X"]
+
+
+def _format(tif: tifffile.TiffFile) -> str:
+    kind = "OME-TIFF" if tif.is_ome else "ImageJ TIFF" if tif.is_imagej else "TIFF"
+    return f"{kind} (BigTIFF)" if tif.is_bigtiff else kind
