@@ -1,0 +1,173 @@
+"""Painted labels: the only place that knows 0 is unknown, 1 is background and structures follow from 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.errors import InputError
+
+UNKNOWN, BACKGROUND = 0, 1
+MOST_CLASSES = 64  # more values than this are numbered objects, not structures
+BLOCKS = 6  # blocks along each painted axis, where there are too few planes to hold out whole ones
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Plane:
+    """A painted plane: all voxels whose index along `axis` (0 z, 1 y, 2 x) is `index`; `voxels` of them are painted."""
+
+    axis: int
+    index: int
+    voxels: int
+
+
+def to_classes(painted: Array) -> Array:
+    """Painted values as network outputs: 1 → 0 (background), 2 → 1, …; unknown voxels become -1.
+
+    Returns
+    -------
+    ndarray of int16, the same shape
+    """
+    return painted.astype(np.int16) - 1
+
+
+def from_output(labels: Array) -> Array:
+    """Output labels as paint: 0 → 1 (background), 1 → 2, …; every voxel is then painted.
+
+    Parameters
+    ----------
+    labels : ndarray of whole numbers
+
+    Returns
+    -------
+    ndarray of uint8, or of uint16 where a label does not fit.
+    """
+    largest = int(labels.max(initial=0)) + 1
+    return np.asarray(labels).astype(np.uint8 if largest < 256 else np.uint16) + np.array(1, dtype=np.uint8)
+
+
+def class_count(painted: Sequence[Array]) -> int:
+    """Network outputs that the paint asks for: background and every structure up to the highest one painted."""
+    return max((int(p.max(initial=0)) for p in painted), default=0)
+
+
+def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> None:
+    """Check that one can learn from painted labels.
+
+    Parameters
+    ----------
+    painted : sequence of ndarray (Z, Y, X)
+        One an image.
+    shapes : sequence of (z, y, x)
+        The images' shapes.
+
+    Raises
+    ------
+    InputError
+        If a shape is not its image's, a value is not whole or below 0, nothing is painted, one class only is painted,
+        or the values look like numbered objects.
+    """
+    if len(painted) != len(shapes):
+        raise InputError(f"Expected one painted file for each image; got {len(shapes)} images and {len(painted)}.")
+    for paint, shape in zip(painted, shapes, strict=True):
+        _check_one(paint, shape)
+    _check_classes(sorted({int(value) for paint in painted for value in np.unique(paint)} - {UNKNOWN}))
+
+
+def _check_one(paint: Array, shape: tuple[int, ...]) -> None:
+    if paint.shape != tuple(shape):
+        raise InputError(
+            f"Expected paint of the image's shape {tuple(shape)} (z, y, x); got {paint.shape}. Paint on that image."
+        )
+    if paint.dtype.kind not in "bui" or (paint.dtype.kind == "i" and paint.min(initial=0) < 0):
+        raise InputError(f"Expected painted values 0, 1, 2, …; got {paint.dtype} with {paint.min(initial=0)} in it.")
+
+
+def _check_classes(values: list[int]) -> None:
+    if not values:
+        raise InputError("Nothing is painted. Paint some background with 1 and each structure with 2, 3, ….")
+    if values == [BACKGROUND]:
+        raise InputError("Only background (1) is painted. Paint some of a structure with 2 as well.")
+    if len(values) == 1:
+        raise InputError(f"Only structure {values[0]} is painted. Paint some background with 1 as well.")
+    if len(values) > MOST_CLASSES:
+        raise InputError(
+            f"Expected at most {MOST_CLASSES} painted values; got {len(values)}. "
+            "Give all objects of one structure the same value."
+        )
+
+
+def painted_planes(painted: Array) -> list[Plane]:
+    """The planes, in any of the three orientations, that hold the paint; the fullest first.
+
+    Each voxel is counted once: planes are taken greedily, by how many voxels they explain that no earlier one did.
+    Nothing painted gives an empty list.
+    """
+    where = np.array(np.nonzero(painted))
+    planes = []
+    while where.shape[1]:
+        counts = [np.bincount(along, minlength=1) for along in where]
+        axis = int(np.argmax([count.max() for count in counts]))
+        index = int(counts[axis].argmax())
+        planes.append(Plane(axis, index, int(counts[axis][index])))
+        where = where[:, where[axis] != index]
+    return planes
+
+
+def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+    """Split paint into a part to learn from and a part to score on.
+
+    With three planes or more of a fair size over all images, whole planes are held out: every fourth of them, evenly
+    spaced, at least one. With fewer, every fourth block of the painted region. The split depends on the paint alone.
+    A class is never taken away from the learning part altogether: its voxels are then given back.
+
+    Returns
+    -------
+    learning, held_out : lists of ndarray
+        The same shapes and dtypes, 0 where a voxel is not in that part. Nothing of a class may be held out.
+    """
+    planes = _fair_planes(painted)
+    masks = [np.zeros(p.shape, dtype=bool) for p in painted]
+    if len(planes) >= 3:
+        step = min(4, len(planes))
+        for image, plane in planes[step // 2 :: step]:
+            masks[image][(slice(None),) * plane.axis + (plane.index,)] = True
+    else:
+        masks = [_every_fourth_block(p) for p in painted]
+    _give_back(painted, masks)
+    learning = [np.where(mask, 0, p).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
+    return learning, [np.where(mask, p, 0).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
+
+
+def _fair_planes(painted: Sequence[Array]) -> list[tuple[int, Plane]]:
+    """(image, plane) in order of place, but for those with less than a fifth of the median plane's paint."""
+    planes = [(image, plane) for image, paint in enumerate(painted) for plane in painted_planes(paint)]
+    least = np.median([plane.voxels for _, plane in planes]) / 5 if planes else 0
+    fair = [(image, plane) for image, plane in planes if plane.voxels >= least]
+    return sorted(fair, key=lambda pair: (pair[0], pair[1].axis, pair[1].index))
+
+
+def _every_fourth_block(paint: Array) -> npt.NDArray[np.bool_]:
+    """Blocks of the painted bounding box, every fourth along its diagonals, so that none touches another."""
+    where = np.nonzero(paint)
+    total = np.zeros(paint.shape, dtype=np.int64)
+    for axis, along in enumerate(where):
+        first, extent = (int(along.min()), int(np.ptp(along)) + 1) if along.size else (0, 1)
+        block = (np.arange(paint.shape[axis]) - first) * BLOCKS // max(extent, BLOCKS)
+        shift = np.array([1, 1, 2])[axis]  # (y + 2x) mod 4: no two neighbours, every row and column is met
+        total += (block * shift).reshape([-1 if a == axis else 1 for a in range(paint.ndim)])
+    return np.equal(total % 4, 1)
+
+
+def _give_back(painted: Sequence[Array], masks: list[npt.NDArray[np.bool_]]) -> None:
+    for value in range(BACKGROUND, class_count(painted) + 1):
+        left = any(bool(((p == value) & ~mask).any()) for p, mask in zip(painted, masks, strict=True))
+        if not left:
+            for paint, mask in zip(painted, masks, strict=True):
+                mask[paint == value] = False
