@@ -1,0 +1,197 @@
+"""Which parts of a volume a network sees one after the other, and which voxels each of them fills.
+
+Positions are in network voxels, along z, y, x. Boxes are half-open.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+Item = TypeVar("Item")
+Step = tuple[int, int, int]
+Span = tuple[int, int]
+Box = tuple[Span, Span, Span]
+CANDIDATES = 20
+"""Tile lengths that are tried per axis when a tile is fitted to a number of voxels."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One step of a tiled prediction.
+
+    Parameters
+    ----------
+    fills : Box
+        The voxels that the tile gives a result for, inside the volume.
+    seen : Box
+        The voxels that the network sees. They may lie outside the volume, where it is mirrored.
+    """
+
+    fills: Box
+    seen: Box
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a network asks of its tiles.
+
+    Parameters
+    ----------
+    stride : (z, y, x)
+        Product of its poolings. Tiles begin and end at multiples of it, so that every tile pools as the whole does.
+    halo : (z, y, x)
+        How much more than it fills a tile must see towards its neighbours.
+    mirror : (z, y, x)
+        How far beyond the border of the volume a tile sees. 0 for padded networks: their own padding stands there, as
+        it would without tiles.
+    """
+
+    stride: Step
+    halo: Step
+    mirror: Step = (0, 0, 0)
+
+
+def triple(items: Iterable[Item]) -> tuple[Item, Item, Item]:
+    """Three items, for z, y and x."""
+    z, y, x = items
+    return z, y, x
+
+
+def plan_tiles(shape: Step, size: Step, needs: Needs, *, blend: bool = False) -> tuple[Tile, ...]:
+    """Tiles that together fill a volume, z slowest.
+
+    Parameters
+    ----------
+    shape, size : (z, y, x)
+        Of the volume, and the most that a tile may see. A size that is too small for the halo is grown.
+    blend : bool
+        False: the filled boxes partition the volume, and each is at least the halo away from what its tile does not
+        see. With a halo of the network's receptive field the stitched result equals the untiled one. True: tiles
+        overlap by at least twice the halo and fill all that they see, to be averaged (see `blend_weights`).
+    """
+    axes = [
+        _plan_axis(length, _tile_length(length, most, needs, axis), needs, axis, blend)
+        for axis, (length, most) in enumerate(zip(shape, size, strict=True))
+    ]
+    return tuple(
+        Tile(fills=triple(axis.fills for axis in row), seen=triple(axis.seen for axis in row))
+        for row in itertools.product(*axes)
+    )
+
+
+def fit_size(shape: Step, needs: Needs, voxels: int) -> Step:
+    """The tile size of at most `voxels` seen voxels that makes the network see the fewest voxels in all.
+
+    Where even the smallest tile that the halo allows is larger, that one is returned.
+    """
+    options = [list(_options(length, needs, axis)) for axis, length in enumerate(shape)]
+    smallest = math.prod(min(length for length, _ in axis) for axis in options)
+    allowed = max(voxels, smallest)
+    best = min(
+        (combination for combination in itertools.product(*options) if _volume(combination) <= allowed),
+        key=lambda combination: (math.prod(length * count for length, count in combination), -_volume(combination)),
+    )
+    return triple(length for length, _ in best)
+
+
+def blend_weights(shape: Step) -> list[npt.NDArray[np.float32]]:
+    """Weights of a tile along z, y and x, whose product is a Gaussian around its middle.
+
+    The standard deviation is an eighth of the tile (nnU-Net, DOI 10.1038/s41592-020-01008-z). No weight is below
+    0.001, so that a sum of products is never zero.
+
+    Returns
+    -------
+    list of three arrays
+        float32, of the lengths in `shape`, at most 1.
+    """
+    weights = []
+    for length in shape:
+        away = (np.arange(length) - (length - 1) / 2) / (length / 8)
+        weights.append(np.maximum(np.exp(-0.5 * away**2), 1e-3).astype(np.float32))
+    return weights
+
+
+def mirrored(start: int, stop: int, length: int) -> npt.NDArray[np.intp]:
+    """Indices of `length` voxels for the positions `start` to `stop`, reflected at both borders as often as needed.
+
+    The border voxel itself is not repeated (NumPy's ``reflect``), except where there is only one.
+    """
+    if length == 1:
+        return np.zeros(stop - start, dtype=np.intp)
+    period = 2 * (length - 1)
+    index = np.arange(start, stop) % period
+    return np.minimum(index, period - index)
+
+
+@dataclass(frozen=True)
+class _AxisTile:
+    fills: Span
+    seen: Span
+
+
+def _plan_axis(length: int, tile: int, needs: Needs, axis: int, blend: bool) -> list[_AxisTile]:
+    begin, total = _grown(length, needs, axis)
+    starts = [begin + start for start in _starts(total, tile, needs, axis)]
+    if blend:
+        return [_AxisTile((max(s, 0), min(s + tile, length)), (s, s + tile)) for s in starts]
+    cuts = [0, *((s + before + tile) // 2 for before, s in itertools.pairwise(starts)), length]
+    return [_AxisTile(fills, (s, s + tile)) for fills, s in zip(itertools.pairwise(cuts), starts, strict=True)]
+
+
+def _grown(length: int, needs: Needs, axis: int) -> tuple[int, int]:
+    """Where the mirrored axis begins, and its length: a multiple of the stride, split as `UNet` does."""
+    total = _round_up(length + 2 * needs.mirror[axis], needs.stride[axis])
+    return -((total - length) // 2), total
+
+
+def _starts(total: int, tile: int, needs: Needs, axis: int) -> list[int]:
+    """Evenly spread multiples of the stride, with neighbours overlapping by at least twice the halo."""
+    stride = needs.stride[axis]
+    count = _count(total, tile, needs, axis)
+    return [i * ((total - tile) // stride) // (count - 1) * stride for i in range(count)] if count > 1 else [0]
+
+
+def _count(total: int, tile: int, needs: Needs, axis: int) -> int:
+    if tile >= total:
+        return 1
+    step = (tile - 2 * needs.halo[axis]) // needs.stride[axis] * needs.stride[axis]
+    return 1 + math.ceil((total - tile) / step)
+
+
+def _tile_length(length: int, most: int, needs: Needs, axis: int) -> int:
+    """The tile's length: at most `most` where the halo allows it, and no longer than its number of tiles needs."""
+    total, stride = _grown(length, needs, axis)[1], needs.stride[axis]
+    least = _round_up(2 * needs.halo[axis], stride) + stride
+    tile = min(max(most // stride * stride, least), total)
+    count = _count(total, tile, needs, axis)
+    while tile - stride >= least and _count(total, tile - stride, needs, axis) == count:
+        tile -= stride
+    return tile
+
+
+def _options(length: int, needs: Needs, axis: int) -> Iterator[tuple[int, int]]:
+    """Tile lengths along an axis from the whole to the least, each with the number of tiles it makes."""
+    total, stride = _grown(length, needs, axis)[1], needs.stride[axis]
+    least = _round_up(2 * needs.halo[axis], stride) + stride
+    tried = set()
+    for wanted in np.geomspace(total, min(least, total), CANDIDATES):
+        tile = _tile_length(length, round(wanted), needs, axis)
+        if tile not in tried:
+            tried.add(tile)
+            yield tile, _count(total, tile, needs, axis)
+
+
+def _volume(combination: tuple[tuple[int, int], ...]) -> int:
+    return math.prod(length for length, _ in combination)
+
+
+def _round_up(length: int, stride: int) -> int:
+    return -(-length // stride) * stride

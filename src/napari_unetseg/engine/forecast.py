@@ -1,0 +1,86 @@
+"""What a prediction will cost, before it starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.fit import Fit, fit
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.classify import passes
+from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
+from napari_unetseg.engine.fast import prepare
+from napari_unetseg.engine.plan import bytes_per_voxel, plan, tile_voxels
+from napari_unetseg.engine.unet import UNet, UNetSettings
+
+SAMPLE_VOXELS = 2**16
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The expected cost of a prediction.
+
+    Parameters
+    ----------
+    seconds : float
+        From the speed of one small tile on this machine just now.
+    peak_bytes : int
+        Memory on top of what the volume takes: one tile, and the result.
+    tiles : int
+    device : str
+    """
+
+    seconds: float
+    peak_bytes: int
+    tiles: int
+    device: str
+
+
+def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Forecast:
+    """Forecast a prediction; takes a fraction of a second.
+
+    Raises
+    ------
+    ModelError, SettingsError, ResourceError
+        As `predict.iter_predict` does.
+    """
+    device = choose_device(settings.device)
+    fitted = fit(card, volume, settings)
+    count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
+    planned = plan(card, fitted, tile_voxels(card, device, count))
+    tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device))
+    return Forecast(
+        seconds=count * planned.seen_voxels * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
+        peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
+        tiles=len(planned.tiles),
+        device=device_name(device),
+    )
+
+
+def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> int:
+    """Labels, seeds and, where they are wanted, probabilities."""
+    per_voxel = 1 + card.finds_objects
+    if settings.write == "probabilities":
+        per_voxel += 2 * (len(card.structures) + 1)
+    return per_voxel * math.prod(axis.length for axis in fitted.grid)
+
+
+@lru_cache
+def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> float:
+    """Time a network of that architecture on one small tile: a second pass, the first one warms up."""
+    side = SAMPLE_VOXELS ** (1 / architecture.dimensions)
+    size = [max(1, round(side / step)) * step for step in architecture.stride]
+    network = prepare(UNet(architecture), device, fast_dtype(device))
+    tile = torch.zeros(1, architecture.inputs, *size, device=device)
+    with torch.inference_mode():
+        for _ in range(2):
+            began = time.perf_counter()
+            network(tile).sum().item()  # .item() waits for the device
+            seconds = time.perf_counter() - began
+    return seconds / math.prod(size)

@@ -1,0 +1,182 @@
+"""Prediction of a whole volume, tile by tile."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_unetseg.core.fit import Fit, fit
+from napari_unetseg.core.intensity import Normaliser, count_not_finite, normaliser
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.resample import Part
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.tiles import Tile, blend_weights, triple
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.classify import Classifier, passes
+from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
+from napari_unetseg.engine.fast import prepare
+from napari_unetseg.engine.model_file import Model
+from napari_unetseg.engine.plan import Plan, plan, tile_voxels
+from napari_unetseg.engine.stitch import Blender, LabelCanvas
+from napari_unetseg.errors import ResourceError
+
+STAGE = "Predicting"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model found.
+
+    Parameters
+    ----------
+    classes : ndarray, uint8, (Z, Y, X)
+        0 is background, else the label of a structure, on the volume's own grid.
+    seeds : ndarray, bool, (Z, Y, X), or None
+        Cores of objects; None where the model marks none.
+    probabilities : ndarray, float16, (structures + 1, Z, Y, X), or None
+        Background first. None unless they were asked for.
+    device : str
+        What it was computed on.
+    notes : tuple of str
+        What the user should know, such as a fall back to smaller tiles.
+    """
+
+    classes: npt.NDArray[np.uint8]
+    seeds: npt.NDArray[np.bool_] | None
+    probabilities: npt.NDArray[np.float16] | None
+    device: str
+    notes: tuple[str, ...]
+
+
+def iter_predict(model: Model, volume: Volume, settings: SegmentSettings) -> Job[Prediction]:
+    """Predict a volume; closing the generator stops before the next tile.
+
+    Where memory runs out, it begins again with smaller tiles and then on the CPU, and says so in its progress and
+    its notes. On a CPU the same call gives the same result.
+
+    Raises
+    ------
+    ModelError
+        If the volume does not fit the model.
+    SettingsError, ResourceError
+        If there is no such device, or not even memory for the smallest tile.
+    """
+    device = choose_device(settings.device)
+    fitted = fit(model.card, volume, settings)
+    yield Progress(0, 1, "Measuring intensities")
+    read = normaliser(volume, model.card.normalisation, fitted.mix)
+    notes = [*fitted.notes, *_note_not_finite(volume)]
+    count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
+    voxels = tile_voxels(model.card, device, count)
+    while True:
+        planned = plan(model.card, fitted, voxels)
+        run = _Run(model, volume, read, fitted, planned, settings, device)
+        try:
+            canvas = yield from run.tiles()
+        except OutOfMemory as error:
+            device, voxels, note = _with_less(model, fitted, planned, device, error)
+            notes.append(note)
+            yield Progress(0, len(planned.tiles), STAGE, note)
+        else:
+            return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
+
+
+class _Run:
+    """One attempt: a volume through a network on a device, with tiles of a given size."""
+
+    def __init__(
+        self,
+        model: Model,
+        volume: Volume,
+        read: Normaliser,
+        fitted: Fit,
+        planned: Plan,
+        settings: SegmentSettings,
+        device: torch.device,
+    ) -> None:
+        self.volume, self.read, self.fitted, self.planned, self.device = volume, read, fitted, planned, device
+        self.canvas = LabelCanvas(volume.shape, model.card.structures, settings.write == "probabilities")
+        self.blender = Blender(self.canvas)
+        self.model, self.settings = model, settings
+
+    def tiles(self) -> Job[LabelCanvas]:
+        """Predict every tile; yields before each."""
+        began, total = time.monotonic(), len(self.planned.tiles)
+        with memory_guard(self.device):
+            network = prepare(self.model.network, self.device, fast_dtype(self.device))
+        classify = Classifier(network, flips=self.settings.flips, vote=self.fitted.vote)
+        for done, tile in enumerate(self.planned.tiles):
+            left = (time.monotonic() - began) / done * (total - done) if done else None
+            yield Progress(done, total, STAGE, seconds_left=left)
+            with memory_guard(self.device), torch.inference_mode():
+                self._predict(tile, classify)
+        self.blender.flush()
+        yield Progress(total, total, STAGE, seconds_left=0.0)
+        return self.canvas
+
+    def _predict(self, tile: Tile, classify: Classifier) -> None:
+        """Predict one tile and put its result in place."""
+        box = triple(axis.filled(span) for axis, span in zip(self.fitted.grid, tile.fills, strict=True))
+        if any(start >= stop for start, stop in box):  # shrunken so much that no voxel's centre is in the tile
+            return
+        outputs = classify(self._seen(tile))
+        parts = [axis.result(span, seen) for axis, span, seen in zip(self.fitted.grid, box, tile.seen, strict=True)]
+        outputs = _taken(outputs, parts)
+        if self.planned.blend:
+            self.blender.add(box, outputs, self._weights(tile, parts))
+        else:
+            self.canvas.write(box, outputs)
+
+    def _seen(self, tile: Tile) -> torch.Tensor:
+        """What the network sees (C, z, y, x): cut from the volume, normalised, resampled and mirrored."""
+        parts = [axis.seen(span) for axis, span in zip(self.fitted.grid, tile.seen, strict=True)]
+        values = self.read(self.volume.array[:, *(slice(*part.span) for part in parts)])
+        whole = [Part((0, part.span[1] - part.span[0]), part.matrix) for part in parts]
+        return _taken(torch.from_numpy(values).to(self.device), whole)
+
+    def _weights(self, tile: Tile, parts: list[Part]) -> list[torch.Tensor]:
+        whole = blend_weights(triple(stop - start for start, stop in tile.seen))
+        return [
+            _along(torch.from_numpy(weights).to(self.device), 0, part)
+            for weights, part in zip(whole, parts, strict=True)
+        ]
+
+
+def _taken(array: torch.Tensor, parts: list[Part]) -> torch.Tensor:
+    """Cut and resample (C, z, y, x) along its last three axes."""
+    for axis, part in enumerate(parts, start=1):
+        array = _along(array, axis, part)
+    return array
+
+
+def _along(array: torch.Tensor, axis: int, part: Part) -> torch.Tensor:
+    array = array.narrow(axis, part.span[0], part.span[1] - part.span[0])
+    if part.matrix is not None:
+        matrix = torch.from_numpy(part.matrix).to(array.device)
+        array = torch.tensordot(array, matrix, dims=([axis], [1])).movedim(-1, axis)
+    return array
+
+
+def _note_not_finite(volume: Volume) -> list[str]:
+    count = count_not_finite(volume.array)
+    return [f"{count} voxels are not finite; they were taken as their channel's median."] if count else []
+
+
+def _with_less(
+    model: Model, fitted: Fit, planned: Plan, device: torch.device, error: OutOfMemory
+) -> tuple[torch.device, int, str]:
+    """Where to try next: tiles of half the size, then the CPU."""
+    voxels = planned.largest // 2
+    if plan(model.card, fitted, voxels).largest < planned.largest:
+        return device, voxels, f"Not enough memory on {device}: trying again with tiles of half the size."
+    if device.type != "cpu":
+        cpu = torch.device("cpu")
+        return cpu, tile_voxels(model.card, cpu), f"Not enough memory on {device}: going on with the CPU."
+    raise ResourceError(
+        f"Not enough memory even for the smallest tile, of {planned.largest} voxels. "
+        "Close other programs or choose a smaller model."
+    ) from error
