@@ -1,0 +1,140 @@
+"""The labelled sets of `shared/data` (described in its README) as training cases and held-out examples."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import edt
+import nibabel
+import numpy as np
+import tifffile
+import torch
+from training.recipe import Array, Example, Split
+
+from napari_unetseg.engine.batches import Case
+
+SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
+LUMINANCE = (0.299, 0.587, 0.114)
+CORE_PART = 0.35  # the rim takes this part of an object's largest depth,
+RIM_VOXELS = (1.0, 4.0)  # but at least and at most so many voxels
+
+
+def normalised(image: Array, low: float = 1.0, high: float = 99.0) -> torch.Tensor:
+    """Shape (1, …), float32: the percentiles `low` and `high` become 0 and 1."""
+    values = image.astype(np.float32)
+    bottom, top = np.percentile(values, [low, high]).astype(np.float32)
+    return torch.from_numpy((values - bottom) / max(top - bottom, np.float32(1e-6)))[None]
+
+
+def grey(image: Array) -> Array:
+    """Luminance of a colour picture (…, 3); other images as they are."""
+    return image @ np.array(LUMINANCE, np.float32) if image.shape[-1] == 3 else image
+
+
+def cores_and_rims(objects: Array, spacing: tuple[float, ...]) -> torch.Tensor:
+    """0 background, 1 core, 2 rim, of numbered objects; the rim is in proportion to the object's size."""
+    depth = edt.edt(objects.astype(np.uint32), anisotropy=spacing, black_border=False) / min(spacing)
+    numbers, inverse = np.unique(objects, return_inverse=True)
+    inverse = inverse.reshape(objects.shape)
+    deepest = np.zeros(len(numbers), np.float32)
+    np.maximum.at(deepest, inverse.ravel(), depth.ravel().astype(np.float32))
+    rim = np.clip(CORE_PART * deepest, *RIM_VOXELS)[inverse]
+    classes = np.where(depth > rim, 1, 2)
+    return torch.from_numpy(np.where(objects > 0, classes, 0).astype(np.int8))
+
+
+def is_held_out(index: int, every: int) -> bool:
+    """Whether the file with this place in the sorted list belongs to the held-out ones."""
+    return index % every == every - 1
+
+
+def hippocampus(root: Path) -> Split:
+    """Whole T1 crops, (Z, Y, X) from NIfTI's (x, y, z)."""
+    split = Split([], [])
+    every = SPLITS["hippocampus3d"]["every"]
+    for index, path in enumerate(sorted((root / "hippocampus3d/images").glob("*.nii.gz"))):
+        image = _nifti(path)
+        label = _nifti(root / "hippocampus3d/labels" / path.name)
+        if is_held_out(index, every):
+            split.held_out.append(Example(path.name, "hippocampus", image, label))
+        else:
+            split.train.append(Case(normalised(image), torch.from_numpy(label.astype(np.int8))))
+    return split
+
+
+def _nifti(path: Path) -> Array:
+    image: Any = nibabel.load(path)
+    return np.ascontiguousarray(np.asarray(image.dataobj).T)
+
+
+def nuclei_2d(root: Path) -> Split:
+    """Luminance pictures; the three kinds are drawn equally often or nearly so."""
+    split = Split([], [])
+    every, share = SPLITS["nuclei2d"]["every"], {"fluo": 0.5, "colour": 0.35, "grey": 0.15}
+    for kind, weight in share.items():
+        paths = sorted((root / "nuclei2d").glob(f"{kind}_*_image.tif"))
+        for index, path in enumerate(paths):
+            image, objects = grey(tifffile.imread(path)), _label_of(path)
+            if is_held_out(index, every):
+                split.held_out.append(Example(path.name, kind, image[None], objects[None]))
+            else:
+                rims = cores_and_rims(objects, (1.0, 1.0))
+                split.train.append(Case(normalised(image), rims, weight / len(paths)))
+    return split
+
+
+def _label_of(path: Path, kind: str = "label") -> Array:
+    labels: Array = tifffile.imread(path.with_name(path.name.replace("_image", f"_{kind}")))
+    return labels
+
+
+def stack_part(array: Array, rule: dict[str, Any], part: str) -> Array:
+    """The training or held-out slab of a (Z, Y, X) stack, as `splits.toml` says."""
+    start, stop = rule[part]
+    cut = [slice(None)] * 3
+    cut["zyx".index(rule["axis"])] = slice(start, stop)
+    return array[tuple(cut)]
+
+
+NUCLEI_3D_SPACING = {
+    "plant_1135": (0.28, 0.127, 0.127),
+    "ovule": (1.0, 1.0, 1.0),
+    "embryo_16cell": (1.75, 0.8, 0.8),
+}
+
+
+def nuclei_3d(root: Path) -> Split:
+    """Parts of the three real stacks."""
+    split = Split([], [])
+    for name, spacing in NUCLEI_3D_SPACING.items():
+        rule, path = SPLITS["nuclei3d"][name], root / f"nuclei3d/{name}_image.tif"
+        image, objects = tifffile.imread(path), _label_of(path)
+        rims = cores_and_rims(stack_part(objects, rule, "train"), spacing)
+        split.train.append(Case(normalised(stack_part(image, rule, "train")), rims))
+        held = (stack_part(array, rule, "held_out") for array in (image, objects))
+        split.held_out.append(Example(name, name, *held, spacing=spacing))
+    return split
+
+
+def axons(root: Path) -> Split:
+    """Scanning electron micrographs, split by animal; drawn by their area."""
+    split = Split([], [])
+    for path in sorted((root / "axon2d").glob("*_image.tif")):
+        image, labels = tifffile.imread(path), _label_of(path)
+        if path.name.startswith(tuple(SPLITS["axon2d"]["held_out"])):
+            split.held_out.append(Example(path.name, "rat nerve", image[None], labels[None]))
+        else:
+            split.train.append(Case(normalised(image), torch.from_numpy(labels.astype(np.int8)), labels.size**0.5))
+    return split
+
+
+def membranes(root: Path) -> Split:
+    """FIB-SEM of the fly's medulla, boundaries between neurons."""
+    rule, path = SPLITS["em3d"]["fib25"], root / "em3d/fib25_image.tif"
+    image, boundary = tifffile.imread(path), _label_of(path, "boundary")
+    labels = torch.from_numpy(stack_part(boundary, rule, "train").astype(np.int8))
+    train = Case(normalised(stack_part(image, rule, "train")), labels)
+    held = (stack_part(array, rule, "held_out") for array in (image, boundary))
+    return Split([train], [Example("fib25", "fly medulla", *held)])

@@ -1,0 +1,80 @@
+"""Train bundled models: ``python -m training.make_models [NAME…] [--data DIR] [--minutes M]``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import time
+from pathlib import Path
+
+import torch
+from training.recipe import Recipe
+
+from napari_unetseg.core.progress import Progress, finish
+from napari_unetseg.engine.batches import Batches, Case
+from napari_unetseg.engine.train import Trained, TrainProgress, TrainSettings, iter_train
+from napari_unetseg.engine.unet import UNet
+
+HERE = Path(__file__).parent
+RUNS = HERE / "runs"
+NAMES = ("hippocampus-3d", "nuclei-2d", "nuclei-3d", "axon-myelin-2d", "em-membrane-3d")
+LOG_EVERY = 50
+
+
+def recipe_named(name: str) -> Recipe:
+    """The recipe of one model, from ``training/recipes``."""
+    recipe: Recipe = importlib.import_module(f"training.recipes.{name.replace('-', '_')}").RECIPE
+    return recipe
+
+
+def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Trained:
+    """Train one network, or go on with it from ``training/runs``; the log is there too."""
+    RUNS.mkdir(exist_ok=True)
+    torch.manual_seed(0)
+    network = UNet(recipe.network).to(device)
+    cases = [Case(case.image.to(device), case.labels.to(device), case.weight) for case in cases]
+    settings = TrainSettings(
+        minutes=minutes, learning_rate=recipe.learning_rate, class_weights=recipe.class_weights
+    )
+    job = iter_train(network, Batches(cases, recipe.batches), settings, checkpoint=RUNS / f"{recipe.name}.safetensors")
+    with (RUNS / f"{recipe.name}.log").open("a") as log:
+        return finish(job, Logger(log).write)
+
+
+class Logger:
+    """Writes the mean loss now and then."""
+
+    def __init__(self, file) -> None:
+        self.file, self.losses, self.started = file, [], time.monotonic()
+
+    def write(self, progress: Progress) -> None:
+        if isinstance(progress, TrainProgress):
+            self.losses.append(progress.loss)
+            if progress.done % LOG_EVERY == 0:
+                record = {
+                    "step": progress.done, "total": progress.total, "loss": round(sum(self.losses) / len(self.losses), 4),
+                    "skipped": progress.skipped, "left": round(progress.seconds_left or 0),
+                }
+                self.file.write(json.dumps(record) + "\n")
+                self.file.flush()
+                self.losses.clear()
+
+
+def main() -> None:
+    """Train the models that are named, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=NAMES)
+    parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared/data")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    for name in options.names:
+        recipe = recipe_named(name)
+        split = recipe.data(options.data)
+        train(recipe, split.train, options.minutes or recipe.minutes, options.device)
+
+
+if __name__ == "__main__":
+    main()
