@@ -7,7 +7,7 @@ from dataclasses import replace
 import pydantic
 
 from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Triple, Volume
+from napari_unetseg.core.volume import UNITS, Grid, Labels, ScannerFrame, Triple, Volume
 
 KEY = "napari_unetseg"
 
@@ -21,8 +21,10 @@ class Legend(pydantic.BaseModel):
     are_objects : bool
     channels : tuple of str
         Names of the channels, for formats that cannot name them.
+    unit : str or None
+        The unit of the spacing, for formats that have fewer units.
     origin : (z, y, x) or None
-        In the unit of the spacing.
+        In that unit.
     affine, file_codes :
         The fields of `ScannerFrame`, or None.
     """
@@ -32,6 +34,7 @@ class Legend(pydantic.BaseModel):
     structures: tuple[Structure, ...] = ()
     are_objects: bool = False
     channels: tuple[str, ...] = ()
+    unit: str | None = None
     origin: Triple | None = None
     affine: tuple[tuple[float, float, float, float], ...] | None = None
     file_codes: tuple[str, str, str] | None = None
@@ -47,6 +50,7 @@ class Legend(pydantic.BaseModel):
                 else (),
                 "are_objects": isinstance(data, Labels) and data.are_objects,
                 "channels": data.channels if isinstance(data, Volume) else (),
+                "unit": data.grid.unit,
                 "origin": data.grid.origin,
                 "affine": scanner and scanner.affine,
                 "file_codes": scanner and scanner.file_codes,
@@ -67,7 +71,18 @@ class Legend(pydantic.BaseModel):
 
     def place(self, grid: Grid) -> Grid:
         """`grid` at the legend's origin and orientation, where it has them."""
-        scanner = grid.scanner
-        if self.affine and len(self.affine) == 4 and self.file_codes:
-            scanner = ScannerFrame(self.affine, self.file_codes)
-        return replace(grid, origin=self.origin or grid.origin, scanner=scanner)
+        return replace(self.place_scanner(grid), origin=self.origin or grid.origin)
+
+    def place_scanner(self, grid: Grid) -> Grid:
+        """`grid` in the legend's orientation, where it has one."""
+        if not self.affine or len(self.affine) != 4 or not self.file_codes:
+            return grid
+        return replace(grid, scanner=ScannerFrame(self.affine, self.file_codes))
+
+    def in_unit(self, grid: Grid) -> Grid:
+        """`grid` in the legend's unit, where it has one."""
+        if self.unit not in UNITS or not grid.is_physical or self.unit == grid.unit:
+            return replace(grid, unit="pixel") if self.unit == "pixel" else grid
+        factor = UNITS[grid.unit] / UNITS[self.unit]
+        oz, oy, ox = (o * factor for o in grid.origin)
+        return Grid(grid.spacing_in(self.unit), self.unit, (oz, oy, ox), grid.scanner)

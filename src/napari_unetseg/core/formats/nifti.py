@@ -38,11 +38,11 @@ def open_source(path: Path) -> Source:
         image = nib.load(path)
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
-        affine, notes = _sound_affine(image)
+        affine, notes = orientation.sound(image.affine)
         transform = orientation.to_memory(affine)
         unit = UNITS_READ.get(image.header.get_xyzt_units()[0], "mm")
         memory_affine = orientation.reorder_affine(affine, transform, shape[:3])
-        grid = orientation.grid_of(memory_affine, orientation.axis_codes(affine), unit)
+        grid = legend.in_unit(orientation.grid_of(memory_affine, orientation.axis_codes(affine), unit))
         size = orientation.memory_shape(transform, shape[:3])
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
     info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
@@ -105,15 +105,6 @@ def _five_axes(path: Path, shape: tuple[int, ...], named_channels: bool) -> tupl
     if len(shape) == 4 and named_channels:
         shape = (*shape[:3], 1, shape[3])
     return (*shape, *(1,) * (5 - len(shape)))
-
-
-def _sound_affine(image: Any) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
-    affine = image.affine
-    if affine is not None and orientation.is_sound(affine):
-        return np.asarray(affine, dtype=float), ()
-    return np.diag([-1.0, -1.0, 1.0, 1.0]), (
-        "The affine is not a number or singular: a spacing of 1 mm and the standard orientation are assumed.",
-    )
 
 
 def _dtype(image: Any) -> np.dtype[Any]:

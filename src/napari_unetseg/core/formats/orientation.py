@@ -20,9 +20,12 @@ MEMORY_CODES = ("S", "P", "L")
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def is_sound(affine: Affine) -> bool:
-    """Whether an affine is finite and can be inverted."""
-    return bool(np.isfinite(affine).all()) and bool(np.linalg.matrix_rank(affine[:3, :3]) == 3)
+def sound(affine: Affine | None) -> tuple[Affine, tuple[str, ...]]:
+    """The affine, or one of unit spacing and a note if it is not finite or cannot be inverted."""
+    if affine is not None and np.isfinite(affine).all() and np.linalg.matrix_rank(affine[:3, :3]) == 3:
+        return affine.astype(float), ()
+    note = "The affine is not a number or singular: a spacing of 1 and the standard orientation are assumed."
+    return RAS_FROM_LPS.copy(), (note,)
 
 
 def is_rigid(affine: Affine) -> bool:

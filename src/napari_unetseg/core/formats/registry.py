@@ -21,10 +21,10 @@ READERS = {
 LABEL_WRITERS = {
     "tiff": (".tif", ".tiff"),
     "nifti": (".nii", ".nii.gz"),
-    "ome_zarr": (".zarr",),
+    "ome_zarr_write": (".zarr",),
     "itk": (".nrrd",),
 }
-VOLUME_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
+VOLUME_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr_write")}
 MAGIC = {
     (0, b"II*\0"): "tiff",
     (0, b"MM\0*"): "tiff",
