@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
+import fastremap
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.metrics.objects import score_objects
 from napari_unetseg.core.metrics.overlap import Box, Overlap, bounding_boxes, count_overlap
-from napari_unetseg.core.metrics.pairing import Pair
+from napari_unetseg.core.metrics.pairing import Pair, plain
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
@@ -18,6 +20,8 @@ from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 
 DEFAULTS = MetricSettings()
+MOST_STRUCTURES = 256
+"""More labels than this are taken for numbered objects, unless the settings say what they are."""
 THREADS = 2
 """Structures whose surfaces are measured at once: each needs memory for its own bounding box."""
 Figures = dict[str, Any]
@@ -31,7 +35,8 @@ def evaluate(
 ) -> Evaluation:
     """Score a prediction against a reference.
 
-    There is a row for every label that occurs in either volume and for every named structure.
+    There is a row for every label that occurs in either volume and for every named structure. Numbered objects are
+    one structure together, and are matched with each other besides.
 
     Parameters
     ----------
@@ -39,17 +44,20 @@ def evaluate(
         On the same grid.
     settings : MetricSettings
     known : ndarray of bool, shape (Z, Y, X), optional
-        Where the reference is known. Unknown voxels change no figure. Surfaces and parts need the whole volume, so
-        their figures are left out.
+        Where the reference is known. Unknown voxels change no figure. Surfaces, parts and objects need the whole
+        volume, so their figures are left out.
 
     Raises
     ------
     InputError
         If shapes, spacings, orientations or positions differ.
     """
-    pair = Pair.of(predicted, reference)
+    pair, objects = Pair.of(predicted, reference), None
     if known is not None and known.shape != reference.array.shape:
         raise InputError(f"Expected known voxels of shape {reference.array.shape}; got {known.shape}.")
+    if _compares_objects(predicted, reference, settings):
+        objects = None if known is not None else score_objects(pair.predicted, pair.reference)
+        pair = pair.foreground()
     tolerance = max(pair.spacing) if settings.tolerance is None else settings.tolerance
     overlap = count_overlap(pair.predicted, pair.reference, known, tuple(pair.names))
     rows = [_overlap_figures(overlap, index, pair.voxel) for index in range(len(overlap.labels))]
@@ -65,7 +73,16 @@ def evaluate(
         unit=pair.unit,
         dimensions=len(pair.spacing),
         tolerance=tolerance,
+        objects=objects,
     )
+
+
+def _compares_objects(predicted: Labels, reference: Labels, settings: MetricSettings) -> bool:
+    if settings.objects is not None:
+        return settings.objects
+    if predicted.are_objects or reference.are_objects:
+        return True
+    return any(len(fastremap.unique(plain(labels.array))) > MOST_STRUCTURES for labels in (predicted, reference))
 
 
 def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:

@@ -67,7 +67,7 @@ def count_overlap(
     present = [fastremap.unique(array).astype(np.uint64) for array in (predicted, reference)]
     found = np.unique(np.concatenate([*present, np.asarray(labels, dtype=np.uint64)]))
     found = found[found > 0]
-    renumber = _renumbering(found)
+    renumber = renumbering(found)
     rows = [
         _count_slice(renumber(one), renumber(other), None if known is None else known[z], len(found))
         for z, (one, other) in enumerate(zip(predicted, reference, strict=True))
@@ -81,12 +81,12 @@ def bounding_boxes(array: LabelArray, labels: npt.NDArray[np.uint64]) -> list[Bo
     if not len(labels):
         return []
     direct = labels[-1] <= LARGEST_DIRECT_LABEL
-    boxes = ndimage.find_objects(array if direct else _renumbering(labels)(array))
+    boxes = ndimage.find_objects(array if direct else renumbering(labels)(array))
     numbers = labels.tolist() if direct else range(1, len(labels) + 1)
     return [boxes[number - 1] if number <= len(boxes) else None for number in numbers]
 
 
-def _renumbering(labels: npt.NDArray[np.uint64]) -> Callable[[LabelArray], LabelArray]:
+def renumbering(labels: npt.NDArray[np.uint64]) -> Callable[[LabelArray], LabelArray]:
     """What turns labels into 1 … n, in the order of `labels`; 0 stays."""
     table = {0: 0} | {label: i for i, label in enumerate(labels.tolist(), start=1)}
     if not len(labels) or labels[-1] > LARGEST_DIRECT_LABEL:

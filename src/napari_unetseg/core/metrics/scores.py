@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from napari_unetseg.core.metrics.objects import ObjectScores
+
 NAN = math.nan
 
 
@@ -90,6 +92,8 @@ class Evaluation:
         Whether `volume` is an area (unit²) or a volume (unit³).
     tolerance : float
         Of the normalised surface Dice and the boundary Dice, in `unit`.
+    objects : ObjectScores or None
+        Where numbered objects were compared. All of them together are then the one structure.
     """
 
     structures: tuple[StructureScore, ...]
@@ -97,6 +101,7 @@ class Evaluation:
     unit: str
     dimensions: int
     tolerance: float
+    objects: ObjectScores | None = None
 
     @property
     def mean_dice(self) -> float:
@@ -129,6 +134,7 @@ class Evaluation:
                 "unit": self.unit,
                 "dimensions": self.dimensions,
                 "tolerance": self.tolerance,
+                "objects": self.objects and asdict(self.objects),
             }
         )
         return record

@@ -26,6 +26,10 @@ class MetricSettings:
         None,
         "How far off a surface still counts as right, in the volume's unit. Not given: the longest side of a voxel.",
     )
+    objects: bool | None = setting(
+        None,
+        "Whether the numbers are objects to be matched, not structures. Not given: as the labels say, or by how many.",
+    )
 
     def __post_init__(self) -> None:
         if self.tolerance is not None and not (math.isfinite(self.tolerance) and self.tolerance >= 0):
