@@ -50,8 +50,11 @@ class Classifier:
         (K, Z, Y, X), float32
             They add up to 1 over K.
         """
-        total = sum(self._looked(tile, order, flip) for order in self.directions for flip in self.flips)
-        return total / (len(self.directions) * len(self.flips))
+        looks = list(itertools.product(self.directions, self.flips))
+        total = self._looked(tile, *looks[0])
+        for look in looks[1:]:
+            total += self._looked(tile, *look)
+        return total.div_(len(looks))
 
     def _looked(self, tile: torch.Tensor, order: Axes, flip: Axes) -> torch.Tensor:
         """Probabilities as seen in one direction of one mirrored copy."""

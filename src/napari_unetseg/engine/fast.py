@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_unetseg.engine.unet import CONVOLUTION, ConvBlock, UNet, _central
 
+Convolution = nn.Conv2d | nn.Conv3d
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -33,11 +36,10 @@ class FastUNet(nn.Module):
         self.down, self.pool, self.up, self.head = network.down, network.pool, network.up, network.head
         self.merge = nn.ModuleList()
         self.split = nn.ModuleList()
-        for merge in network.merge:
-            first, second = merge[0], merge[1]
-            skip_width = first[0].in_channels - self.up[len(self.merge)].out_channels
-            self.split.append(_Split(first[0], skip_width))
-            self.merge.append(nn.Sequential(first[1], first[2], second))
+        for up, merge in zip(self.up, network.merge, strict=True):
+            (conv, *rest), second = cast("Iterable[Any]", merge.children())
+            self.split.append(_Split(conv, conv.in_channels - up.weight.shape[1]))
+            self.merge.append(nn.Sequential(*rest, second))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Class scores; see the class for shapes."""
@@ -57,25 +59,29 @@ class FastUNet(nn.Module):
 class _Split(nn.Module):
     """One convolution of two images side by side, without putting them side by side."""
 
-    def __init__(self, conv: nn.Conv2d | nn.Conv3d, skip_width: int) -> None:
+    def __init__(self, conv: Convolution, skip_width: int) -> None:
         super().__init__()
-        kind = CONVOLUTION[conv.weight.dim() - 2]
-        for name, weight in (("skip", conv.weight[:, :skip_width]), ("below", conv.weight[:, skip_width:])):
-            part = kind(weight.shape[1], weight.shape[0], conv.kernel_size, padding=conv.padding, bias=False)
-            part.weight = nn.Parameter(weight.detach().clone())
-            self.add_module(name, part)
-        self.skip.bias = conv.bias
+        self.skip = _part(conv, slice(skip_width), conv.bias)
+        self.below = _part(conv, slice(skip_width, None), None)
 
     def forward(self, skip: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
         joined: torch.Tensor = self.skip(_central(skip, below.shape[2:]))
         return joined.add_(self.below(below))
 
 
+def _part(conv: Convolution, inputs: slice, bias: torch.Tensor | None) -> nn.Module:
+    """The convolution of some of the input channels only."""
+    weight = conv.weight[:, inputs]
+    kind, has_bias = CONVOLUTION[weight.dim() - 2], bias is not None
+    part: nn.Module = kind(weight.shape[1], weight.shape[0], conv.kernel_size, padding=conv.padding, bias=has_bias)
+    part.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
+    return part
+
+
 def _simplify(block: ConvBlock) -> None:
     """Fold batch norm into its convolution and give an unpadded convolution its padding."""
-    conv: nn.Conv2d | nn.Conv3d = block[0]  # type: ignore[assignment]
-    conv.padding = tuple(k // 2 for k in conv.kernel_size)  # type: ignore[assignment]
-    norm = block[1]
+    conv, norm, _ = cast("Iterable[Any]", block.children())
+    conv.padding = tuple(k // 2 for k in conv.kernel_size)
     if isinstance(norm, nn.modules.batchnorm._BatchNorm):
         block[0] = fuse_conv_bn_eval(conv, norm)
         block[1] = nn.Identity()

@@ -83,4 +83,4 @@ def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> floa
             began = time.perf_counter()
             network(tile).sum().item()  # .item() waits for the device
             seconds = time.perf_counter() - began
-    return seconds / math.prod(size)
+    return seconds / float(math.prod(size))

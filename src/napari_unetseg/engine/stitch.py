@@ -50,8 +50,8 @@ class LabelCanvas:
         """Set a box from the probabilities (K, z, y, x) of the network's outputs."""
         place = tuple(slice(*span) for span in box)
         structures = self._of_structures(outputs)
-        classes = structures.argmax(dim=0)
-        self.classes[place] = classes.to(torch.uint8).cpu().numpy()
+        classes = _largest(structures)
+        self.classes[place] = classes.cpu().numpy()
         if self.seeds is not None:
             self.seeds[place] = self._seeds(outputs, classes).cpu().numpy()
         if self.probabilities is not None:
@@ -70,6 +70,19 @@ class LabelCanvas:
                 largest = outputs[list(structure.channels)].amax(dim=0)
                 seeds |= (classes == structure.label) & (outputs[structure.seed_channel] >= largest)
         return seeds
+
+
+def _largest(structures: torch.Tensor) -> torch.Tensor:
+    """Which of (S, z, y, x) is largest, the first where they are equal.
+
+    `Tensor.argmax` over the outermost axis was 15 times as slow on a CPU, and its result has 8 bytes a voxel.
+    """
+    classes = torch.zeros_like(structures[0], dtype=torch.uint8)
+    largest = structures[0]
+    for label, structure in enumerate(structures[1:], start=1):
+        classes.masked_fill_(structure > largest, label)
+        largest = torch.maximum(largest, structure)
+    return classes
 
 
 class Blender:
