@@ -13,15 +13,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core import metrics
 from napari_unetseg.core.choice import choose_model
 from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
+from napari_unetseg.core.formats.selecting import with_spacing
+from napari_unetseg.core.metrics import Evaluation, MetricSettings
 from napari_unetseg.core.models import list_models
 from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
 from napari_unetseg.core.progress import Job, Progress, finish
@@ -30,15 +33,18 @@ from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
 from napari_unetseg.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_unetseg.engine.forecast import Forecast
     from napari_unetseg.engine.model_file import Model
-    from napari_unetseg.engine.predict import Forecast
 
 __all__ = [
+    "Evaluation",
     "Labels",
+    "MetricSettings",
     "SegmentSettings",
     "Segmentation",
     "Selection",
     "Volume",
+    "evaluate",
     "forecast",
     "inspect",
     "iter_segment",
@@ -49,12 +55,18 @@ __all__ = [
     "save_labels",
     "save_volume",
     "segment",
+    "segment_file",
 ]
 
 Image = Volume | str | Path | npt.NDArray[Any]
 """An image in any form that the verbs take; a bare array is (Y, X), (Z, Y, X) or (C, Z, Y, X)."""
 
+Labelling = Labels | str | Path | npt.NDArray[Any]
+"""Labels in any form that the verbs take; a bare array is (Y, X) or (Z, Y, X)."""
+
 DEFAULTS = SegmentSettings()
+EVERYTHING = Selection()
+MEASURES = MetricSettings()
 
 
 @dataclass(frozen=True)
@@ -150,13 +162,64 @@ def iter_segment(
     )
 
 
+def segment_file(
+    source: str | Path,
+    target: str | Path,
+    model: Model | str | Path | None = None,
+    selection: Selection = EVERYTHING,
+    settings: SegmentSettings = DEFAULTS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Segmentation:
+    """Read an image, `segment` it, and write the result: labels, or the probabilities where the settings ask for them.
+
+    Raises
+    ------
+    OutputError
+        If the result cannot be written.
+    InputError, ModelError, SettingsError, ResourceError
+        As `segment`.
+    """
+    started = time.perf_counter()
+    result = segment(load_volume(source, selection), model, settings, on_progress)
+    if result.probabilities is None:
+        save_labels(target, result.labels)
+    else:
+        save_volume(target, result.probabilities)
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def evaluate(
+    predicted: Labelling,
+    reference: Labelling,
+    spacing: Triple | None = None,
+    settings: MetricSettings = MEASURES,
+) -> Evaluation:
+    """Score labels against a reference, structure by structure.
+
+    Parameters
+    ----------
+    predicted, reference : Labels, path, or ndarray of shape (Y, X) or (Z, Y, X)
+    spacing : (z, y, x), optional
+        Voxel size of both, instead of their own; in their own unit, or in µm where they have none.
+    settings : MetricSettings
+        What to measure, and whether the numbers are single objects.
+
+    Raises
+    ------
+    InputError
+        If they cannot be read, or shapes, spacings, orientations or positions differ.
+    """
+    selection = Selection(spacing=spacing)
+    return metrics.evaluate(as_labels(predicted, selection), as_labels(reference, selection), settings)
+
+
 def forecast(volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS) -> Forecast:
     """How long `segment` would take, and how much memory, before it starts."""
-    from napari_unetseg.engine import predict
+    from napari_unetseg.engine import forecast as engine
 
     volume = as_volume(volume)
     loaded, _ = _as_model(model, volume)
-    return predict.forecast(loaded.card, volume, settings)
+    return engine.forecast(loaded.card, volume, settings)
 
 
 def as_volume(image: Image, spacing: Triple | None = None) -> Volume:
@@ -175,6 +238,23 @@ def as_volume(image: Image, spacing: Triple | None = None) -> Volume:
     if not 2 <= array.ndim <= 4:
         raise InputError(f"Expected an array of shape (Y, X), (Z, Y, X) or (C, Z, Y, X); got {array.shape}.")
     return Volume(array.reshape((1,) * (4 - array.ndim) + array.shape), Grid(spacing or (1.0, 1.0, 1.0)))
+
+
+def as_labels(labels: Labelling, selection: Selection = EVERYTHING) -> Labels:
+    """Any labels that the verbs take, as `Labels`, with the selection's spacing where it has one.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or an array has neither two nor three axes.
+    """
+    if isinstance(labels, (str, Path)):
+        return load_labels(labels, selection)
+    if isinstance(labels, np.ndarray):
+        if labels.ndim not in (2, 3):
+            raise InputError(f"Expected labels of shape (Y, X) or (Z, Y, X); got {labels.shape}.")
+        labels = Labels(labels.reshape((1,) * (3 - labels.ndim) + labels.shape))
+    return replace(labels, grid=with_spacing(labels.grid, selection))
 
 
 def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, tuple[str, ...]]:

@@ -1,0 +1,273 @@
+"""The verbs as commands.
+
+Exit codes: 0 on success; 2 on what a user can mend, with one line on standard error; 1, with a traceback, on a fault of
+ours. With ``--json`` the last line of standard output is one JSON object.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unetseg import __version__, terminal
+from napari_unetseg.core.settings import SegmentSettings, Selection, help_of
+from napari_unetseg.core.spacing import parse_spacing, parse_unit
+from napari_unetseg.errors import OutputError, ResourceError, SettingsError, UnetsegError
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.batch import Task
+    from napari_unetseg.engine.model_file import Model
+
+UsageError: Any = typer.BadParameter.__base__  # click's own, or the one inside typer, depending on typer's version
+DEFAULTS = SegmentSettings()
+EVERYTHING = Selection()
+MODEL_SUFFIX = ".safetensors"
+
+app = typer.Typer(
+    name="napari-unetseg",
+    help="U-Net segmentation of microscopy, CT and MR stacks. Without a command, napari opens with the plugin docked.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _option(record: type, name: str, *flags: str) -> Any:
+    """A command's option whose help is that of a settings field."""
+    return typer.Option(*flags, help=help_of(record, name))
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Spacing = Annotated[
+    str | None, typer.Option("--spacing", metavar="Z,Y,X[UNIT]", help="Voxel size, instead of the file's.")
+]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    logging.getLogger().addHandler(logging.NullHandler())  # libraries' log lines would come between ours
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        return int(app(arguments, standalone_mode=False) or 0)
+    except UnetsegError as error:
+        message = str(error)
+    except MemoryError as error:
+        message = f"Not enough memory: {error}. Take a crop, fewer channels or a coarser level."
+    except UsageError as error:
+        message = f"{error.format_message()} See napari-unetseg --help."
+    except (KeyboardInterrupt, typer.Abort):
+        message = "Cancelled; nothing half-written is left."
+    terminal.note(f"error: {message}")
+    return 2
+
+
+@app.callback(invoke_without_command=True)
+def start(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """U-Net segmentation of microscopy, CT and MR stacks. Without a command, napari opens with the plugin docked."""
+    if version:
+        terminal.say(__version__)
+    elif context.invoked_subcommand is None:
+        _open_viewer()
+
+
+@app.command()
+def segment(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, DICOM folders, folders of images.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write; for several images, an existing folder.")],
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="A bundled model's name or a model file. Default: by the image.")
+    ] = None,
+    device: Annotated[str, _option(SegmentSettings, "device")] = DEFAULTS.device,
+    write: Annotated[str, _option(SegmentSettings, "write")] = DEFAULTS.write,
+    flips: Annotated[bool, _option(SegmentSettings, "flips", "--flips")] = DEFAULTS.flips,
+    vote: Annotated[bool, _option(SegmentSettings, "vote", "--vote")] = DEFAULTS.vote,
+    smallest: Annotated[float, _option(SegmentSettings, "smallest")] = DEFAULTS.smallest,
+    spacing: Spacing = None,
+    unit: Annotated[str | None, _option(Selection, "unit")] = None,
+    channel: Annotated[str | None, _option(Selection, "channels", "--channel")] = None,
+    time_point: Annotated[int, _option(Selection, "time", "--time")] = EVERYTHING.time,
+    level: Annotated[int, _option(Selection, "level")] = EVERYTHING.level,
+    stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Segment images into labels, numbered objects or probabilities."""
+    from napari_unetseg import api
+    from napari_unetseg.core.batch import plan_tasks
+
+    settings = SegmentSettings(device, write, flips, vote, smallest)  # type: ignore[arg-type] # checked when made
+    selection = _selection(spacing, unit, channel, time_point, level)
+    tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack)
+    loaded = api.load_model(model) if model else None
+    if len(tasks) == 1:
+        record = _segment_one(tasks[0], loaded, selection, settings)
+    else:
+        record = _segment_all(tasks, loaded, selection, settings) | {"output": str(out)}
+    if as_json:
+        terminal.say_json(record)
+    else:
+        terminal.show_segmented(record)
+    if record.get("failures"):
+        raise typer.Exit(2)
+
+
+def _segment_one(task: Task, model: Model | None, selection: Selection, settings: SegmentSettings) -> dict[str, Any]:
+    """Segment one file, say where the result is, and return the record for programs."""
+    from napari_unetseg import api
+
+    with terminal.warnings_as_notes(), terminal.progress_bar(task.source.name) as show:
+        result = api.segment_file(task.source, task.target, model, selection, settings, show)
+    for line in result.notes:
+        terminal.note(f"note: {line}")
+    record = {"output": str(task.target), "model": result.model, "device": result.device, "seconds": result.seconds}
+    if result.labels.are_objects:
+        record["objects"] = int(result.labels.array.max())
+    return record
+
+
+def _segment_all(
+    tasks: Sequence[Task], model: Model | None, selection: Selection, settings: SegmentSettings
+) -> dict[str, Any]:
+    """Segment many files; one that fails is told of and does not stop the others."""
+    started = time.perf_counter()
+    results, failures = [], []
+    for task in tasks:
+        try:
+            results.append(_segment_one(task, model, selection, settings))
+        except UnetsegError as error:
+            terminal.note(f"error: {task.source}: {error}")
+            failures.append({"input": str(task.source), "error": str(error)})
+            if isinstance(error, OutputError):  # a full disk is full for the next one too
+                break
+    models, devices = (", ".join(sorted({r[key] for r in results})) for key in ("model", "device"))
+    return {
+        "model": models,
+        "device": devices,
+        "seconds": time.perf_counter() - started,
+        "results": results,
+        "failures": failures,
+    }
+
+
+@app.command()
+def evaluate(
+    predicted: Annotated[Path, typer.Argument(help="Labels to score.")],
+    reference: Annotated[Path, typer.Argument(help="Labels that are right.")],
+    spacing: Spacing = None,
+    objects: Annotated[
+        bool | None,
+        typer.Option("--objects/--classes", help="What the numbers are. Default: as the files say, or by how many."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Score labels against a reference, structure by structure."""
+    from napari_unetseg import api
+    from napari_unetseg.core.metrics import MetricSettings, save_table
+
+    selection = _selection(spacing)
+    with terminal.warnings_as_notes():
+        labels = [api.load_labels(path, selection) for path in (predicted, reference)]
+        evaluation = api.evaluate(labels[0], labels[1], settings=MetricSettings(objects=objects))
+    if out is not None:
+        save_table(out, evaluation)
+    if as_json:
+        terminal.say_json(terminal.evaluation_record(evaluation))
+    else:
+        terminal.show_evaluation(evaluation, f"{predicted.name} against {reference.name}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the bundled models with their held-out scores."""
+    from napari_unetseg.core.models import list_models
+
+    cards = list_models()
+    if as_json:
+        terminal.say_json({"models": [card.model_dump(mode="json") for card in cards]})
+    else:
+        terminal.show_models(cards)
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(help="An image, a folder or a model file.")], as_json: Json = False
+) -> None:
+    """Tell what an image or a model file holds, without loading it."""
+    if file.suffix == MODEL_SUFFIX:
+        from napari_unetseg.core.models import find_model, read_card
+
+        card = read_card(find_model(file))
+        record, shown = card.model_dump(mode="json"), terminal.card_facts(card)
+    else:
+        from napari_unetseg.core.formats import inspect
+
+        found = inspect(file)
+        record, shown = terminal.volume_record(found), terminal.volume_facts(found)
+    if as_json:
+        terminal.say_json(record)
+    else:
+        terminal.facts(shown)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write to; made where it is missing.")] = Path(
+        "demo_output"
+    ),
+    sample: Annotated[str, typer.Option("--sample", help="Which of the bundled images.")] = "hippocampus",
+    as_json: Json = False,
+) -> None:
+    """Segment a bundled image, score the result, and write labels, a picture and the table."""
+    from napari_unetseg.demo import run_demo
+
+    with terminal.warnings_as_notes(), terminal.progress_bar(sample) as show:
+        result = run_demo(out, sample, show)
+    if as_json:
+        terminal.say_json(terminal.demo_record(result))
+        return
+    terminal.show_evaluation(result.evaluation, f"{result.title}, held out from training")
+    terminal.facts({"labels": str(result.labels), "picture": str(result.picture), "table": str(result.table)})
+
+
+def _open_viewer() -> None:
+    """Open napari with the Segment widget docked."""
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"} & os.environ.keys():
+        raise ResourceError("napari needs a display to open a window; there is none. See napari-unetseg --help.")
+    try:
+        import napari
+        from qtpy import QtWidgets  # noqa: F401 # napari itself would only fail later, and less clearly
+    except ImportError as error:
+        raise ResourceError('napari needs Qt to open a window; pip install "napari-unetseg[all]".') from error
+    viewer = napari.Viewer()
+    viewer.window.add_plugin_dock_widget("napari-unetseg", "Segment")
+    napari.run()
+
+
+def _selection(
+    spacing: str | None, unit: str | None = None, channels: str | None = None, time_point: int = 0, level: int = 0
+) -> Selection:
+    size, size_unit = parse_spacing(spacing) if spacing else (None, None)
+    unit = parse_unit(unit) if unit else size_unit
+    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit)
+
+
+def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
+    """Read ``"0,2"``."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"Expected channels as whole numbers from 0, such as 0 or 0,2; got {text!r}.") from error

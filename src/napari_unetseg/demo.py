@@ -1,0 +1,78 @@
+"""The main job once, on a bundled image: labels, a picture of them, and a table of how good they are."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from napari_unetseg import api
+from napari_unetseg.core.metrics import Evaluation, save_table
+from napari_unetseg.core.overlay import save_overlay
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.volume import Labels
+from napari_unetseg.errors import OutputError
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What `run_demo` wrote, and how good it was.
+
+    Parameters
+    ----------
+    title, model, device : str
+    image, labels, picture, table : Path
+        The bundled image, and the three files that were written.
+    seconds : float
+        From reading the image to the last file.
+    """
+
+    title: str
+    model: str
+    device: str
+    image: Path
+    labels: Path
+    picture: Path
+    table: Path
+    evaluation: Evaluation
+    seconds: float
+
+
+def run_demo(folder: Path, name: str, on_progress: Callable[[Progress], None] | None = None) -> Demo:
+    """Segment a bundled image into `folder`, which is made where it is missing.
+
+    Raises
+    ------
+    InputError
+        If there is no sample of that name.
+    OutputError
+        If the folder cannot be made or written to.
+    """
+    started = time.perf_counter()
+    sample = find_sample(name)
+    _make(folder)
+    volume = api.load_volume(sample.image)
+    result = api.segment(volume, sample.model, on_progress=on_progress)
+    reference = _named(api.load_labels(sample.labels), result.labels)
+    evaluation = api.evaluate(result.labels, reference)
+    suffix = "".join(sample.image.suffixes)
+    labels, picture, table = (folder / f"{name}{end}" for end in (f"-labels{suffix}", "-overlay.png", "-metrics.csv"))
+    api.save_labels(labels, result.labels)
+    save_overlay(picture, volume, {result.model: result.labels, "reference": reference})
+    save_table(table, evaluation)
+    seconds = time.perf_counter() - started
+    return Demo(sample.title, result.model, result.device, sample.image, labels, picture, table, evaluation, seconds)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be made: {error.strerror}; choose another folder.") from error
+
+
+def _named(reference: Labels, predicted: Labels) -> Labels:
+    """The reference with the names that the model gives: both mean the same labels."""
+    return replace(reference, structures=predicted.structures, are_objects=predicted.are_objects)

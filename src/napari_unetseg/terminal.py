@@ -1,0 +1,231 @@
+"""How the commands speak: results on standard output, progress and notes on standard error."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box, filesize
+from rich.console import Console
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from napari_unetseg.core.progress import Progress
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.card import ModelCard
+    from napari_unetseg.core.formats import VolumeInfo
+    from napari_unetseg.core.metrics import Evaluation
+    from napari_unetseg.demo import Demo
+
+WIDTH = 120
+PACKAGE = str(Path(__file__).parent)
+
+
+def _output() -> Console:
+    """Standard output; where it is not a terminal there is no reason to fold tables at 80 characters."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+def say(text: str) -> None:
+    """Print one line of a result, as it is: no wrapping, no markup."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def say_json(record: Mapping[str, Any]) -> None:
+    """Print a result for programs: one JSON object on one line."""
+    say(json.dumps(record, ensure_ascii=False, default=str))
+
+
+def note(text: str) -> None:
+    """Print one line that is not part of a result, to standard error."""
+    Console(stderr=True).print(" ".join(text.split()), markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; a column of figures is aligned to the right."""
+    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    rows = [tuple(row) for row in rows]
+    for number, column in enumerate(columns):
+        figures = all(_is_figure(row[number]) for row in rows)
+        grid.add_column(column, justify="right" if figures else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*row)
+    _output().print(grid, markup=False)
+
+
+def facts(record: Mapping[str, str]) -> None:
+    """Print names and values in two columns, without what is empty."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in record.items():
+        if value:
+            grid.add_row(name, value)
+    _output().print(grid, markup=False)
+
+
+def show_evaluation(evaluation: Evaluation, title: str) -> None:
+    """Print the table of a score: the figures most asked for, and those of single objects."""
+    unit = "" if evaluation.unit == "pixel" else f" ({evaluation.unit})"
+    columns = ("label", "structure", "Dice", "IoU", "precision", "sensitivity", f"HD95{unit}", f"ASSD{unit}")
+    names = ("dice", "iou", "precision", "sensitivity", "hausdorff95", "assd")
+    rows = [
+        (str(row.label), row.name, *(_figure(getattr(row, name)) for name in names)) for row in evaluation.structures
+    ]
+    if len(rows) > 1:
+        rows.append(("", "mean", *(_figure(evaluation.mean(name)) for name in names)))
+    _table(title, columns, rows)
+    if evaluation.objects is not None:
+        found = evaluation.objects
+        titles = ("objects", "in reference", "matched", "F1@0.5", "PQ@0.5", "splits", "merges")
+        figures = (found.predicted, found.reference, found.matched, found.f1, found.panoptic_quality)
+        _table("numbered objects", titles, [tuple(map(_figure, (*figures, found.splits, found.merges)))])
+
+
+def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
+    """A score for programs; that of numbered objects also has the figures most asked for at its top."""
+    record, found = evaluation.to_dict(), evaluation.objects
+    if found is not None:
+        scores = record["objects"]
+        record |= {"f1_50": scores["f1"], "objects": found.predicted, "reference_objects": found.reference}
+        record["object_scores"] = scores
+    return record
+
+
+def demo_record(demo: Demo) -> dict[str, Any]:
+    """A demonstration for programs: what was written, how it ran, and the score."""
+    paths = {name: str(getattr(demo, name)) for name in ("image", "labels", "picture", "table")}
+    run = {"model": demo.model, "device": demo.device, "seconds": demo.seconds}
+    return paths | run | evaluation_record(demo.evaluation)
+
+
+def show_segmented(record: Mapping[str, Any]) -> None:
+    """Print one line for each file that was written."""
+    for result in record.get("results", [record]):
+        found = f"{result['objects']} objects, " if "objects" in result else ""
+        say(f"{result['output']} ({found}{result['model']}, {result['device']}, {result['seconds']:.1f} s)")
+
+
+def show_models(cards: Sequence[ModelCard]) -> None:
+    """Print one row for each model."""
+    columns = ("model", "dim", "structures", "voxel size", "held-out scores", "licence")
+    rows = [
+        (
+            card.name,
+            f"{card.dimensions}D",
+            ", ".join(s.name for s in card.structures),
+            _size(card),
+            _scores(card),
+            card.licence,
+        )
+        for card in cards
+    ]
+    _table("bundled models", columns, rows)
+
+
+def card_facts(card: ModelCard) -> dict[str, str]:
+    """A model's card for people."""
+    return {
+        "model": f"{card.name} {card.version}",
+        "title": card.title,
+        "what": card.description,
+        "takes": f"{card.dimensions}D, channels: {', '.join(card.channels)}",
+        "finds": ", ".join(f"{s.label} {s.name}" for s in card.structures),
+        "as": "numbered objects" if card.finds_objects else "classes",
+        "voxel size": _size(card),
+        "held-out scores": _scores(card),
+        "training": card.training,
+        "training data": "\n".join(f"{d.name}: {d.source} ({d.licence})" for d in card.training_data),
+        "known failures": "\n".join(card.known_failures),
+        "licence": card.licence,
+    }
+
+
+def volume_record(info: VolumeInfo) -> dict[str, Any]:
+    """What a file holds, in plain values for programs."""
+    grid = info.grid
+    return {
+        "path": str(info.path),
+        "format": info.format,
+        "shape": info.shape,
+        "channels": info.channels,
+        "dtype": str(info.dtype),
+        "spacing": grid.spacing,
+        "unit": grid.unit,
+        "origin": grid.origin,
+        "times": info.times,
+        "levels": info.levels,
+        "bytes": info.nbytes,
+        "notes": info.notes,
+    }
+
+
+def volume_facts(info: VolumeInfo) -> dict[str, str]:
+    """What a file holds, for people."""
+    spacing = " × ".join(f"{step:.4g}" for step in info.grid.spacing)
+    return {
+        "file": str(info.path),
+        "format": info.format,
+        "size (z, y, x)": " × ".join(map(str, info.shape)),
+        "voxel size": f"{spacing} {info.grid.unit}" if info.grid.is_physical else "not known",
+        "channels": ", ".join(info.channels),
+        "dtype": str(info.dtype),
+        "memory": filesize.decimal(info.nbytes),
+        "time points": str(info.times) if info.times > 1 else "",
+        "levels": ", ".join("×".join(map(str, level)) for level in info.levels) if len(info.levels) > 1 else "",
+        "notes": "\n".join(info.notes),
+    }
+
+
+def _figure(value: float | None) -> str:
+    """A figure for a table; a dash where it does not apply."""
+    if value is None or value != value:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.3f}"
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
+    """Give a function that shows progress, as a bar where standard error is a terminal and not at all elsewhere."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(progress: Progress) -> None:
+            bar.update(task, completed=progress.done, total=progress.total, description=f"{title}: {progress.stage}")
+
+        yield show
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Tell our own warnings as notes once the work is done; if it fails, its error is all there is to say."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if warning.category is UserWarning and warning.filename.startswith(PACKAGE):
+            note(f"note: {warning.message}")
+
+
+def _size(card: ModelCard) -> str:
+    size = card.voxel_size
+    return f"{' × '.join(f'{step:.3g}' for step in size.spacing)} {size.unit}" if size else "any"
+
+
+def _scores(card: ModelCard) -> str:
+    return "\n".join(f"{s.structure}: {s.metric} {s.value:.3f} ({s.held_out})" for s in card.scores)
+
+
+def _is_figure(text: str) -> bool:
+    return text == "–" or text.replace(".", "", 1).replace("-", "", 1).isdigit()
