@@ -155,6 +155,17 @@ def test_stop_before_the_job_begins_cancels_it(worker):
         next(job)
 
 
+def test_jobs_of_two_threads_take_turns(shared_worker):
+    first = shared_worker.run(child_jobs.silent, 0.3)
+    next(first)
+    results = []
+    second = threading.Thread(target=lambda: results.append(finish(shared_worker.run(child_jobs.nothing, 5))))
+    second.start()
+    assert finish(first) is None
+    second.join(10)
+    assert results == [5]
+
+
 def test_closing_the_generator_ends_the_child(worker):
     job = worker.run(child_jobs.endless)
     next(job)

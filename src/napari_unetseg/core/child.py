@@ -77,7 +77,8 @@ class Worker:
     def run(self, target: Callable[P, Job[Result]], *args: P.args, **kwargs: P.kwargs) -> Job[Result]:
         """Run a generator function in the child: yields what it yields, returns what it returns.
 
-        The child is there when this returns; the job begins with the first ``next``.
+        The child is there when this returns; the job begins with the first ``next``, in its turn: where two threads
+        run jobs, the second one waits.
 
         Parameters
         ----------
@@ -101,15 +102,8 @@ class Worker:
 
     def _relay(self, child: _Child, job: object) -> Job[Any]:
         try:
-            connection = child.connected()
-            wire.send(connection, job)
-            while True:
-                kind, value = wire.loads(wire.receive(connection))
-                if kind == "result":
-                    return value
-                if kind == "error":
-                    raise value
-                yield value
+            with child.turn:
+                return (yield from child.answers(job))
         except (OSError, EOFError):
             raise child.ending() from None
         except GeneratorExit:
@@ -128,6 +122,7 @@ class _Child:
 
     def __init__(self) -> None:
         self.stopped = False
+        self.turn = threading.Lock()
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._server = socket.create_server(("127.0.0.1", 0))
         self._connection: socket.socket | None = None
@@ -137,7 +132,19 @@ class _Child:
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True,
         )  # fmt: skip
 
-    def connected(self) -> socket.socket:
+    def answers(self, job: object) -> Job[Any]:
+        """Send a job and yield its records; returns its result, raises its error."""
+        connection = self._connected()
+        wire.send(connection, job)
+        while True:
+            kind, value = wire.loads(wire.receive(connection))
+            if kind == "result":
+                return value
+            if kind == "error":
+                raise value
+            yield value
+
+    def _connected(self) -> socket.socket:
         """The connection; the first call waits until the child has come up and shown our token."""
         if self._connection is None:
             with self._server:

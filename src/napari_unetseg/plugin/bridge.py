@@ -1,0 +1,211 @@
+"""Between a widget and its jobs: heavy work runs in a child process, and the window never waits for it.
+
+A widget owns one `Bridge`, starts jobs on it and listens to its signals, which all come on the GUI's thread::
+
+    self.bridge = Bridge(self)
+    self.bridge.progressed.connect(self._show_progress)
+    self.bridge.returned.connect(self._show_result)
+    self.bridge.failed.connect(self._show_error)      # the notification has been shown already
+    self.bridge.ended.connect(self._release_button)   # always the last one
+    self.bridge.start("Segmenting", job, source, settings)
+
+    def job(worker, source, settings):                # runs in a background thread, so it may also compute lazy data
+        yield Progress(0, 1, "Reading the layer")
+        return (yield from worker.run(jobs.segment, source.volume(), settings))   # runs in the child process
+
+No Qt object is touched outside of the GUI's thread: the thread fills a queue, and a timer of the bridge empties it.
+napari's own workers are not used, because they swallow `RuntimeError` and because napari waits for them for ever when
+it quits.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import CancelledError
+from typing import Any, Concatenate, ParamSpec
+
+from napari.utils.notifications import notification_manager, show_error
+from napari.utils.progress import cancelable_progress
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_unetseg.core.child import ChildError, Worker
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.errors import UnetsegError
+
+P = ParamSpec("P")
+POLL_MILLISECONDS = 30
+
+
+class Bridge(QObject):
+    """Runs the jobs of one widget, one at a time, in one child process that is kept for the next job.
+
+    Closing the widget, its dock or the viewer ends the job and the child.
+
+    Parameters
+    ----------
+    parent : QWidget
+        The widget whose jobs these are.
+    """
+
+    started = Signal()
+    progressed = Signal(object)
+    """Each record of the job: `Progress` (only the newest, where they come faster than the screen), or its own."""
+    returned = Signal(object)
+    failed = Signal(str)
+    """One line on what went wrong."""
+    cancelled = Signal()
+    ended = Signal()
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._worker = Worker()
+        self._run: _Run | None = None
+        self._question: tuple[_Run, Callable[[Any], None]] | None = None
+        self._bar: cancelable_progress | None = None
+        self._title = ""
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL_MILLISECONDS)
+        self._timer.timeout.connect(self._deliver)
+        parent.installEventFilter(self)
+        parent.destroyed.connect(lambda: self._abandon())  # a lambda: this object is being destroyed as well
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job is going on."""
+        return self._run is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the child; None where there is none."""
+        return self._worker.pid
+
+    def start(
+        self, title: str, job: Callable[Concatenate[Worker, P], Job[Any]], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        """Start a job: a generator function that gets the `Worker` first; `title` stands in the activity dock.
+
+        A job that is still running is cancelled.
+        """
+        self.cancel()
+        self._title = title
+        self._run = _Run(job(self._worker, *args, **kwargs))
+        self._timer.start()
+        self.started.emit()
+
+    def ask(
+        self, answer: Callable[[Any], None], job: Callable[Concatenate[Worker, P], Job[Any]],
+        *args: P.args, **kwargs: P.kwargs,
+    ) -> None:  # fmt: skip
+        """A small question beside the jobs: only its result is heard, by `answer`; None stands for a failure.
+
+        A job that starts meanwhile waits for its turn in the child; a new question replaces the old one.
+        """
+        self._question = (_Run(job(self._worker, *args, **kwargs)), answer)
+        self._timer.start()
+
+    def cancel(self) -> None:
+        """End the job at once, if there is one: nothing of it is heard again, and its process ends within 2 s."""
+        if self._run is not None:
+            self._abandon()
+            self.cancelled.emit()
+            self._end()
+
+    def _abandon(self) -> None:
+        """Let go of job and child; touches no Qt object."""
+        run, self._run = self._run, None
+        self._question = None
+        worker, self._worker = self._worker, Worker()  # the old thread cannot disturb the next job's child
+        if run is not None:
+            run.cancelled.set()
+        worker.stop()
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
+        """End the job when the widget is taken out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and watched is self.parent() and watched.parent() is None:
+            self.cancel()
+        return super().eventFilter(watched, event)
+
+    def _deliver(self) -> None:
+        """Emit what the threads have put into their queues since the last time."""
+        while self._run is not None and (message := self._run.next_message()) is not None:
+            kind, value = message
+            if kind == "record":
+                self._show(value)
+                self.progressed.emit(value)
+            else:
+                self._run = None
+                self._finish(kind, value)
+        while self._question is not None and (message := self._question[0].next_message()) is not None:
+            if message[0] != "record":
+                (_, answer), self._question = self._question, None
+                answer(message[1] if message[0] == "returned" else None)
+        if self._run is None and self._question is None:
+            self._timer.stop()
+
+    def _finish(self, kind: str, value: Any) -> None:
+        if kind == "returned":
+            self.returned.emit(value)
+        elif kind == "cancelled":
+            self.cancelled.emit()
+        else:
+            self.failed.emit(_notify(value))
+        self._end()
+
+    def _end(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        self.ended.emit()
+
+    def _show(self, record: object) -> None:
+        """The bar in the activity dock."""
+        if not isinstance(record, Progress) or not self._title:
+            return
+        if self._bar is None:
+            self._bar = cancelable_progress(total=record.total, desc=self._title, cancel_callback=self.cancel)
+        if self._bar.total != record.total:
+            self._bar.total = record.total
+        self._bar.set_description(f"{self._title}: {record.stage.lower()}")
+        self._bar.update(record.done - self._bar.n)
+
+
+class _Run:
+    """One job in its thread. The thread is a daemon, and knows nothing of Qt."""
+
+    def __init__(self, job: Job[Any]) -> None:
+        self.cancelled = threading.Event()
+        self._messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        threading.Thread(target=self._work, args=(job,), daemon=True, name="napari-unetseg job").start()
+
+    def next_message(self) -> tuple[str, Any] | None:
+        """The next message, without older `Progress` that a newer one overtakes; None where there is none."""
+        message = None
+        while not self._messages.empty():
+            message = self._messages.get()
+            if not isinstance(message[1], Progress) or message[1].message:
+                break
+        return message
+
+    def _work(self, job: Job[Any]) -> None:
+        try:
+            while not self.cancelled.is_set():
+                self._messages.put(("record", next(job)))
+            job.close()
+        except StopIteration as stop:
+            self._messages.put(("returned", stop.value))
+        except CancelledError:
+            self._messages.put(("cancelled", None))
+        except Exception as error:
+            self._messages.put(("failed", error))
+
+
+def _notify(error: Exception) -> str:
+    """Show one notification, and return its line: a fault of ours comes with its traceback, a user's error without."""
+    if isinstance(error, UnetsegError):
+        show_error(str(error))
+        return str(error)
+    notification_manager.receive_error(type(error), error, error.__traceback__)
+    return error.summary if isinstance(error, ChildError) else f"{type(error).__name__}: {error}"

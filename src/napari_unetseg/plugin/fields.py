@@ -1,0 +1,192 @@
+"""Small parts that several widgets are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from napari.layers import Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QLocale, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_unetseg.core.volume import UNITS, Grid, Triple
+
+WIDTH = 340
+"""Pixels that a docked widget wants."""
+
+
+class Panel(QScrollArea):
+    """A docked widget that scrolls where the window is low, and whose rows are as wide as the dock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(WIDTH)
+        inside = QWidget()
+        self.rows = QVBoxLayout(inside)
+        self.rows.setContentsMargins(12, 10, 12, 10)
+        self.rows.setSpacing(8)
+        self.setWidget(inside)
+
+
+def form() -> QFormLayout:
+    """A form whose fields take all the width and whose labels stand beside them."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setHorizontalSpacing(12)
+    layout.setVerticalSpacing(8)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return layout
+
+
+def note() -> QLabel:
+    """A line of quiet text that wraps and can be copied."""
+    label = QLabel()
+    label.setWordWrap(True)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    label.setStyleSheet("font-size: 11px;")
+    return label
+
+
+def combo() -> QComboBox:
+    """A combo box that may be narrower than its longest entry."""
+    box = QComboBox()
+    box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+    box.setMinimumContentsLength(8)
+    return box
+
+
+class LayerBox(QComboBox):
+    """Chooses one of the viewer's layers of a kind; follows the layer list and the layer that is active in it.
+
+    Parameters
+    ----------
+    accepts : callable
+        Whether a layer may be chosen.
+    """
+
+    layer_changed = Signal(object)
+    """The layer that is chosen now, or None."""
+
+    def __init__(self, viewer: Viewer, accepts: Callable[[Layer], bool]) -> None:
+        super().__init__()
+        self._viewer, self._accepts = viewer, accepts
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.currentIndexChanged.connect(lambda: self.layer_changed.emit(self.layer))
+        for event in ("inserted", "removed", "reordered"):
+            getattr(viewer.layers.events, event).connect(self._refill)
+        viewer.layers.selection.events.active.connect(self._follow)
+        self._refill()
+        self._follow()
+
+    @property
+    def layer(self) -> Any:
+        """The chosen layer, or None."""
+        return self.currentData()
+
+    def _refill(self, _event: object = None) -> None:
+        chosen = self.layer
+        self.blockSignals(True)
+        self.clear()
+        for layer in reversed(self._viewer.layers):  # the list shows the top one first
+            if self._accepts(layer):
+                self.addItem(layer.name, layer)
+                layer.events.name.connect(self._rename)
+        self.setCurrentIndex(max(0, self._index(chosen)) if self.count() else -1)
+        self.blockSignals(False)
+        if self.layer is not chosen:
+            self.layer_changed.emit(self.layer)
+
+    def _follow(self, _event: object = None) -> None:
+        index = self._index(self._viewer.layers.selection.active)
+        if index >= 0:
+            self.setCurrentIndex(index)
+
+    def _rename(self, _event: object = None) -> None:
+        for index in range(self.count()):
+            self.setItemText(index, self.itemData(index).name)
+
+    def _index(self, layer: object) -> int:
+        return next((index for index in range(self.count()) if self.itemData(index) is layer), -1)
+
+
+class _Number(QDoubleSpinBox):
+    """A length above 0, shown with the digits that it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLocale(QLocale.c())
+        self.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+        self.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.setDecimals(12)
+        self.setRange(1e-9, 1e9)
+        self.setKeyboardTracking(False)
+        self.setMinimumWidth(44)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        return f"{value:.5g}"
+
+
+class VoxelSize(QWidget):
+    """Three lengths (z, y, x) and their unit, which a user may mend."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        self.numbers = [_Number() for _ in "zyx"]
+        for axis, number in zip("zyx", self.numbers, strict=True):
+            number.setToolTip(f"Distance between voxel centres along {axis}.")
+            number.valueChanged.connect(lambda: self.changed.emit())
+            row.addWidget(number, 1)
+        self.unit_box = combo()
+        self.unit_box.setMinimumContentsLength(3)
+        self.unit_box.addItems([*UNITS, "pixel"])
+        self.unit_box.setToolTip("Unit of the voxel size. pixel: no physical size is known.")
+        self.unit_box.currentIndexChanged.connect(lambda: self.changed.emit())
+        row.addWidget(self.unit_box)
+
+    def show_grid(self, grid: Grid, *, flat: bool = False) -> None:
+        """Fill in a grid's spacing and unit; `flat` hides z."""
+        self.blockSignals(True)
+        for number, size in zip(self.numbers, grid.spacing, strict=True):
+            number.setValue(size)
+        self.numbers[0].setVisible(not flat)
+        self.unit_box.setCurrentText(grid.unit)
+        self.blockSignals(False)
+
+    @property
+    def spacing(self) -> Triple:
+        """Spacing (z, y, x) in `unit`."""
+        z, y, x = (number.value() for number in self.numbers)
+        return z, y, x
+
+    @property
+    def unit(self) -> str:
+        """One of `core.volume.UNITS`, or ``pixel``."""
+        return str(self.unit_box.currentText())
+
+
+def show_row(layout: QFormLayout, field: QWidget, visible: bool) -> None:
+    """Show or hide a row of a form, its label too."""
+    field.setVisible(visible)
+    layout.labelForField(field).setVisible(visible)

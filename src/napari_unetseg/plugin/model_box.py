@@ -1,0 +1,87 @@
+"""Choosing a model: the bundled ones by name, others by file, with what their cards say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.models import find_model, list_models, read_card
+from napari_unetseg.errors import ModelError
+from napari_unetseg.plugin.fields import combo, note
+from napari_unetseg.plugin.wording import card_details, card_lines
+
+
+class ModelBox(QWidget):
+    """A combo box of models, a button that opens a model file, and the chosen model's card in short."""
+
+    model_changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = combo()
+        self.box.setToolTip("What to look for.")
+        self.about = note()
+        self._open = QPushButton("…")
+        self._open.setFixedWidth(28)
+        self._open.setToolTip("Open a model file (.safetensors).")
+        self._open.clicked.connect(self._choose_file)
+        for card in list_models():
+            self.box.addItem(card.title, (card.name, card))
+        self._lay_out()
+        self.box.currentIndexChanged.connect(self._show)
+        self._show()
+
+    def _lay_out(self) -> None:
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        row.addWidget(self.box, 1)
+        row.addWidget(self._open)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addLayout(row)
+        column.addWidget(self.about)
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The chosen model's card, or None where there is no model."""
+        data = self.box.currentData()
+        return data[1] if data else None
+
+    @property
+    def model(self) -> str:
+        """The bundled model's name, or the path of a model file."""
+        return str(self.box.currentData()[0])
+
+    @property
+    def cards(self) -> list[ModelCard]:
+        """The cards of all models on offer."""
+        return [self.box.itemData(index)[1] for index in range(self.box.count())]
+
+    def choose(self, card: ModelCard) -> None:
+        """Choose one of `cards`."""
+        self.box.setCurrentIndex(self.cards.index(card))
+
+    def add_file(self, path: str | Path) -> None:
+        """Offer a model file and choose it; shows one notification where it is not a model file."""
+        try:
+            card = read_card(find_model(path))
+        except ModelError as error:
+            show_error(str(error))
+        else:
+            self.box.addItem(card.title, (str(path), card))
+            self.box.setCurrentIndex(self.box.count() - 1)
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "U-Net models (*.safetensors)")
+        if path:
+            self.add_file(path)
+
+    def _show(self) -> None:
+        self.about.setText(card_lines(self.card) if self.card else "No model is here yet: open a model file.")
+        self.about.setToolTip(card_details(self.card) if self.card else "")
+        self.model_changed.emit()

@@ -1,0 +1,182 @@
+"""The *Segment* widget: a layer, a model, one click."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from napari.layers import Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
+from superqt import QCollapsible
+
+from napari_unetseg.core.choice import rank_models
+from napari_unetseg.core.settings import SegmentSettings, help_of
+from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.fields import Panel, combo, form, note
+from napari_unetseg.plugin.job_bar import JobBar
+from napari_unetseg.plugin.layer_rows import LayerRows
+from napari_unetseg.plugin.model_box import ModelBox
+from napari_unetseg.plugin.results import ResultsTable
+from napari_unetseg.plugin.segment_job import SegmentRequest, Shown, forecast_layer, segment_layer
+from napari_unetseg.plugin.wording import duration, memory
+
+FORECAST_DELAY = 500
+"""Milliseconds without a change before a forecast is asked for."""
+DEVICES = ("auto", "cpu", "mps") if sys.platform == "darwin" else ("auto", "cpu", "cuda")
+WRITES = {
+    "auto": "as the model does",
+    "classes": "classes",
+    "objects": "numbered objects",
+    "probabilities": "probabilities",
+}
+
+
+class SegmentWidget(Panel):
+    """Segments the chosen layer with the chosen model in a process of its own, and adds the result as a layer.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        napari hands itself over by this name.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._model_is_chosen = False
+        self.bridge = Bridge(self)
+        self._build()
+        self._forecast_timer = QTimer(self)
+        self._forecast_timer.setSingleShot(True)
+        self._forecast_timer.setInterval(FORECAST_DELAY)
+        self._forecast_timer.timeout.connect(self._ask_forecast)
+        self._connect()
+        self._suggest_model()
+        self._refresh()
+
+    def _build(self) -> None:
+        top = form()
+        self.rows.addLayout(top)
+        self.layer = LayerRows(top, self._viewer)
+        self.model = ModelBox()
+        self.write, self.device = combo(), combo()
+        for key, text in WRITES.items():
+            self.write.addItem(text, key)
+        self.device.addItems(DEVICES)
+        top.addRow("Model", self.model)
+        top.addRow("Output", self.write)
+        self.rows.addWidget(self._more())
+        self.forecast = note()
+        self.rows.addWidget(self.forecast)
+        self.job = JobBar(self.bridge, "Segment")
+        self.rows.addWidget(self.job)
+        self.table = ResultsTable()
+        self.table.hide()
+        self.rows.addWidget(self.table)
+        self.notes = note()
+        self.rows.addWidget(self.notes)
+        self.rows.addStretch(1)
+
+    def _more(self) -> QCollapsible:
+        """The settings that few need."""
+        self.flips = QCheckBox("average over mirrored copies")
+        self.vote = QCheckBox("2D model: vote over three axes")
+        self.smallest = QDoubleSpinBox()
+        self.smallest.setRange(0, 1e12)
+        self.smallest.setDecimals(3)
+        self.smallest.setSpecialValueText("the model's own")
+        inside = QWidget()
+        rows = form()
+        inside.setLayout(rows)
+        rows.addRow("Device", self.device)
+        rows.addRow("Smallest object", self.smallest)
+        rows.addRow(self.flips)
+        rows.addRow(self.vote)
+        for name in ("write", "device", "flips", "vote", "smallest"):
+            getattr(self, name).setToolTip(help_of(SegmentSettings, name))
+        more = QCollapsible("More")
+        more.setDuration(0)
+        more.addWidget(inside)
+        return more
+
+    def _connect(self) -> None:
+        self.layer.layer_box.layer_changed.connect(self._suggest_model)
+        self.layer.changed.connect(self._refresh)
+        self.model.model_changed.connect(self._refresh)
+        self.model.box.activated.connect(self._keep_model)
+        for box in (self.write, self.device):
+            box.currentIndexChanged.connect(self._refresh)
+        for check in (self.flips, self.vote):
+            check.toggled.connect(self._refresh)
+        self.job.asked.connect(self._start)
+        self.bridge.returned.connect(self._show)
+        self.bridge.ended.connect(self._refresh)
+
+    @property
+    def settings(self) -> SegmentSettings:
+        """What the form says."""
+        return SegmentSettings(
+            device=self.device.currentText(), write=self.write.currentData(), flips=self.flips.isChecked(),
+            vote=self.vote.isChecked() and self.vote.isEnabled(), smallest=self.smallest.value(),
+        )  # fmt: skip
+
+    def request(self) -> SegmentRequest | None:
+        """What a click would do now; None where there is no layer or no model."""
+        source = self.layer.source()
+        if source is None or self.model.card is None:
+            return None
+        grid = source.mended_grid(self.layer.spacing, self.layer.unit)
+        return SegmentRequest(source, grid, self.model.model, self.settings)
+
+    def _suggest_model(self) -> None:
+        """Choose the model that fits the layer best, unless the user's own choice fits it as well."""
+        request = self.request()
+        fitting = rank_models(self.model.cards, request.outline.volume()) if request else []
+        if fitting and not (self._model_is_chosen and self.model.card in fitting):
+            self.model.choose(fitting[0])
+
+    def _keep_model(self) -> None:
+        self._model_is_chosen = True
+
+    def _refresh(self) -> None:
+        """Bring what depends on the choices up to date, and ask for a forecast when they rest."""
+        request = self.request()
+        self.job.button.setEnabled(request is not None or self.bridge.is_running)
+        flat = request is not None and request.source.shape[1] == 1
+        self.vote.setEnabled(self.model.card is not None and self.model.card.dimensions == 2 and not flat)
+        self.smallest.setSuffix(f" {self.layer.unit}{'²' if flat else '³'}")
+        self.forecast.setText("")
+        if request is not None and not self.bridge.is_running:
+            self._forecast_timer.start()
+
+    def _ask_forecast(self) -> None:
+        request = self.request()
+        if request is not None and self.isVisible() and not self.bridge.is_running:
+            self.bridge.ask(self._show_forecast, forecast_layer, request)
+
+    def _show_forecast(self, forecast: Any) -> None:
+        if forecast is not None:
+            self.forecast.setText(
+                f"About {duration(forecast.seconds)} and {memory(forecast.peak_bytes)} on {forecast.device}"
+            )
+
+    def _start(self) -> None:
+        request = self.request()
+        if request is not None:
+            self.table.hide()
+            self.notes.setText("")
+            self.bridge.start("Segmenting", segment_layer, request)
+            self._refresh()
+
+    def _show(self, shown: Shown) -> None:
+        """Add the layers and fill the table."""
+        for data, attributes, kind in shown.layers:
+            self._viewer.add_layer(Layer.create(data, attributes, kind))
+        result = shown.finding.segmentation
+        self.job.say(f"Done in {duration(result.seconds)} on {result.device}.")
+        unit = result.labels.grid.unit + ("²" if result.labels.array.shape[0] == 1 else "³")
+        self.table.show_structures(shown.finding.structures, unit)
+        self.table.show()
+        self.notes.setText("\n".join(result.notes))

@@ -1,0 +1,70 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Grid
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``3 min``, ``2.5 h``; below one second, ``1 s``."""
+    if seconds < 100:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def memory(count: float) -> str:
+    """Bytes as ``350 kB``, ``12 MB`` or ``1.4 GB``."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6)):
+        if count >= size:
+            return f"{count / size:.{1 if unit == 'GB' else 0}f} {unit}"
+    return f"{count / 1e3:.0f} kB"
+
+
+def lengths(shape: Sequence[int]) -> str:
+    """``64 × 256 × 256``; a single slice is left out."""
+    return " × ".join(str(length) for length in (shape[1:] if len(shape) == 3 and shape[0] == 1 else shape))
+
+
+def voxel_size(grid: Grid, *, flat: bool = False) -> str:
+    """``1.75 × 0.8 × 0.8 µm``, or that it is not known."""
+    sizes = " × ".join(f"{size:.4g}" for size in grid.spacing[1 if flat else 0 :])
+    return f"{sizes} {grid.unit}" if grid.is_physical else f"not known (ratio {sizes})"
+
+
+def quantity(value: float) -> str:
+    """Four digits, with a space between thousands: ``12 340``, ``0.02134``."""
+    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def legend(structures: Sequence[Structure]) -> str:
+    """Structures' names, each behind a square of its colour, as rich text."""
+    return "&nbsp; ".join(f'<span style="color:{s.colour}">■</span>&nbsp;{s.name}' for s in structures)
+
+
+def card_lines(card: ModelCard) -> str:
+    """A model's card in short, as rich text: what it is, what it finds, at which voxel size, how good it is."""
+    lines = [card.description, legend(card.structures), _trained(card)]
+    if card.scores:
+        scores = ", ".join(f"{s.structure} {s.metric} {s.value:.2f}" for s in card.scores)
+        lines.append(f"Held out: {scores}")
+    return "<br>".join(filter(None, lines))
+
+
+def card_details(card: ModelCard) -> str:
+    """The rest of a card, for a tool tip: what was held out, data and licences, where the model is known to fail."""
+    held_out = [f"{s.structure}: {s.metric} {s.value:.3f} on {s.held_out} ({s.images} images)" for s in card.scores]
+    data = [f"Trained on {d.name} ({d.source}), {d.licence}" for d in card.training_data]
+    failures = [f"Known to fail: {text}" for text in card.known_failures]
+    return "\n".join([f"{card.title}, version {card.version}", *held_out, *data, *failures])
+
+
+def _trained(card: ModelCard) -> str:
+    kind = f"{card.dimensions}D"
+    if card.voxel_size is None:
+        return f"{kind}, any voxel size"
+    sizes = " × ".join(f"{size:.4g}" for size in card.voxel_size.spacing[3 - card.dimensions :])
+    return f"{kind}, trained at {sizes} {card.voxel_size.unit}"
