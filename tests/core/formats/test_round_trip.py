@@ -98,8 +98,12 @@ def test_half_precision_is_written_as_float32(suffix: str, tmp_path: Path) -> No
 @given(data=st.data())
 def test_a_crop_is_the_same_part_of_the_whole(suffix: str, data: st.DataObject) -> None:
     shape = data.draw(shapes)
-    crop = tuple(tuple(sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True)))) for n in shape)
-    made = Labels(np.arange(np.prod(shape), dtype=np.uint32).reshape(shape), Grid((3.0, 0.5, 0.25), "µm", (5.0, 6.0, 7.0)))
+    crop = tuple(
+        tuple(sorted(data.draw(st.lists(st.integers(0, n), min_size=2, max_size=2, unique=True)))) for n in shape
+    )
+    made = Labels(
+        np.arange(np.prod(shape), dtype=np.uint32).reshape(shape), Grid((3.0, 0.5, 0.25), "µm", (5.0, 6.0, 7.0))
+    )
     with tempfile.TemporaryDirectory() as folder:
         save_labels(Path(folder) / f"out{suffix}", made)
         got = load_labels(Path(folder) / f"out{suffix}", Selection(crop=crop))

@@ -17,7 +17,6 @@ from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decodin
 from napari_unetseg.core.volume import Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
-SUFFIXES = (".nii", ".nii.gz")
 RGB = ("red", "green", "blue")
 UNITS_READ = {"meter": "m", "mm": "mm", "micron": "µm"}
 UNITS_WRITTEN = {"m": "m", "cm": "mm", "mm": "mm", "µm": "µm", "nm": "µm"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from napari_unetseg.core.formats.tiff_checks import check_whole
 from napari_unetseg.core.volume import Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
-SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2", ".lsm")
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of damage, `check_whole` raises
 RGB = ("red", "green", "blue")
 
 

@@ -10,10 +10,12 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tifffile
 
 from napari_unetseg.errors import InputError
 
+TYPE_SIZES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 0])  # bytes, by TIFF field type
 MAX_RATIO = 50_000  # no codec in use packs an image tighter: zstd's longest runs are 1 : 32,768
 
 
@@ -27,7 +29,7 @@ def check_whole(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSer
     """
     size = tif.filehandle.size
     cut = InputError(f"{path} is cut off: it declares more than its {size:,} bytes hold. Copy it again.")
-    if not tif.is_ndpi and not _chain_ends(tif):
+    if not tif.is_ndpi and not _chain_is_whole(tif):
         raise cut
     for level in series.levels:
         pages = list(level.pages)
@@ -58,19 +60,25 @@ def _end(page: Any) -> int:
     return max((o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False)), default=0)
 
 
-def _chain_ends(tif: tifffile.TiffFile) -> bool:
-    """Walk the chain of page directories to its end; False where it points outside the file or into itself."""
+def _chain_is_whole(tif: tifffile.TiffFile) -> bool:
+    """Walk the chain of page directories to its end; False where it, or a tag's value, lies outside the file."""
     handle, form = tif.filehandle, tif.tiff
-    position, seen = (8 if form.is_bigtiff else 4), set[int]()
-    while True:
-        offset = _number(handle, position, form.offsetformat)
-        if offset == 0:
-            return True
-        count = _number(handle, offset, form.tagnoformat) if offset else None
+    size, position, seen = handle.size, (8 if form.is_bigtiff else 4), set[int]()
+    word = np.dtype(form.byteorder + ("u8" if form.is_bigtiff else "u4"))
+    entry = np.dtype(
+        [("tag", form.byteorder + "u2"), ("type", form.byteorder + "u2"), ("count", word), ("value", word)]
+    )
+    while (offset := _number(handle, position, form.offsetformat)) != 0:
+        count = None if offset is None else _number(handle, offset, form.tagnoformat)
         if offset is None or count is None or offset in seen:
             return False
         seen.add(offset)
+        entries = np.frombuffer(handle.read(count * entry.itemsize), entry)
         position = offset + form.tagnosize + count * form.tagsize
+        lengths = TYPE_SIZES[np.minimum(entries["type"], len(TYPE_SIZES) - 1)] * entries["count"].astype(float)
+        if len(entries) < count or (entries["value"] + lengths > size)[lengths > word.itemsize].any():
+            return False
+    return True
 
 
 def _number(handle: Any, position: int, form: str) -> int | None:
