@@ -12,10 +12,12 @@ import numpy as np
 import tifffile
 import torch
 from training.recipe import Array, Example, Split
+from training.synthetic_nuclei import cached_stacks
 
 from napari_unetseg.engine.batches import Case
 
 SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
+SYNTHETIC = Path(__file__).parent / "runs/synthetic"
 LUMINANCE = (0.299, 0.587, 0.114)
 CORE_PART = 0.35  # the rim takes this part of an object's largest depth,
 RIM_VOXELS = (1.0, 4.0)  # but at least and at most so many voxels
@@ -58,7 +60,7 @@ def hippocampus(root: Path) -> Split:
         image = _nifti(path)
         label = _nifti(root / "hippocampus3d/labels" / path.name)
         if is_held_out(index, every):
-            split.held_out.append(Example(path.name, "hippocampus", image, label))
+            split.held_out.append(Example(path.name, "hippocampus", image, label, unit="mm"))
         else:
             split.train.append(Case(normalised(image), torch.from_numpy(label.astype(np.int8))))
     return split
@@ -99,22 +101,30 @@ def stack_part(array: Array, rule: dict[str, Any], part: str) -> Array:
 
 
 NUCLEI_3D_SPACING = {
-    "plant_1135": (0.28, 0.127, 0.127),
-    "ovule": (1.0, 1.0, 1.0),
-    "embryo_16cell": (1.75, 0.8, 0.8),
+    "plant_1135": ((0.28, 0.127, 0.127), "µm"),
+    "ovule": ((1.0, 1.0, 1.0), "pixel"),
+    "embryo_16cell": ((1.75, 0.8, 0.8), "µm"),
 }
 
 
+SYNTHETIC_STACKS = 64
+REAL_SHARE = 0.4  # of the patches, over the real stacks alike; the rest is generated
+
+
 def nuclei_3d(root: Path) -> Split:
-    """Parts of the three real stacks."""
+    """Parts of the three real stacks, and generated ones."""
     split = Split([], [])
-    for name, spacing in NUCLEI_3D_SPACING.items():
+    for name, (spacing, unit) in NUCLEI_3D_SPACING.items():
         rule, path = SPLITS["nuclei3d"][name], root / f"nuclei3d/{name}_image.tif"
         image, objects = tifffile.imread(path), _label_of(path)
         rims = cores_and_rims(stack_part(objects, rule, "train"), spacing)
-        split.train.append(Case(normalised(stack_part(image, rule, "train")), rims))
+        share = REAL_SHARE / len(NUCLEI_3D_SPACING)
+        split.train.append(Case(normalised(stack_part(image, rule, "train")), rims, share))
         held = (stack_part(array, rule, "held_out") for array in (image, objects))
-        split.held_out.append(Example(name, name, *held, spacing=spacing))
+        split.held_out.append(Example(name, name, *held, spacing=spacing, unit=unit))
+    for stack in cached_stacks(SYNTHETIC_STACKS, SYNTHETIC):
+        rims = cores_and_rims(stack.objects, stack.spacing)
+        split.train.append(Case(normalised(stack.image), rims, (1 - REAL_SHARE) / SYNTHETIC_STACKS))
     return split
 
 
@@ -137,4 +147,4 @@ def membranes(root: Path) -> Split:
     labels = torch.from_numpy(stack_part(boundary, rule, "train").astype(np.int8))
     train = Case(normalised(stack_part(image, rule, "train")), labels)
     held = (stack_part(array, rule, "held_out") for array in (image, boundary))
-    return Split([train], [Example("fib25", "fly medulla", *held)])
+    return Split([train], [Example("fib25", "fly medulla", *held, spacing=(10, 10, 10), unit="nm")])

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import os
-import time
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
-from training.recipe import Recipe
+from training.halo import measured_halo
+from training.recipe import Recipe, Split
+from training.scores import score_model
 
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.models import BUNDLED
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.engine.batches import Batches, Case
+from napari_unetseg.engine.model_file import Model, load_model, save_model
 from napari_unetseg.engine.train import Trained, TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.unet import UNet
 
@@ -21,6 +26,8 @@ HERE = Path(__file__).parent
 RUNS = HERE / "runs"
 NAMES = ("hippocampus-3d", "nuclei-2d", "nuclei-3d", "axon-myelin-2d", "em-membrane-3d")
 LOG_EVERY = 50
+HALO_EXAMPLES = 2
+VERSION = "1.0"
 
 
 def recipe_named(name: str) -> Recipe:
@@ -47,7 +54,7 @@ class Logger:
     """Writes the mean loss now and then."""
 
     def __init__(self, file) -> None:
-        self.file, self.losses, self.started = file, [], time.monotonic()
+        self.file, self.losses = file, []
 
     def write(self, progress: Progress) -> None:
         if isinstance(progress, TrainProgress):
@@ -62,18 +69,58 @@ class Logger:
                 self.losses.clear()
 
 
+def finish_model(recipe: Recipe, split: Split, trained: Trained) -> Model:
+    """Measure halo and held-out scores, and fill in the card."""
+    network = trained.network.cpu().to(memory_format=torch.contiguous_format)
+    largest = sorted(split.held_out, key=lambda example: example.image.size)[-HALO_EXAMPLES:]
+    card = ModelCard(
+        name=recipe.name,
+        title=recipe.title,
+        description=recipe.description,
+        version=VERSION,
+        dimensions=recipe.network.dimensions,
+        architecture=recipe.network.to_json(),
+        channels=recipe.channels,
+        voxel_size=recipe.voxel_size,
+        structures=recipe.structures,
+        patch=(1,) * (3 - len(recipe.batches.patch)) + recipe.batches.patch,
+        halo=measured_halo(network, [example.image for example in largest]),
+        minimum_object=recipe.minimum_object,
+        training_data=recipe.sources,
+        training=f"{recipe.training} {trained.steps} steps of {recipe.batches.batch} patches, "
+        f"{trained.seconds / 60:.0f} minutes.",
+        licence=recipe.licence,
+        known_failures=recipe.known_failures,
+    )
+    model = as_saved(Model(network, card))
+    return replace(model, card=card.model_copy(update={"scores": score_model(model, recipe, split.held_out)}))
+
+
+def as_saved(model: Model) -> Model:
+    """The model with weights rounded to the half precision that they are saved in."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        save_model(path, model, half=True)
+        return load_model(path)
+
+
 def main() -> None:
     """Train the models that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=NAMES)
     parser.add_argument("--data", type=Path, default=HERE.parents[1] / "shared/data")
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--output", type=Path, default=BUNDLED, help="folder of the finished models")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
     for name in options.names:
         recipe = recipe_named(name)
         split = recipe.data(options.data)
-        train(recipe, split.train, options.minutes or recipe.minutes, options.device)
+        trained = train(recipe, split.train, options.minutes or recipe.minutes, options.device)
+        model = finish_model(recipe, split, trained)
+        save_model(options.output / f"{name}.safetensors", model, half=True)
+        for score in model.card.scores:
+            print(name, score.held_out, score.structure, score.metric, score.value, sep=" · ", flush=True)
 
 
 if __name__ == "__main__":

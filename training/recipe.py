@@ -31,6 +31,7 @@ class Example:
     truth : ndarray, shape (Z, Y, X)
         Output labels, or numbered objects where the recipe's `measure` is ``objects``.
     spacing : (z, y, x)
+        In `unit`; as in `core.volume.Grid`.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Example:
     image: Array
     truth: Array
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    unit: str = "pixel"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,46 @@
+"""Axons and myelin in scanning electron micrographs of nerve."""
+
+from training.data import axons
+from training.recipe import Recipe
+
+from napari_unetseg.core.card import DataSource, VoxelSize
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.engine.augment import Augmentation
+from napari_unetseg.engine.batches import BatchSettings
+from napari_unetseg.engine.unet import UNetSettings
+
+RECIPE = Recipe(
+    name="axon-myelin-2d",
+    title="Axons and myelin in SEM of nerve",
+    description="Axons and their myelin sheaths in scanning electron micrographs of rat nerve.",
+    data=axons,
+    measure="classes",
+    minutes=10,
+    network=UNetSettings(2, 1, 3, widths=(16, 32, 64, 128, 256), norm="batch", conv_bias=False),
+    batches=BatchSettings(
+        patch=(192, 192),
+        batch=4,
+        focus=0.5,
+        augmentation=Augmentation(
+            flip_axes=(0, 1), turn_planes=((0, 1),), rotation=45, scale=(0.6, 1.67), elastic=6, warp_share=0.7,
+            contrast=0.6, brightness=0.2, gamma=0.6, inversion=0.15, noise=0.15, blur=1.5, low_resolution=2.5,
+        ),
+    ),
+    structures=(
+        Structure(label=1, name="axon", colour="#0072b2", channels=(1,)),
+        Structure(label=2, name="myelin", colour="#d55e00", channels=(2,)),
+    ),
+    sources=(
+        DataSource(
+            name="AxonDeepSeg SEM", source="axondeepseg/data_axondeepseg_sem @ a4d02a1a", licence="MIT",
+            credit="Zaimi et al., doi:10.1038/s41598-018-22181-4",
+        ),
+    ),
+    licence="BSD-3-Clause; trained on data under MIT",
+    training="Five images of three rats, patches with turns, magnification, deformation and changes of intensity.",
+    voxel_size=VoxelSize(spacing=(0.12, 0.12, 0.12), unit="µm", smallest=(0.06, 0.06, 0.06), largest=(0.25, 0.25, 0.25)),
+    known_failures=(
+        "Trained on few images of one laboratory: transmission electron and light micrographs were not seen.",
+        "Axons cut by the image's border, and those above 15 µm across, may be left out.",
+    ),
+)  # fmt: skip
