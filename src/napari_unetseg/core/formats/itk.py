@@ -63,8 +63,11 @@ def write_labels(path: Path, labels: Labels) -> None:
         image.SetMetaData(key, value)
     try:
         sitk.WriteImage(image, str(path), useCompression=True)
+        written = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))  # ITK says nothing when the disk is full
     except RuntimeError as error:
-        raise OutputError(f"{path.parent} cannot take the NRRD: {error}. Nothing was left.") from error
+        raise OutputError(f"{path.parent}: the NRRD cannot be written: {error}. Nothing was left.") from error
+    if not np.array_equal(written, array):
+        raise OutputError(f"{path.parent}: the NRRD cannot be written whole. Is the disk full? Nothing was left.")
 
 
 def _place(image: sitk.Image, affine: orientation.Affine) -> None:
