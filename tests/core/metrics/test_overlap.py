@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from napari_unetseg.core.metrics.overlap import bounding_boxes, count_overlap
+from napari_unetseg.core.metrics.overlap import count_overlap
 
 LARGE = st.sampled_from([0, 1, 2, 3, 5000, 2**40])
 
@@ -35,19 +34,6 @@ def test_dice_of_each_slice():
     np.testing.assert_allclose(count_overlap(predicted, reference).dice_per_slice(), expected)
 
 
-@pytest.mark.parametrize("factor", [1, 100_000], ids=["small labels", "large labels"])
-def test_boxes_hold_exactly_their_label(factor):
-    array = np.zeros((4, 5, 6), np.uint32)
-    array[1:3, 2, 3:5] = 2 * factor
-    array[0, 0, 0] = 3 * factor
-    first, second, third, fourth = bounding_boxes(array, np.array([1, 2, 3, 9], np.uint64) * factor)
-    assert first is fourth is None
-    assert second == (slice(1, 3), slice(2, 3), slice(3, 5))
-    assert third == (slice(0, 1),) * 3
-
-
-def test_no_labels_no_boxes():
+def test_no_labels():
     nothing = np.zeros((2, 2, 2), np.uint8)
-    overlap = count_overlap(nothing, nothing)
-    assert overlap.labels.size == 0
-    assert bounding_boxes(nothing, overlap.labels) == []
+    assert count_overlap(nothing, nothing).labels.size == 0

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
-import fastremap
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.label_arrays import Box, Numbers, bounding_boxes, present_labels
 from napari_unetseg.core.metrics.objects import score_objects
-from napari_unetseg.core.metrics.overlap import Box, Overlap, bounding_boxes, count_overlap
-from napari_unetseg.core.metrics.pairing import Pair, plain
+from napari_unetseg.core.metrics.overlap import Overlap, count_overlap
+from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
@@ -20,7 +20,7 @@ from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 
 DEFAULTS = MetricSettings()
-MOST_STRUCTURES = 256
+MOST_STRUCTURES = 255
 """More labels than this are taken for numbered objects, unless the settings say what they are."""
 THREADS = 2
 """Structures whose surfaces are measured at once: each needs memory for its own bounding box."""
@@ -82,7 +82,7 @@ def _compares_objects(predicted: Labels, reference: Labels, settings: MetricSett
         return settings.objects
     if predicted.are_objects or reference.are_objects:
         return True
-    return any(len(fastremap.unique(plain(labels.array))) > MOST_STRUCTURES for labels in (predicted, reference))
+    return any(len(present_labels(labels.array)) > MOST_STRUCTURES for labels in (predicted, reference))
 
 
 def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
@@ -103,7 +103,7 @@ def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
     }
 
 
-def _surface_figures(pair: Pair, labels: npt.NDArray[np.uint64], tolerance: float) -> list[Figures]:
+def _surface_figures(pair: Pair, labels: Numbers, tolerance: float) -> list[Figures]:
     """The figures that need surfaces, each structure in the box around it in both volumes."""
     images = pair.images
     boxes = [_union(*both) for both in zip(*(bounding_boxes(image, labels) for image in images), strict=True)]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from napari_unetseg.core.metrics.overlap import LabelArray, renumbering
+from napari_unetseg.core.label_arrays import LabelArray, present_labels, renumbering
 from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.volume import Labels
 
@@ -99,8 +99,7 @@ def contingency(predicted: LabelArray, reference: LabelArray) -> sparse.csr_arra
     csr_array of int64, shape (objects of `predicted` + 1, objects of `reference` + 1)
         Row and column 0 are the background, whether it occurs or not.
     """
-    labels = [fastremap.unique(array).astype(np.uint64) for array in (predicted, reference)]
-    labels = [found[found > 0] for found in labels]
+    labels = [present_labels(array) for array in (predicted, reference)]
     width = len(labels[1]) + 1
     renumber, renumber_reference = (renumbering(found) for found in labels)
     pairs, counts = [], []

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import fastremap
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
-LabelArray = npt.NDArray[Any]
+from napari_unetseg.core.label_arrays import LabelArray, Numbers, present_labels, renumbering
+
 Counts = npt.NDArray[np.int64]
-Box = tuple[slice, ...]
-LARGEST_DIRECT_LABEL = 4095
-"""Labels up to here are counted as they are; larger ones are renumbered first, slice by slice."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Overlap:
         Voxels that were looked at: all of them, or the known ones.
     """
 
-    labels: npt.NDArray[np.uint64]
+    labels: Numbers
     predicted: Counts
     reference: Counts
     both: Counts
@@ -64,9 +58,8 @@ def count_overlap(
     labels : tuple of int
         Labels to count even if they occur nowhere.
     """
-    present = [fastremap.unique(array).astype(np.uint64) for array in (predicted, reference)]
+    present = [present_labels(array) for array in (predicted, reference)]
     found = np.unique(np.concatenate([*present, np.asarray(labels, dtype=np.uint64)]))
-    found = found[found > 0]
     renumber = renumbering(found)
     rows = [
         _count_slice(renumber(one), renumber(other), None if known is None else known[z], len(found))
@@ -74,26 +67,6 @@ def count_overlap(
     ]
     counts, foreground, voxels = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
     return Overlap(found, counts[:, 0], counts[:, 1], counts[:, 2], foreground.sum(axis=0), int(voxels.sum()))
-
-
-def bounding_boxes(array: LabelArray, labels: npt.NDArray[np.uint64]) -> list[Box | None]:
-    """The smallest box around each label's voxels, or None for a label that does not occur."""
-    if not len(labels):
-        return []
-    direct = labels[-1] <= LARGEST_DIRECT_LABEL
-    boxes = ndimage.find_objects(array if direct else renumbering(labels)(array))
-    numbers = labels.tolist() if direct else range(1, len(labels) + 1)
-    return [boxes[number - 1] if number <= len(boxes) else None for number in numbers]
-
-
-def renumbering(labels: npt.NDArray[np.uint64]) -> Callable[[LabelArray], LabelArray]:
-    """What turns labels into 1 … n, in the order of `labels`; 0 stays."""
-    table = {0: 0} | {label: i for i, label in enumerate(labels.tolist(), start=1)}
-    if not len(labels) or labels[-1] > LARGEST_DIRECT_LABEL:
-        return lambda array: fastremap.remap(array, table)
-    lookup = np.zeros(int(labels[-1]) + 1, dtype=np.intp)
-    lookup[labels.astype(np.intp)] = np.arange(1, len(labels) + 1)
-    return lambda array: lookup[array]
 
 
 def _count_slice(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.label_arrays import plain
 from napari_unetseg.core.volume import UNITS, Grid, Labels, ScannerFrame
 from napari_unetseg.errors import InputError
 
@@ -95,13 +96,6 @@ def _check_frames(one: ScannerFrame, other: ScannerFrame) -> None:
         raise _differ("orientations", first[:3, :3].tolist(), second[:3, :3].tolist(), "Reorient one of them first")
     if not np.allclose(first[:3, 3], second[:3, 3], rtol=0, atol=0.5 * voxel):
         raise _differ("positions (mm)", first[:3, 3].tolist(), second[:3, 3].tolist(), "Move one of them first")
-
-
-def plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same labels as integers in this machine's byte order, without a copy where possible."""
-    if array.dtype == np.bool_:
-        return array.view(np.uint8)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def _says_nothing(grid: Grid) -> bool:
