@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import uuid
@@ -45,6 +46,8 @@ def _flush(path: Path) -> None:
 
 
 def _replace(temporary: Path, target: Path) -> None:
+    if target.is_dir() and not temporary.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
     if target.is_dir():  # a folder cannot be replaced in one step: move the old one aside, then drop it
         aside = temporary.with_name(f"{temporary.name}.old")
         target.rename(aside)
