@@ -38,7 +38,7 @@ class FastUNet(nn.Module):
         self.split = nn.ModuleList()
         for up, merge in zip(self.up, network.merge, strict=True):
             (conv, *rest), second = cast("Iterable[Any]", merge.children())
-            self.split.append(_Split(conv, conv.in_channels - up.weight.shape[1]))
+            self.split.append(_Split(conv, conv.in_channels - cast("nn.Conv3d", up).out_channels))
             self.merge.append(nn.Sequential(*rest, second))
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

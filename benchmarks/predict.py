@@ -1,0 +1,300 @@
+"""How fast prediction is, beside MONAI's sliding window and plain PyTorch, on the same weights and volume.
+
+    python benchmarks/predict.py                          # the bundled models that have a sample, on the CPU
+    python benchmarks/predict.py --device cuda
+    python benchmarks/predict.py --model my.safetensors --image my.tif
+
+Every contender runs in a process of its own, so that its peak memory is its own: the highest resident memory during
+the run less what was resident before it (on CUDA, the most that was allocated there). MONAI runs
+`sliding_window_inference` with the training patch as window, overlap 0.5 and Gaussian weights, and its other defaults;
+plain PyTorch is one forward pass over the whole volume in float32. All of them end in labels. Prints Markdown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import psutil
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_unetseg.core.volume import Volume
+    from napari_unetseg.engine.model_file import Model
+
+SAMPLES = Path(__file__).parents[1] / "sample_data"
+CASES = {
+    "nuclei-3d": SAMPLES / "plant-nuclei.ome.tif",
+    "em-membrane-3d": SAMPLES / "fly-brain.ome.tif",
+    "hippocampus-3d": SAMPLES / "hippocampus.nii.gz",
+    "nuclei-2d": SAMPLES / "fluorescent-nuclei.ome.tif",
+}
+SIZES = {3: (64, 256, 256), 2: (1, 1024, 1024)}
+CONTENDERS = ("napari-unetseg", "MONAI", "PyTorch")
+Predict = Callable[["Model", "Volume", "torch.device"], np.ndarray]
+
+
+def main() -> None:
+    """Print the machine's facts and one table a model; as a child process, measure one contender."""
+    arguments = _arguments()
+    if arguments.contender == "peak":
+        print(json.dumps(_matrix_peak(arguments.device)))
+    elif arguments.contender:
+        print(json.dumps(_measure(arguments)))
+    else:
+        _report(arguments)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--model", help="a bundled model or a model file; with --image")
+    parser.add_argument("--image", help="an image of that kind; it is mirrored until it has the benchmark's size")
+    parser.add_argument("--repeats", type=int, default=1, help="runs of each; the fastest counts")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--labels", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    peak = _child("--contender", "peak", "--device", arguments.device)
+    for fact in _machine_facts(peak):
+        print(f"- {fact}")
+    cases = {arguments.model: arguments.image} if arguments.model else CASES
+    for model, image in cases.items():
+        print("\n".join(_table(model, image, arguments, peak)), flush=True)
+
+
+def _machine_facts(peak: dict[str, Any]) -> list[str]:
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("torch", "monai", "numpy"))
+    return [
+        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, {peak['device']}, {os.cpu_count()} CPU cores, "
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB, {platform.system()}, Python {platform.python_version()}",
+        libraries,
+        f"largest rate of a matrix product: float32 {peak['float32']:.0f} GFLOP/s, half {peak['half']:.0f} GFLOP/s",
+    ]
+
+
+def _table(model: str, image: Path, arguments: argparse.Namespace, peak: dict[str, Any]) -> list[str]:
+    """One row a contender, with ratios to this program's throughput and memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = {name: _run(name, model, image, arguments, Path(folder) / f"{name}.npy") for name in CONTENDERS}
+        labels = {name: np.load(Path(folder) / f"{name}.npy") for name in CONTENDERS}
+    ours = runs["napari-unetseg"]
+    lines = [
+        "",
+        f"**{model}**, {' × '.join(map(str, labels['MONAI'].shape))} voxels",
+        "",
+        "| | seconds | Mvoxel/s | ours is faster by | peak memory | ours takes | labels as ours | of matrix peak |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, run in runs.items():
+        agreement = np.mean(labels[name] == labels["napari-unetseg"])
+        share = run["gflops"] / peak["half" if run["is_half"] else "float32"]
+        lines.append(
+            f"| {name} | {run['seconds']:.2f} | {run['megavoxels']:.2f} | {run['seconds'] / ours['seconds']:.1f}× | "
+            f"{run['megabytes']:.0f} MB | {ours['megabytes'] / run['megabytes']:.2f}× | {agreement:.4f} | {share:.0%} |"
+        )
+    return lines
+
+
+def _run(name: str, model: str, image: Path, arguments: argparse.Namespace, labels: Path) -> dict[str, Any]:
+    return _child(
+        "--contender", name, "--model", model, "--image", str(image), "--labels", str(labels),
+        "--device", arguments.device, "--repeats", str(arguments.repeats),
+    )  # fmt: skip
+
+
+def _child(*arguments: str) -> dict[str, Any]:
+    """Run this file in a new process; its last line is JSON."""
+    command = [sys.executable, __file__, *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Time one contender, after a warm-up on a corner of the volume."""
+    from napari_unetseg.engine.devices import choose_device, fast_dtype
+    from napari_unetseg.engine.model_file import load_model
+    from napari_unetseg.engine.plan import flops_per_voxel
+
+    device, model = choose_device(arguments.device), load_model(arguments.model)
+    volume = _volume(arguments.image, SIZES[model.card.dimensions])
+    predict = PREDICT[arguments.contender]
+    predict(model, _corner(volume), device)
+    before, seen, seconds = _resident(device), _count_seen_voxels(), []
+    for _ in range(arguments.repeats):
+        began = time.perf_counter()
+        labels = predict(model, volume, device)
+        seconds.append(time.perf_counter() - began)
+    peak = _peak(device) - before
+    np.save(arguments.labels, labels)
+    return {
+        "seconds": min(seconds),
+        "megavoxels": labels.size / min(seconds) / 1e6,
+        "megabytes": peak / 1e6,
+        "gflops": sum(seen) / arguments.repeats * flops_per_voxel(model.card) / min(seconds) / 1e9,
+        "is_half": arguments.contender == "napari-unetseg" and fast_dtype(device).itemsize == 2,
+    }
+
+
+def _predict_ours(model: Model, volume: Volume, device: torch.device) -> np.ndarray:
+    from napari_unetseg.core.progress import finish
+    from napari_unetseg.core.settings import SegmentSettings
+    from napari_unetseg.engine.predict import iter_predict
+
+    return finish(iter_predict(model, volume, SegmentSettings(device=str(device)))).classes
+
+
+def _predict_monai(model: Model, volume: Volume, device: torch.device) -> np.ndarray:
+    import torch
+    from monai.inferers import sliding_window_inference
+
+    window = model.card.patch[-model.card.dimensions :]
+    with torch.inference_mode():
+        scores = sliding_window_inference(
+            _normalised(model, volume).to(device),
+            window,
+            sw_batch_size=1,
+            predictor=model.network.to(device),
+            overlap=0.5,
+            mode="gaussian",
+        )
+    return _labels(model, scores)
+
+
+def _predict_plain(model: Model, volume: Volume, device: torch.device) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        return _labels(model, model.network.to(device)(_normalised(model, volume).to(device)))
+
+
+PREDICT: dict[str, Predict] = {
+    "napari-unetseg": _predict_ours,
+    "MONAI": _predict_monai,
+    "PyTorch": _predict_plain,
+}
+
+
+def _normalised(model: Model, volume: Volume) -> torch.Tensor:
+    """The whole volume as the network takes it, (1, C, [Z,] Y, X)."""
+    import torch
+
+    from napari_unetseg.core.intensity import normaliser
+
+    image = torch.from_numpy(normaliser(volume, model.card.normalisation)(volume.array))[None]
+    return image if model.card.dimensions == 3 else image[:, :, 0]
+
+
+def _labels(model: Model, scores: torch.Tensor) -> np.ndarray:
+    """Structures from scores (1, K, [Z,] Y, X), as this program makes them."""
+    from napari_unetseg.engine.stitch import LabelCanvas
+
+    probabilities = scores[0].softmax(dim=0)
+    if model.card.dimensions == 2:
+        probabilities = probabilities[:, None]
+    z, y, x = probabilities.shape[1:]
+    canvas = LabelCanvas((z, y, x), model.card.structures)
+    canvas.write(((0, z), (0, y), (0, x)), probabilities)
+    return canvas.classes
+
+
+def _volume(path: str, size: tuple[int, int, int]) -> Volume:
+    """The image, mirrored until it has that size, on a grid that asks for no resampling."""
+    from napari_unetseg.core.formats import load_volume
+    from napari_unetseg.core.tiles import mirrored
+    from napari_unetseg.core.volume import Volume
+
+    array = load_volume(path).array
+    for axis, length in enumerate(size, start=1):
+        array = array.take(mirrored(0, length, array.shape[axis]), axis=axis)
+    return Volume(array)
+
+
+def _corner(volume: Volume) -> Volume:
+    from napari_unetseg.core.volume import Volume
+
+    return Volume(volume.array[:, :32, :64, :64])
+
+
+def _count_seen_voxels() -> list[int]:
+    """A list that grows by what the network sees, at each of its passes."""
+    from torch.nn.modules.module import register_module_forward_pre_hook
+
+    from napari_unetseg.engine.fast import FastUNet
+    from napari_unetseg.engine.unet import UNet
+
+    seen: list[int] = []
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, (UNet, FastUNet)):
+            seen.append(inputs[0][:, 0].numel())
+
+    register_module_forward_pre_hook(count)
+    return seen
+
+
+def _resident(device: torch.device) -> int:
+    """Bytes in use now."""
+    import torch
+
+    if device.type != "cuda":
+        return int(psutil.Process().memory_info().rss)
+    torch.cuda.reset_peak_memory_stats(device)
+    return torch.cuda.memory_allocated(device)
+
+
+def _peak(device: torch.device) -> int:
+    """The most bytes that were in use."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _matrix_peak(name: str) -> dict[str, Any]:
+    """The largest rate of a square matrix product, GFLOP/s, in float32 and in the precision of prediction."""
+    import torch
+
+    from napari_unetseg.engine.devices import choose_device, fast_dtype
+
+    device = choose_device(name)
+    side = 2048 if device.type == "cpu" else 8192
+    rates = {}
+    for kind, dtype in {"float32": torch.float32, "half": fast_dtype(device)}.items():
+        matrix = torch.randn(side, side, device=device).to(dtype)
+        seconds = []
+        for _ in range(6):
+            began = time.perf_counter()
+            (matrix @ matrix)[0, 0].item()  # .item() waits for the device
+            seconds.append(time.perf_counter() - began)
+        rates[kind] = 2 * side**3 / min(seconds) / 1e9
+    return {**rates, "device": _processor() if device.type == "cpu" else torch.cuda.get_device_name(device)}
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    names = [line for line in facts.read_text().splitlines() if line.startswith("model name")] if facts.exists() else []
+    return names[0].split(":")[1].strip() if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()
