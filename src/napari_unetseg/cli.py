@@ -204,12 +204,13 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="An image, a folder or a model file.")], as_json: Json = False
+    file: Annotated[Path, typer.Argument(help="An image, a folder, a model file or a bundled model's name.")],
+    as_json: Json = False,
 ) -> None:
     """Tell what an image or a model file holds, without loading it."""
-    if file.suffix == MODEL_SUFFIX:
-        from napari_unetseg.core.models import find_model, read_card
+    from napari_unetseg.core.models import find_model, list_models, read_card
 
+    if file.suffix == MODEL_SUFFIX or (not file.exists() and str(file) in (card.name for card in list_models())):
         card = read_card(find_model(file))
         record, shown = card.model_dump(mode="json"), terminal.card_facts(card)
     else:

@@ -116,17 +116,11 @@ def show_segmented(record: Mapping[str, Any]) -> None:
 def show_models(cards: Sequence[ModelCard]) -> None:
     """Print one row for each model."""
     columns = ("model", "dim", "structures", "voxel size", "held-out scores", "licence")
-    rows = [
-        (
-            card.name,
-            f"{card.dimensions}D",
-            ", ".join(s.name for s in card.structures),
-            _size(card),
-            _scores(card),
-            card.licence,
-        )
-        for card in cards
-    ]
+    rows = []
+    for card in cards:
+        names = ", ".join(structure.name for structure in card.structures)
+        scores = "\n".join(f"{score.structure}: {score.metric} {score.value:.3f}" for score in card.scores)
+        rows.append((card.name, f"{card.dimensions}D", names, _size(card), scores, card.licence))
     _table("bundled models", columns, rows)
 
 
@@ -140,7 +134,7 @@ def card_facts(card: ModelCard) -> dict[str, str]:
         "finds": ", ".join(f"{s.label} {s.name}" for s in card.structures),
         "as": "numbered objects" if card.finds_objects else "classes",
         "voxel size": _size(card),
-        "held-out scores": _scores(card),
+        "held-out scores": "\n".join(f"{s.structure}: {s.metric} {s.value:.3f} ({s.held_out})" for s in card.scores),
         "training": card.training,
         "training data": "\n".join(f"{d.name}: {d.source} ({d.licence})" for d in card.training_data),
         "known failures": "\n".join(card.known_failures),
@@ -223,9 +217,5 @@ def _size(card: ModelCard) -> str:
     return f"{' × '.join(f'{step:.3g}' for step in size.spacing)} {size.unit}" if size else "any"
 
 
-def _scores(card: ModelCard) -> str:
-    return "\n".join(f"{s.structure}: {s.metric} {s.value:.3f} ({s.held_out})" for s in card.scores)
-
-
 def _is_figure(text: str) -> bool:
-    return text == "–" or text.replace(".", "", 1).replace("-", "", 1).isdigit()
+    return text in ("", "–") or text.replace(".", "", 1).replace("-", "", 1).isdigit()

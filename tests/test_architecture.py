@@ -1,0 +1,78 @@
+"""The rooms stay apart, and loading the package stays cheap."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("torch", "napari", "qtpy", "PyQt6", "magicgui")
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def loaded_by(code: str) -> set[str]:
+    return set(run(f"import sys; {code}; print(*(m.split('.')[0] for m in sys.modules))").splitlines()[-1].split())
+
+
+def test_the_import_contracts_hold() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    root = Path(__file__).parents[1]
+    done = subprocess.run([linter, "--no-cache"], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_package_alone_loads_nothing_heavy() -> None:
+    assert not loaded_by("import napari_unetseg").intersection((*HEAVY, "numpy", "pydantic"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import napari_unetseg.api",
+        "import napari_unetseg; napari_unetseg.segment",
+        "import napari_unetseg.cli",
+        "from napari_unetseg.core import samples; samples.list_samples()",
+        "from napari_unetseg.core.samples import sample; import napari_unetseg; napari_unetseg.load_volume(sample('nerve'))",
+    ],
+)
+def test_the_verbs_are_there_without_torch_or_napari(code: str) -> None:
+    assert not loaded_by(code).intersection(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", ["--help", "segment --help", "models", "models --json"])
+def test_commands_that_compute_nothing_load_no_torch(arguments: str) -> None:
+    code = (
+        "from napari_unetseg import cli\n"
+        "try:\n"
+        f"    cli.main({arguments.split()})\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "import sys; print(*(m.split('.')[0] for m in sys.modules))"
+    )
+    assert not set(run(code).splitlines()[-1].split()).intersection(HEAVY)
+
+
+def test_importing_the_package_takes_at_most_a_fifth_of_a_second() -> None:
+    empty = min(seconds("pass") for _ in range(5))
+    assert min(seconds("import napari_unetseg") for _ in range(5)) - empty < 0.2
+
+
+def seconds(code: str) -> float:
+    started = time.perf_counter()
+    run(code)
+    return time.perf_counter() - started
+
+
+def test_every_name_of_the_package_is_a_verb_of_the_api() -> None:
+    import napari_unetseg
+    from napari_unetseg import api
+
+    for name in napari_unetseg.__all__:
+        assert name == "__version__" or getattr(napari_unetseg, name) is getattr(api, name)
+    assert set(dir(napari_unetseg)) == set(napari_unetseg.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'sgement'"):
+        napari_unetseg.sgement  # noqa: B018
