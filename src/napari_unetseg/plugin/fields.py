@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QLocale, Qt, Signal
+from qtpy.QtCore import QLocale, QSize, Qt, Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -42,6 +43,10 @@ class Panel(QScrollArea):
         self.rows.setSpacing(8)
         self.setWidget(inside)
 
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Leave most of the window to the image."""
+        return QSize(WIDTH, 640)
+
 
 def form() -> QFormLayout:
     """A form whose fields take all the width and whose labels stand beside them."""
@@ -60,6 +65,7 @@ def note() -> QLabel:
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+    label.setMargin(0)
     label.setStyleSheet("font-size: 11px;")
     return label
 
@@ -173,6 +179,10 @@ class VoxelSize(QWidget):
         self.numbers[0].setVisible(not flat)
         self.unit_box.setCurrentText(grid.unit)
         self.blockSignals(False)
+
+    def shows(self, grid: Grid) -> bool:
+        """Whether the numbers are a grid's own: nothing was mended."""
+        return self.unit == grid.unit and np.allclose(self.spacing, grid.spacing, rtol=1e-6, atol=0)
 
     @property
     def spacing(self) -> Triple:

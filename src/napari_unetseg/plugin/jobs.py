@@ -13,9 +13,10 @@ import numpy as np
 
 from napari_unetseg import api
 from napari_unetseg.core.formats import VolumeInfo
+from napari_unetseg.core.formats.registry import open_source
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings, Selection
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Grid, Labels, Volume
 from napari_unetseg.plugin.summary import StructureSummary, summarise
 
 if TYPE_CHECKING:
@@ -61,13 +62,22 @@ def forecast(outline: Outline, model: str | Path, settings: SegmentSettings) -> 
     return api.forecast(outline.volume(), model, settings)
 
 
-def inspect(path: Path) -> Job[VolumeInfo]:
-    """What a file holds."""
+@dataclass(frozen=True)
+class Inspection:
+    """What a file holds, and whether it is labels that a program of this name wrote."""
+
+    info: VolumeInfo
+    are_labels: bool
+
+
+def inspect(path: Path) -> Job[Inspection]:
+    """Read a file's header."""
     yield Progress(0, 1, "Reading the header")
-    return api.inspect(path)
+    source = open_source(path)
+    return Inspection(source.info, bool(source.legend.structures))
 
 
-def load(path: Path, selection: Selection) -> Job[Volume]:
+def load(path: Path, selection: Selection, as_labels: bool) -> Job[Volume | Labels]:
     """Load a part of a file."""
     yield Progress(0, 1, "Loading")
-    return api.load_volume(path, selection)
+    return api.load_labels(path, selection) if as_labels else api.load_volume(path, selection)

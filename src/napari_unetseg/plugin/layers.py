@@ -24,15 +24,14 @@ from napari.utils.transforms import Affine
 
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import UNITS, Grid, Labels, Triple, Volume, default_channels
-from napari_unetseg.plugin.axes import from_spatial, guess_axes, kept_axes, to_volume
+from napari_unetseg.plugin.axes import choices_of, from_spatial, guess_axes, kept_axes, to_volume
 
 if TYPE_CHECKING:
     from napari.layers import Image
     from napari.layers import Labels as LabelsLayer
 
 METADATA = "napari_unetseg"
-"""Key of a layer's metadata of our own record: ``grid``, ``channels``, ``structures``, ``are_objects``."""
-NAPARI_UNITS = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
+"""Key of a layer's metadata of our own record: ``grid``, ``axes``, ``channels``, ``structures``, ``are_objects``."""
 RGB = ("red", "green", "blue")
 
 
@@ -84,8 +83,7 @@ class LayerSource:
         data, ndim = levels[level], layer.ndim
         axes = axes or axes_of(layer)
         factors = np.array([full / size for full, size in zip(levels[0].shape, data.shape, strict=True)][:ndim])
-        base = Affine(scale=layer.scale, rotate=layer.rotate, shear=layer.shear, translate=layer.translate)
-        transform = base.compose(Affine(scale=factors, translate=(factors - 1) / 2))
+        transform = _physical(layer).compose(Affine(scale=factors, translate=(factors - 1) / 2))
         units = tuple(str(unit) for unit in layer.units)
         record = layer.metadata.get(METADATA, {})
         grid = _grid(transform, layer.affine, units, axes)
@@ -145,7 +143,9 @@ class LayerSource:
     def labels(self, labels: Labels, name: str) -> tuple[npt.NDArray[Any], dict[str, Any]]:
         """The data and attributes of a labels layer that lies on this layer; for ``viewer.add_labels(data, **…)``."""
         array = from_spatial(labels.array, self.axes, self._size.get("C", 1))
-        return array, {**self.placement(), **appearance(labels), "name": name}
+        look = appearance(labels)
+        look["metadata"][METADATA]["axes"] = kept_axes(self.axes)
+        return array, {**self.placement(), **look, "name": name}
 
     def image(self, array: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], dict[str, Any]]:
         """The data and attributes of an image layer (Z, Y, X) that lies on this layer."""
@@ -156,18 +156,25 @@ class LayerSource:
         kept = [index for index, axis in enumerate(self.axes) if axis in kept_axes(self.axes)]
         start = np.array([self.time if axis == "T" else 0 for axis in self.axes])
         moved = self.transform.compose(Affine(translate=start, ndim=len(self.axes))).set_slice(kept)
-        return {
+        units = tuple(self.units[index] for index in kept)
+        place = {
             "scale": moved.scale,
             "translate": moved.translate,
-            "rotate": moved.rotate,
-            "shear": moved.shear,
+            "units": units,
             "affine": self.world.set_slice(kept),
-            "units": tuple(self.units[index] for index in kept),
         }
+        if not np.allclose(moved.linear_matrix, np.diag(moved.scale)):
+            place |= {"rotate": moved.rotate, "shear": moved.shear}
+        return place
 
 
 def axes_of(layer: Image | LabelsLayer) -> str:
-    """The likeliest axes of a layer."""
+    """A layer's axes: as our record has them, else the likeliest ones; labels have no channels by themselves."""
+    recorded = layer.metadata.get(METADATA, {}).get("axes", "")
+    if len(recorded) == layer.ndim:
+        return str(recorded)
+    if not hasattr(layer, "rgb"):
+        return choices_of(layer.ndim)[0]
     first = layer.data[0] if layer.multiscale else layer.data
     return guess_axes(first.shape[: layer.ndim], layer.axis_labels)
 
@@ -177,14 +184,12 @@ def volume_of(layer: Image, axes: str | None = None, **choice: Any) -> Volume:
     return LayerSource.of(layer, axes, **choice).volume()
 
 
-def labels_of(layer: LabelsLayer, axes: str | None = None, *, time: int = 0) -> Labels:
-    """A copy of a labels layer, with the structures that `appearance` gave it, or those of its features' names."""
-    volume = LayerSource.of(layer, axes, time=time).volume()
+def labels_of(layer: LabelsLayer, *, time: int = 0) -> Labels:
+    """A copy of a labels layer at one time point, with the structures that it was made with."""
+    volume = LayerSource.of(layer, time=time, channel=0).volume()
     record = layer.metadata.get(METADATA, {})
-    return Labels(
-        volume.array[0].copy(), volume.grid, tuple(record.get("structures", ())),
-        bool(record.get("are_objects", False)), layer.name,
-    )  # fmt: skip
+    structures, are_objects = tuple(record.get("structures", ())), bool(record.get("are_objects", False))
+    return Labels(volume.array[0].copy(), volume.grid, structures, are_objects, layer.name)
 
 
 def appearance(labels: Labels) -> dict[str, Any]:
@@ -217,14 +222,11 @@ def colormap(structures: tuple[Structure, ...]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
-def grid_attributes(grid: Grid, ndim: int) -> dict[str, Any]:
-    """Scale, translation and units of a layer of the last `ndim` of the axes z, y, x."""
-    return {
-        "scale": grid.spacing[-ndim:],
-        "translate": grid.origin[-ndim:],
-        "units": (NAPARI_UNITS.get(grid.unit, "pixel"),) * ndim,
-        "axis_labels": ("z", "y", "x")[-ndim:],
-    }
+def _physical(layer: Image | LabelsLayer) -> Affine:
+    """From indices to physical coordinates."""
+    # An unsheared layer's `shear` is of a length that `Affine` refuses.
+    sheared = {"shear": layer.shear} if np.any(layer.shear) else {}
+    return Affine(scale=layer.scale, rotate=layer.rotate, translate=layer.translate, **sheared)
 
 
 def _grid(transform: Affine, world: Affine, units: tuple[str, ...], axes: str) -> Grid:

@@ -10,10 +10,8 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin import jobs
+from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import LayerSource
-
-LayerData = tuple[Any, dict[str, Any], str]
-"""An array, attributes and the kind of layer, as napari's readers give them."""
 
 
 @dataclass(frozen=True)
