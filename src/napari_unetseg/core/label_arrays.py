@@ -50,6 +50,13 @@ def bounding_boxes(array: LabelArray, labels: Numbers) -> list[Box | None]:
     return [boxes[number - 1] if number <= len(boxes) else None for number in numbers]
 
 
+def regions(array: LabelArray) -> list[tuple[int, Box]]:
+    """Every label above 0 that occurs, in ascending order, with the smallest box around its voxels."""
+    labels = present_labels(array)
+    boxes = bounding_boxes(plain(array), labels)
+    return [(label, box) for label, box in zip(labels.tolist(), boxes, strict=True) if box is not None]
+
+
 def grown_box(box: Box, margin: tuple[int, ...], shape: tuple[int, ...]) -> Box:
     """A box with `margin` voxels more at both ends of each axis, as far as the array goes."""
     return tuple(

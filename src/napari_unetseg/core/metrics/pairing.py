@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.label_arrays import plain
-from napari_unetseg.core.volume import UNITS, Grid, Labels, ScannerFrame
+from napari_unetseg.core.volume import UNITS, Grid, Labels, ScannerFrame, Volume
 from napari_unetseg.errors import InputError
 
 TOLERANCE = 1e-3
@@ -65,8 +65,8 @@ class Pair:
         return replace(self, predicted=predicted, reference=reference, names={1: self.names.get(1, "object")})
 
 
-def common_grid(predicted: Labels, reference: Labels) -> Grid:
-    """The grid that two label volumes share.
+def common_grid(predicted: Labels | Volume, reference: Labels) -> Grid:
+    """The grid that two volumes share.
 
     Where one of them knows no voxel size (its spacing is 1 pixel), the other's counts for both.
 
@@ -75,8 +75,9 @@ def common_grid(predicted: Labels, reference: Labels) -> Grid:
     InputError
         If shapes, spacings, orientations or positions differ; the message says which.
     """
-    if predicted.array.shape != reference.array.shape:
-        raise _differ("shapes", predicted.array.shape, reference.array.shape, "Resample one of them first")
+    shape, other_shape = predicted.array.shape[-3:], reference.array.shape
+    if shape != other_shape:
+        raise _differ("shapes", shape, other_shape, "Resample one of them first")
     one, other = predicted.grid, reference.grid
     if _says_nothing(one) or _says_nothing(other):
         return one if _says_nothing(other) else other
@@ -111,4 +112,4 @@ def _words(grid: Grid) -> str:
 
 
 def _differ(what: str, one: object, other: object, mend: str) -> InputError:
-    return InputError(f"Expected prediction and reference on one grid; their {what} differ: {one} and {other}. {mend}.")
+    return InputError(f"Expected two volumes on one grid; their {what} differ: {one} and {other}. {mend}.")

@@ -1,0 +1,148 @@
+"""What can be measured without a reference: size, surface, extent and brightness of structures and of objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+from skimage.measure import find_contours, marching_cubes, mesh_surface_area, regionprops_table
+
+from napari_unetseg.core.label_arrays import Box, LabelArray, plain, present_labels, regions, renumbering
+from napari_unetseg.core.metrics.pairing import common_grid
+from napari_unetseg.core.metrics.surface import Mask, count_parts
+from napari_unetseg.core.volume import Labels, Volume
+
+Row = dict[str, Any]
+PROPERTIES = ("area", "centroid", "equivalent_diameter_area", "axis_major_length", "axis_minor_length")
+"""What scikit-image is asked of each object; its ``area`` is the volume in three dimensions."""
+
+
+def measure_structures(labels: Labels, image: Volume | None = None) -> list[Row]:
+    """Measure every structure that occurs; numbered objects are one structure together.
+
+    Parameters
+    ----------
+    labels : Labels
+    image : Volume, optional
+        On the same grid; adds its mean intensities.
+
+    Returns
+    -------
+    list of dict
+        A row a structure: ``label``, ``name``, ``voxels``, ``volume`` (in 2D the area), ``surface`` (area of the
+        marching-cubes mesh; in 2D the length of the marching-squares contour), ``parts`` (objects, or parts connected
+        at faces, edges or corners), ``extent_z``, ``extent_y``, ``extent_x`` (sides of the bounding box),
+        ``mean_intensity``, one for each channel, and ``unit``: lengths are in it, areas in its square, volumes in its
+        cube. No labels, no rows.
+
+    Raises
+    ------
+    InputError
+        If labels and image are not on one grid; the message says what differs.
+    """
+    scene = _Scene.of(labels, image)
+    array = (scene.array > 0).view(np.uint8) if labels.are_objects else scene.array
+    rows = []
+    for label, box in regions(array):
+        mask = array[box] == label
+        voxels = int(np.count_nonzero(mask))
+        parts = len(present_labels(scene.array)) if labels.are_objects else count_parts(mask)
+        size = {"voxels": voxels, "volume": voxels * float(np.prod(scene.spacing))}
+        surface = {"surface": surface_size(mask, scene.spacing), "parts": parts}
+        rows.append({"label": label, "name": scene.name(label)} | size | surface | scene.place(box, mask))
+    return rows
+
+
+def measure_objects(labels: Labels, image: Volume | None = None) -> list[Row]:
+    """Measure every object: each number of numbered objects, or each connected part of a structure.
+
+    Returns
+    -------
+    list of dict
+        A row an object: ``object`` (its number), ``structure`` (its name), ``volume`` (in 2D the area), ``centre_z``,
+        ``centre_y``, ``centre_x`` (from the centre of the first voxel), ``equivalent_diameter`` (of a ball of this
+        volume), ``major_axis`` and ``minor_axis`` (of the ellipsoid with the same second moments), and
+        ``extent_z``, ``extent_y``, ``extent_x``, ``mean_intensity`` and ``unit`` as of structures. No objects, no rows.
+
+    Raises
+    ------
+    InputError
+        If labels and image are not on one grid; the message says what differs.
+    """
+    scene = _Scene.of(labels, image)
+    objects, numbers = _objects(scene.array, labels.are_objects)
+    shapes = regionprops_table(objects, spacing=scene.spacing, properties=PROPERTIES)
+    rows = []
+    for index, (label, box) in enumerate(regions(objects)):
+        mask = objects[box] == label
+        owner = 1 if labels.are_objects else int(scene.array[box][mask][0])
+        names = {"object": int(numbers[index]), "structure": scene.name(owner)}
+        rows.append(names | _shape(shapes, index, scene.axes) | scene.place(box, mask))
+    return rows
+
+
+def surface_size(mask: Mask, spacing: tuple[float, ...]) -> float:
+    """Area of the marching-cubes mesh of a 3D mask, or length of the marching-squares contour of a 2D one.
+
+    Both run half-way between the centres of neighbouring voxels. In the unit of `spacing`, squared in 3D. The surface
+    of a ball comes out some 8 % too large, because the mesh follows the voxels' steps. DOI 10.1145/37402.37422.
+    """
+    padded = np.pad(mask, 1).astype(np.float32)
+    if mask.ndim == 2:
+        contours = (contour * spacing for contour in find_contours(padded, 0.5))
+        return float(sum(np.linalg.norm(np.diff(contour, axis=0), axis=1).sum() for contour in contours))
+    vertices, faces, _, _ = marching_cubes(padded, 0.5, spacing=spacing)
+    return float(mesh_surface_area(vertices, faces))
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Labels, and an image's channels by name, on one grid; with two axes instead of three where Z = 1."""
+
+    array: LabelArray
+    names: dict[int, str]
+    channels: dict[str, npt.NDArray[Any]]
+    spacing: tuple[float, ...]
+    unit: str
+
+    @classmethod
+    def of(cls, labels: Labels, image: Volume | None) -> _Scene:
+        grid = labels.grid if image is None else common_grid(image, labels)
+        first = 0 if labels.array.shape[0] == 1 else slice(None)
+        channels = {} if image is None else dict(zip(image.channels, image.array[:, first], strict=True))
+        names = {s.label: s.name for s in labels.structures} or ({1: "object"} if labels.are_objects else {})
+        return cls(plain(labels.array[first]), names, channels, grid.spacing[first == 0 :], grid.unit)
+
+    @property
+    def axes(self) -> str:
+        return "zyx"[-self.array.ndim :]
+
+    def name(self, label: int) -> str:
+        return self.names.get(label, f"structure {label}")
+
+    def place(self, box: Box, mask: Mask) -> Row:
+        """Extent and mean intensities of a mask in its box, and the unit."""
+        sides = zip(self.axes, box, self.spacing, strict=True)
+        extent = {f"extent_{axis}": (side.stop - side.start) * step for axis, side, step in sides}
+        means = {name: float(channel[box][mask].mean(dtype=float)) for name, channel in self.channels.items()}
+        column = "mean_intensity {}" if len(means) > 1 else "mean_intensity"
+        return extent | {column.format(name): mean for name, mean in means.items()} | {"unit": self.unit}
+
+
+def _objects(array: LabelArray, are_objects: bool) -> tuple[LabelArray, npt.NDArray[Any]]:
+    """Objects numbered 1 … n, and the number that each of them has in the volume, or gets here."""
+    if are_objects:
+        numbers = present_labels(array)
+        return np.asarray(renumbering(numbers)(array)), numbers
+    parts, count = cc3d.connected_components(array, connectivity=26 if array.ndim == 3 else 8, return_N=True)
+    return parts, np.arange(1, count + 1)
+
+
+def _shape(shapes: dict[str, npt.NDArray[Any]], index: int, axes: str) -> Row:
+    columns = {"volume": "area"} | {f"centre_{axis}": f"centroid-{i}" for i, axis in enumerate(axes)}
+    columns |= {"equivalent_diameter": "equivalent_diameter_area"}
+    columns |= {"major_axis": "axis_major_length", "minor_axis": "axis_minor_length"}
+    return {column: float(shapes[name][index]) for column, name in columns.items()}
