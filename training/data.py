@@ -11,10 +11,10 @@ import nibabel
 import numpy as np
 import tifffile
 import torch
-from training.recipe import Array, Example, Split
-from training.synthetic_nuclei import cached_stacks
 
 from napari_unetseg.engine.batches import Case
+from training.recipe import Array, Example, Split
+from training.synthetic_nuclei import cached_stacks
 
 SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
 SYNTHETIC = Path(__file__).parent / "runs/synthetic"

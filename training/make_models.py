@@ -8,11 +8,9 @@ import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import torch
-from training.halo import measured_halo
-from training.recipe import Recipe, Split
-from training.scores import score_model
 
 from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.models import BUNDLED
@@ -21,6 +19,9 @@ from napari_unetseg.engine.batches import Batches, Case
 from napari_unetseg.engine.model_file import Model, load_model, save_model
 from napari_unetseg.engine.train import Trained, TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.unet import UNet
+from training.halo import measured_halo
+from training.recipe import Recipe, Split
+from training.scores import score_model
 
 HERE = Path(__file__).parent
 RUNS = HERE / "runs"
@@ -42,27 +43,29 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
     torch.manual_seed(0)
     network = UNet(recipe.network).to(device)
     cases = [Case(case.image.to(device), case.labels.to(device), case.weight) for case in cases]
-    settings = TrainSettings(
-        minutes=minutes, learning_rate=recipe.learning_rate, class_weights=recipe.class_weights
-    )
+    settings = TrainSettings(minutes=minutes, learning_rate=recipe.learning_rate, class_weights=recipe.class_weights)
     job = iter_train(network, Batches(cases, recipe.batches), settings, checkpoint=RUNS / f"{recipe.name}.safetensors")
     with (RUNS / f"{recipe.name}.log").open("a") as log:
         return finish(job, Logger(log).write)
 
 
 class Logger:
-    """Writes the mean loss now and then."""
+    """Writes the mean loss now and then, one JSON record a line."""
 
-    def __init__(self, file) -> None:
-        self.file, self.losses = file, []
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.losses = file, list[float]()
 
     def write(self, progress: Progress) -> None:
+        """Take note of one step."""
         if isinstance(progress, TrainProgress):
             self.losses.append(progress.loss)
             if progress.done % LOG_EVERY == 0:
                 record = {
-                    "step": progress.done, "total": progress.total, "loss": round(sum(self.losses) / len(self.losses), 4),
-                    "skipped": progress.skipped, "left": round(progress.seconds_left or 0),
+                    "step": progress.done,
+                    "total": progress.total,
+                    "loss": round(sum(self.losses) / len(self.losses), 4),
+                    "skipped": progress.skipped,
+                    "left": round(progress.seconds_left or 0),
                 }
                 self.file.write(json.dumps(record) + "\n")
                 self.file.flush()

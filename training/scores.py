@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import edt
 import numpy as np
-from training.recipe import Array, Example, Recipe
 
 from napari_unetseg.api import segment
 from napari_unetseg.core.card import Score
 from napari_unetseg.core.metrics import MetricSettings, evaluate, match
 from napari_unetseg.core.volume import Grid, Labels, Volume
 from napari_unetseg.engine.model_file import Model
+from training.recipe import Array, Example, Recipe
 
 TOLERANCE = 2.0  # voxels, for boundaries
 OVERLAP_ONLY = MetricSettings(surfaces=False)

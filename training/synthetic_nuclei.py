@@ -55,10 +55,9 @@ def _smooth_noise(shape: tuple[int, ...], spacing: tuple[float, ...], size: floa
     """Noise of about unit deviation with features of `size` in-plane voxels."""
     coarse = [max(3, round(n * s / size) + 3) for n, s in zip(shape, spacing, strict=True)]
     noise = rng.standard_normal(coarse).astype(np.float32)
-    places = np.meshgrid(
-        *(1 + np.arange(n, dtype=np.float32) * min(s / size, (c - 3) / n) for n, s, c in zip(shape, spacing, coarse, strict=True)),
-        indexing="ij", sparse=False,
-    )  # fmt: skip
+    steps = [min(s / size, (c - 3) / n) for n, s, c in zip(shape, spacing, coarse, strict=True)]
+    axes = [1 + step * np.arange(n, dtype=np.float32) for n, step in zip(shape, steps, strict=True)]
+    places = np.meshgrid(*axes, indexing="ij")
     return ndimage.map_coordinates(noise, places, order=1, mode="nearest") * 1.5
 
 
@@ -112,9 +111,7 @@ def _rendered(
     return objects
 
 
-def _stained(
-    objects: npt.NDArray[np.uint16], spacing: tuple[float, float, float], rng: np.random.Generator
-) -> Floats:
+def _stained(objects: npt.NDArray[np.uint16], spacing: tuple[float, float, float], rng: np.random.Generator) -> Floats:
     """Brightness of each nucleus, chromatin texture, dark nucleoli, bright or dark rim, and stain outside."""
     shape, inside = objects.shape, objects > 0
     brightness = np.exp(rng.normal(0, rng.uniform(0.05, 0.5), objects.max() + 1)).astype(np.float32)

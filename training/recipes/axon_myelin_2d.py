@@ -1,13 +1,12 @@
 """Axons and myelin in scanning electron micrographs of nerve."""
 
-from training.data import axons
-from training.recipe import Recipe
-
 from napari_unetseg.core.card import DataSource, VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training.data import axons
+from training.recipe import Recipe
 
 RECIPE = Recipe(
     name="axon-myelin-2d",
@@ -15,7 +14,7 @@ RECIPE = Recipe(
     description="Axons and their myelin sheaths in scanning electron micrographs of rat nerve.",
     data=axons,
     measure="classes",
-    minutes=10,
+    minutes=9,
     network=UNetSettings(2, 1, 3, widths=(16, 32, 64, 128, 256), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(192, 192),
@@ -38,7 +37,7 @@ RECIPE = Recipe(
     ),
     licence="BSD-3-Clause; trained on data under MIT",
     training="Five images of three rats, patches with turns, magnification, deformation and changes of intensity.",
-    voxel_size=VoxelSize(spacing=(0.12, 0.12, 0.12), unit="µm", smallest=(0.06, 0.06, 0.06), largest=(0.25, 0.25, 0.25)),
+    voxel_size=VoxelSize(spacing=(0.12,) * 3, unit="µm", smallest=(0.06,) * 3, largest=(0.25,) * 3),
     known_failures=(
         "Trained on few images of one laboratory: transmission electron and light micrographs were not seen.",
         "Axons cut by the image's border, and those above 15 µm across, may be left out.",

@@ -1,13 +1,12 @@
 """Membranes between neurons in isotropic electron microscopy."""
 
-from training.data import membranes
-from training.recipe import Recipe
-
 from napari_unetseg.core.card import DataSource, VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training.data import membranes
+from training.recipe import Recipe
 
 RECIPE = Recipe(
     name="em-membrane-3d",
@@ -15,7 +14,7 @@ RECIPE = Recipe(
     description="Boundaries between neurons in FIB-SEM volumes with nearly cubic voxels of about 10 nm.",
     data=membranes,
     measure="boundary",
-    minutes=14,
+    minutes=12,
     network=UNetSettings(3, 1, 2, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(48, 48, 48),

@@ -1,13 +1,12 @@
 """Anterior and posterior hippocampus in T1 MR."""
 
-from training.data import hippocampus
-from training.recipe import Recipe
-
 from napari_unetseg.core.card import DataSource, VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training.data import hippocampus
+from training.recipe import Recipe
 
 RECIPE = Recipe(
     name="hippocampus-3d",

@@ -1,13 +1,12 @@
 """Nuclei in 3D fluorescence: a little real and much generated data."""
 
-from training.data import nuclei_3d
-from training.recipe import Recipe
-
 from napari_unetseg.core.card import DataSource
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training.data import nuclei_3d
+from training.recipe import Recipe
 
 RECIPE = Recipe(
     name="nuclei-3d",

@@ -14,7 +14,7 @@ from skimage.segmentation import watershed
 from napari_unetseg.core.volume import Triple
 
 Mask = npt.NDArray[np.bool_]
-FACES, ALL_NEIGHBOURS = 6, 26
+FACES = 6  # voxels that share a face are connected: thin bridges over edges do not join objects
 SEED_PART = 10  # a seed smaller than this part of the smallest object is noise, and would cut an object in two
 
 
@@ -23,8 +23,8 @@ def separate_objects(
 ) -> npt.NDArray[np.uint32]:
     """Split a mask into objects, one for each connected part of the seeds.
 
-    Where parts of the mask hold several seeds, a watershed on the distance to the mask's outside draws the border. A
-    part of the mask without a seed is an object of its own.
+    Voxels are connected where they share a face. In a part of the mask that holds several seeds, a watershed on the
+    distance to the mask's outside draws the borders. A part without a seed is an object of its own.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def separate_objects(
         0 outside, 1 … n in the order of their first voxels. All 0 for an empty mask.
     """
     seed_parts = _seed_parts(structure_mask & seeds, minimum // SEED_PART)
-    parts = cc3d.connected_components(structure_mask, connectivity=ALL_NEIGHBOURS, out_dtype=np.uint32)
+    parts = cc3d.connected_components(structure_mask, connectivity=FACES, out_dtype=np.uint32)
     seeds_in_part = _count_seeds(parts, seed_parts)
     crowded = (seeds_in_part > 1)[parts]
     objects = parts.astype(np.uint32)
     if crowded.any():
         objects[crowded] = _watershed(crowded, seed_parts, spacing)[crowded] + parts.max()
     if minimum > 1:
-        objects = cc3d.dust(objects, threshold=minimum, connectivity=ALL_NEIGHBOURS, in_place=True)
+        objects = cc3d.dust(objects, threshold=minimum, connectivity=FACES, in_place=True)
     renumbered, _ = fastremap.renumber(objects, preserve_zero=True, in_place=True)
     return np.asarray(renumbered, dtype=np.uint32)
 
@@ -70,5 +70,5 @@ def _count_seeds(parts: npt.NDArray[Any], seed_parts: npt.NDArray[Any]) -> npt.N
 def _watershed(mask: Mask, seed_parts: npt.NDArray[Any], spacing: Triple) -> npt.NDArray[Any]:
     distance = edt.edt(mask, anisotropy=spacing, black_border=False, parallel=0)
     markers = np.where(mask, seed_parts, 0).astype(np.int32)
-    flooded: npt.NDArray[Any] = watershed(-distance, markers, connectivity=np.ones((3, 3, 3), bool), mask=mask)
+    flooded: npt.NDArray[Any] = watershed(-distance, markers, connectivity=1, mask=mask)
     return flooded

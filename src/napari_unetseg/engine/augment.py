@@ -143,7 +143,9 @@ def _rotation_and_scale(dimensions: int, how: Augmentation, generator: torch.Gen
 def _displacement(patch: tuple[int, ...], how: Augmentation, generator: torch.Generator) -> torch.Tensor:
     """Smooth random displacement: random vectors about every 16 voxels, interpolated between."""
     coarse = [max(2, length // 16 + 1) for length in patch]
-    vectors = how.elastic * _uniform(0, 1, generator) * (2 * torch.rand(1, len(patch), *coarse, generator=generator) - 1)
+    vectors = (
+        how.elastic * _uniform(0, 1, generator) * (2 * torch.rand(1, len(patch), *coarse, generator=generator) - 1)
+    )
     smooth = F.interpolate(vectors, size=patch, mode="bilinear" if len(patch) == 2 else "trilinear", align_corners=True)
     free = {axis for plane in how.turn_planes for axis in plane}
     mask = torch.tensor([float(axis in free) for axis in range(len(patch))])

@@ -100,9 +100,7 @@ class Batches:
 
 def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
     """A crop that may reach out of the image: mirrored there (repeated where too thin), with unknown labels."""
-    spans = [
-        (max(0, s), min(length, s + n)) for s, n, length in zip(start, size, case.labels.shape, strict=True)
-    ]
+    spans = [(max(0, s), min(length, s + n)) for s, n, length in zip(start, size, case.labels.shape, strict=True)]
     inside = tuple(slice(low, high) for low, high in spans)
     pads = [(low - s, s + n - high) for s, n, (low, high) in zip(start, size, spans, strict=True)]
     flat = [side for pad in reversed(pads) for side in pad]

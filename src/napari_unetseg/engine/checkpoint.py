@@ -31,8 +31,7 @@ class Run:
     @classmethod
     def fresh(cls, network: UNet, learning_rate: float, weight_decay: float) -> Self:
         """A run at its beginning; it trains `network` itself."""
-        layout = torch.channels_last if network.settings.dimensions == 2 else torch.channels_last_3d
-        network = network.to(memory_format=layout)  # type: ignore[call-overload]
+        network = network.to(memory_format=channels_last(network))  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
         return cls(network, copy.deepcopy(network).eval(), optimiser)
 
@@ -50,6 +49,11 @@ class Run:
         return self.mean_network.eval()
 
 
+def channels_last(network: UNet) -> torch.memory_format:
+    """The memory layout that convolutions are fastest in: channels next to each other."""
+    return torch.channels_last if network.settings.dimensions == 2 else torch.channels_last_3d
+
+
 def save_run(path: Path, run: Run) -> None:
     """Write everything that `load_run` needs to one safetensors file, atomically."""
     tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
@@ -58,7 +62,9 @@ def save_run(path: Path, run: Run) -> None:
         tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
     counters = {name: getattr(run, name) for name in ("step", "seconds", "skipped", "norm_is_fixed")}
     with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"run": json.dumps(counters)})
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"run": json.dumps(counters)}
+        )
 
 
 def load_run(path: Path, run: Run) -> None:

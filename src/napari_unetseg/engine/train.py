@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.engine.checkpoint import Run, load_run, save_run
+from napari_unetseg.engine.checkpoint import Run, channels_last, load_run, save_run
 from napari_unetseg.engine.losses import painted_loss
 from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import SettingsError
@@ -190,8 +190,7 @@ def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSet
 
 
 def _scores(network: UNet, image: torch.Tensor) -> torch.Tensor:
-    layout = torch.channels_last if network.settings.dimensions == 2 else torch.channels_last_3d
-    image = image.contiguous(memory_format=layout)  # type: ignore[call-overload]
+    image = image.contiguous(memory_format=channels_last(network))
     with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=image.is_cuda):
         scores: torch.Tensor = network(image)
     return scores

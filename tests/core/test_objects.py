@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+
+from napari_unetseg.core.objects import separate_objects
+
+
+def ball(shape, centre, radius, spacing=(1.0, 1.0, 1.0)):
+    axes = np.ogrid[tuple(slice(n) for n in shape)]
+    return sum(((a - c) * s) ** 2 for a, c, s in zip(axes, centre, spacing, strict=True)) <= radius**2
+
+
+def touching_balls(shape, centres, radius, spacing=(1.0, 1.0, 1.0)):
+    mask = np.any([ball(shape, c, radius, spacing) for c in centres], axis=0)
+    seeds = np.any([ball(shape, c, radius / 2, spacing) for c in centres], axis=0)
+    return mask, seeds
+
+
+def numbers(objects):
+    return sorted(int(n) for n in np.unique(objects) if n)
+
+
+@pytest.mark.parametrize(
+    ("shape", "centres", "spacing"),
+    [
+        ((1, 40, 60), [(0, 20, 20), (0, 20, 36)], (1, 1, 1)),
+        ((30, 40, 60), [(15, 20, 20), (15, 20, 36)], (1, 1, 1)),
+        ((12, 40, 60), [(5, 20, 20), (5, 20, 36)], (3, 1, 1)),
+        ((16, 40, 40), [(5, 20, 20), (10.3, 20, 20)], (3, 1, 1)),
+    ],
+    ids=["2D", "3D", "3D, thick slices", "3D, thick slices, above each other"],
+)
+def test_touching_balls_are_cut_in_the_middle(shape, centres, spacing):
+    mask, seeds = touching_balls(shape, centres, 9, spacing)
+    objects = separate_objects(mask, seeds, spacing)
+    assert objects.dtype == np.uint32
+    assert objects.shape == shape
+    np.testing.assert_array_equal(objects > 0, mask)
+    assert numbers(objects) == [1, 2]
+    indices = np.indices(shape)
+    distances = [
+        np.sqrt(sum(((i - c) * s) ** 2 for i, c, s in zip(indices, centre, spacing, strict=True))) for centre in centres
+    ]
+    clear = mask & (np.abs(distances[0] - distances[1]) > 2 * max(spacing))
+    nearest = np.where(distances[0] < distances[1], 1, 2)
+    np.testing.assert_array_equal(objects[clear], nearest[clear])
+
+
+def test_two_objects_apart_need_no_watershed():
+    mask, _ = touching_balls((1, 20, 50), [(0, 10, 10), (0, 10, 35)], 6)
+    objects = separate_objects(mask, mask)
+    np.testing.assert_array_equal(objects == 1, ball((1, 20, 50), (0, 10, 10), 6))
+    np.testing.assert_array_equal(objects == 2, ball((1, 20, 50), (0, 10, 35), 6))
+
+
+def test_a_part_without_a_seed_is_an_object_of_its_own():
+    mask, seeds = touching_balls((1, 20, 50), [(0, 10, 10), (0, 10, 35)], 6)
+    seeds[..., 25:] = False
+    assert numbers(separate_objects(mask, seeds)) == [1, 2]
+
+
+def test_seeds_outside_the_mask_do_not_count():
+    mask = ball((1, 20, 20), (0, 10, 10), 5)
+    objects = separate_objects(mask, np.ones_like(mask))
+    np.testing.assert_array_equal(objects, mask)
+
+
+def test_small_objects_are_dropped_and_the_rest_is_numbered_without_gaps():
+    mask = np.zeros((1, 10, 30), bool)
+    mask[0, 1:3, 1:3] = True  # 4 voxels
+    mask[0, 1:6, 10:15] = True  # 25
+    mask[0, 1:9, 20:28] = True  # 64
+    assert np.bincount(separate_objects(mask, mask).ravel())[1:].tolist() == [4, 25, 64]
+    assert np.bincount(separate_objects(mask, mask, minimum=25).ravel())[1:].tolist() == [25, 64]
+    assert np.bincount(separate_objects(mask, mask, minimum=26).ravel())[1:].tolist() == [64]
+
+
+def test_a_speck_of_a_seed_does_not_cut_an_object():
+    mask = ball((1, 40, 40), (0, 20, 20), 15)
+    seeds = ball((1, 40, 40), (0, 20, 17), 7)
+    seeds[0, 20, 30] = True
+    assert numbers(separate_objects(mask, seeds, minimum=30)) == [1]
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 5), (4, 5, 6), (1, 1, 1)])
+def test_an_empty_mask_gives_no_objects(shape):
+    nothing = np.zeros(shape, bool)
+    objects = separate_objects(nothing, nothing)
+    assert not objects.any()
+    assert objects.dtype == np.uint32
+
+
+def test_the_input_is_not_changed():
+    mask, seeds = touching_balls((1, 20, 40), [(0, 10, 10), (0, 10, 20)], 7)
+    before = mask.copy(), seeds.copy()
+    separate_objects(mask, seeds, minimum=3)
+    np.testing.assert_array_equal(mask, before[0])
+    np.testing.assert_array_equal(seeds, before[1])
