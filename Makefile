@@ -1,0 +1,63 @@
+# make demo   install, and segment a real 3D image into demo_output/
+# make test   install, and check everything: lint, types, import contracts, engine, widgets, viewer
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_ROOT_USER_ACTION := ignore
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+# What Qt and a virtual display need on Debian.
+LIBRARIES := xvfb xauth libegl1 libgl1 libglx-mesa0 libopengl0 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 \
+	libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3
+XVFB := xvfb-run --auto-servernum --server-args="-screen 0 1280x1024x24"
+
+.PHONY: demo test lint pytest benchmark display clean
+
+demo: .venv/base
+	$(BIN)/napari-unetseg demo -o demo_output
+
+test: .venv/test display lint pytest
+
+lint: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+pytest: .venv/test display
+	$(XVFB) $(BIN)/python -m pytest
+
+benchmark: .venv/test
+	$(BIN)/python benchmarks/predict.py
+	$(BIN)/python benchmarks/metrics.py
+
+# torch comes first: what depends on it would otherwise bring a build of its own choice.
+.venv/base: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	@echo "Installing into .venv; this takes some minutes."
+	$(INSTALL) torch
+	$(INSTALL) --editable .
+	@touch $@
+
+.venv/test: .venv/base
+	$(INSTALL) --editable '.[all,dev]'
+	@touch $@
+
+# Viewer tests need a (virtual) display. Its libraries are installed where that is allowed, and asked for elsewhere.
+display:
+	@missing=$$(for name in $(LIBRARIES); do dpkg --status $$name >/dev/null 2>&1 || echo $$name; done | tr '\n' ' '); \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "Installing $$missing"; \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing >/dev/null; \
+	elif [ -n "$$missing" ]; then \
+		echo "These may be missing for the viewer's tests: $$missing"; \
+	fi
+	@command -v xvfb-run >/dev/null || { \
+		echo "NO DISPLAY: the viewer's tests need xvfb-run, which is not installed and cannot be installed from here."; \
+		echo "Install it (sudo apt-get install $(LIBRARIES)) and run make test again."; \
+		exit 1; }
+
+clean:
+	rm -rf .venv demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
