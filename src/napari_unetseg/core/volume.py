@@ -15,6 +15,9 @@ Triple = tuple[float, float, float]
 UNITS = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 """Length units and their size in metres. ``"pixel"`` stands beside them: no physical size is known."""
 
+COLOUR = ("red", "green", "blue")
+"""The channel names of a colour picture."""
+
 
 @dataclass(frozen=True)
 class ScannerFrame:
@@ -31,10 +34,19 @@ class ScannerFrame:
     affine: tuple[tuple[float, ...], ...]
     file_codes: tuple[str, str, str]
 
-    def moved(self, start: tuple[int, int, int]) -> ScannerFrame:
+    def moved(self, start: Triple) -> ScannerFrame:
         """The frame of a crop that begins at voxel `start` (z, y, x)."""
         matrix = np.array(self.affine)
         matrix[:3, 3] += matrix[:3, :3] @ np.array(start, dtype=float)
+        return self._with(matrix)
+
+    def scaled(self, factors: Triple) -> ScannerFrame:
+        """The frame with voxels larger by `factors` (z, y, x); directions and the first voxel's centre stay."""
+        matrix = np.array(self.affine)
+        matrix[:3, :3] *= np.array(factors)
+        return self._with(matrix)
+
+    def _with(self, matrix: npt.NDArray[np.float64]) -> ScannerFrame:
         return replace(self, affine=tuple(tuple(float(v) for v in row) for row in matrix))
 
 
@@ -85,7 +97,7 @@ class Grid:
         z, y, x = (s * factor for s in self.spacing)
         return z, y, x
 
-    def cropped(self, start: tuple[int, int, int]) -> Grid:
+    def cropped(self, start: Triple) -> Grid:
         """The grid of a crop that begins at voxel `start` (z, y, x)."""
         z, y, x = (o + s * i for o, s, i in zip(self.origin, self.spacing, start, strict=True))
         return replace(self, origin=(z, y, x), scanner=self.scanner and self.scanner.moved(start))
@@ -141,7 +153,7 @@ class Volume:
     @property
     def is_colour(self) -> bool:
         """Whether the channels are red, green and blue."""
-        return self.channels == ("red", "green", "blue")
+        return self.channels == COLOUR
 
 
 @dataclass(frozen=True)

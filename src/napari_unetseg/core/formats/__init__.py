@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.atomic import atomic_path
-from napari_unetseg.core.formats.registry import label_writer, open_source, volume_writer
+from napari_unetseg.core.formats.registry import label_writer, open_source, stem, volume_writer
 from napari_unetseg.core.formats.selecting import check_memory, grid_of_part, select
 from napari_unetseg.core.formats.source import Source, VolumeInfo
 from napari_unetseg.core.settings import Selection
@@ -58,7 +58,7 @@ def load_volume(path: str | Path, selection: Selection = EVERYTHING) -> Volume:
     """
     source = open_source(Path(path))
     array, grid, channels = _load(source, selection)
-    return Volume(array, grid, channels, _stem(path))
+    return Volume(array, grid, channels, stem(Path(path)))
 
 
 def load_labels(path: str | Path, selection: Selection = EVERYTHING) -> Labels:
@@ -76,7 +76,7 @@ def load_labels(path: str | Path, selection: Selection = EVERYTHING) -> Labels:
     if len(channels) != 1:
         raise InputError(f"{path} has {len(channels)} channels; expected labels of one. Choose a channel.")
     legend = source.legend
-    return Labels(_whole_numbers(array[0], path), grid, legend.structures, legend.are_objects, _stem(path))
+    return Labels(_whole_numbers(array[0], path), grid, legend.structures, legend.are_objects, stem(Path(path)))
 
 
 def save_labels(path: str | Path, labels: Labels) -> None:
@@ -97,7 +97,7 @@ def save_labels(path: str | Path, labels: Labels) -> None:
 
 
 def save_volume(path: str | Path, volume: Volume) -> None:
-    """Write an image, such as one channel of probabilities a structure; float16 becomes float32.
+    """Write an image, such as one channel of probabilities a structure; no format holds float16, so float32 is written.
 
     Raises
     ------
@@ -132,7 +132,3 @@ def _whole_numbers(array: npt.NDArray[np.generic], path: str | Path) -> npt.NDAr
     if array.min() < 0:
         raise InputError(f"{path} holds {array.min()}; expected labels of 0 and above.")
     return smallest_dtype(array)
-
-
-def _stem(path: str | Path) -> str:
-    return Path(path).name.split(".")[0] or "image"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ import SimpleITK as sitk  # noqa: N813 - the custom of the field
 from pydicom.errors import InvalidDicomError
 
 from napari_unetseg.core.formats import itk, orientation
-from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding
-from napari_unetseg.core.volume import default_channels
+from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding, stack
 from napari_unetseg.errors import InputError
 
 TAGS = [
@@ -45,26 +44,24 @@ def open_source(path: Path) -> Source:
     if path.is_file():
         return itk.open_source(path)
     series = _series(path)
-    headers = max(series.values(), key=len)
+    headers = max(series.values(), key=_count)
     notes = _other_series(series, headers)
     if len(headers) == 1:
-        return itk.open_source(headers[0][0])
+        single = itk.open_source(headers[0][0])
+        return replace(single, info=replace(single.info, path=path, notes=(*notes, *single.info.notes)))
     slices, more = _sorted(path, headers)
     affine, spacing_notes = _affine(slices)
-    with decoding(slices[0].path, "DICOM file"):
-        first = itk.open_source(slices[0].path)
+    first = itk.open_source(slices[0].path)
     rows, columns = int(slices[0].header.Rows), int(slices[0].header.Columns)
     shape = (columns, rows, len(slices))
-    transform = orientation.to_memory(affine)
+    transform, size, grid = orientation.read_frame(affine, shape, "mm")
     info = VolumeInfo(
         path=path,
         format="DICOM series",
-        shape=orientation.memory_shape(transform, shape),
-        channels=first.info.channels if len(first.info.channels) > 1 else default_channels(1),
+        shape=size,
+        channels=first.info.channels,
         dtype=first.info.dtype,
-        grid=orientation.grid_of(
-            orientation.reorder_affine(affine, transform, shape), orientation.axis_codes(affine), "mm"
-        ),
+        grid=grid,
         notes=(*notes, *more, *spacing_notes),
     )
     return Source(info, partial(_read, [s.path for s in slices], shape, transform))
@@ -74,9 +71,12 @@ def _series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Dataset]]]:
     series: dict[str, list[tuple[Path, pydicom.Dataset]]] = defaultdict(list)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
-        except (InvalidDicomError, EOFError):
-            continue  # a folder also holds reports, an index, thumbnails
+            with decoding(path, "DICOM file"):
+                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
+        except InputError as error:
+            if isinstance(error.__cause__, InvalidDicomError):
+                continue  # a folder also holds reports, an index, thumbnails
+            raise
         if "Rows" in header:
             series[str(header.get("SeriesInstanceUID", ""))].append((path, header))
     if not series:
@@ -94,7 +94,11 @@ def _other_series(series: dict[str, Any], taken: list[tuple[Path, pydicom.Datase
 def _describe(headers: list[tuple[Path, pydicom.Dataset]]) -> str:
     first = headers[0][1]
     name = first.get("SeriesDescription") or f"series {first.get('SeriesNumber', '?')}"
-    return f"{name!r} of {len(headers)} slices"
+    return f"{name!r} of {_count(headers)} slices"
+
+
+def _count(headers: list[tuple[Path, pydicom.Dataset]]) -> int:
+    return sum(int(header.get("NumberOfFrames") or 1) for _, header in headers)
 
 
 def _sorted(folder: Path, headers: list[tuple[Path, pydicom.Dataset]]) -> tuple[list[_Slice], tuple[str, ...]]:
@@ -114,13 +118,14 @@ def _affine(slices: list[_Slice]) -> tuple[orientation.Affine, tuple[str, ...]]:
     """Index (i, j, k) to (right, anterior, superior) in mm (DICOM PS3.3 C.7.6.2.1.1)."""
     header = slices[0].header
     known = "ImagePositionPatient" in header and "ImageOrientationPatient" in header
-    notes: tuple[str, ...] = ()
     dy, dx = (float(v) for v in header.get("PixelSpacing") or (1, 1))
-    if not known:
+    if known:
+        dz, notes = _distance(slices)
+    else:
         dz = float(header.get("SliceThickness") or 1)
         notes = ("No slice positions are given: the order of numbers and the slice thickness are taken.",)
-    else:
-        dz, notes = _distance(slices)
+    if not header.get("PixelSpacing"):
+        notes = (*notes, "No pixel size is given: 1 mm is taken.")
     row, column = _orientation(header).reshape(2, 3)
     lps = np.eye(4)
     lps[:3, :3] = np.stack([row * dx, column * dy, np.cross(row, column) * dz], axis=1)
@@ -158,4 +163,4 @@ def _read(files: list[Path], shape: tuple[int, ...], transform: npt.NDArray[Any]
         array = sitk.GetArrayFromImage(reader.Execute())
     array = array.reshape(*array.shape[:3], -1)[:, box[1], box[0]]
     channels = [orientation.reorder(array[..., c].T, transform) for c in part.channels]
-    return channels[0][None] if len(channels) == 1 else np.stack(channels)
+    return stack(channels)

@@ -12,8 +12,8 @@ import SimpleITK as sitk  # noqa: N813 - the custom of the field
 
 from napari_unetseg.core.formats import orientation, segments
 from napari_unetseg.core.formats.legend import KEY, Legend
-from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding
-from napari_unetseg.core.volume import Labels, default_channels
+from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.volume import COLOUR, Labels, default_channels
 from napari_unetseg.errors import InputError, OutputError
 
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # it writes to standard error whatever we do
@@ -34,18 +34,17 @@ def open_source(path: Path) -> Source:
         if reader.GetDimension() > 3:
             raise InputError(f"{path} has axes of sizes {reader.GetSize()}; expected x, y and z.")
         affine, notes = orientation.sound(_affine(reader))
-        transform = orientation.to_memory(affine)
+        transform, size, grid = orientation.read_frame(affine, shape, "mm")
         keys = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
         dtype = _dtype(reader.GetPixelID())
     legend = Legend.parse(keys.get(KEY)).model_copy(update=segments.fields(keys))
-    memory_affine = orientation.reorder_affine(affine, transform, shape)
     info = VolumeInfo(
         path=path,
         format="MetaImage" if path.suffix.lower() in (".mha", ".mhd") else path.suffix[1:].upper(),
-        shape=orientation.memory_shape(transform, shape),
-        channels=_channels(reader.GetNumberOfComponents(), legend),
+        shape=size,
+        channels=_channels(reader.GetNumberOfComponents(), dtype, legend),
         dtype=dtype,
-        grid=legend.in_unit(orientation.grid_of(memory_affine, orientation.axis_codes(affine), "mm")),
+        grid=legend.in_unit(grid),
         notes=notes,
     )
     return Source(info, partial(_read, path, shape, transform), legend)
@@ -100,7 +99,7 @@ def _read(path: Path, shape: tuple[int, ...], transform: npt.NDArray[Any], part:
             [s.stop - s.start for s in reversed(box)] + [image.GetNumberOfComponentsPerPixel()]
         )
     channels = [orientation.reorder(array[..., c].T, transform) for c in part.channels]
-    return channels[0][None] if len(channels) == 1 else np.stack(channels)
+    return stack(channels)
 
 
 def _reader(path: Path) -> sitk.ImageFileReader:
@@ -115,7 +114,7 @@ def _dtype(pixel: int) -> np.dtype[Any]:
     return np.dtype({"unsigned integer": "u", "signed integer": "i", "float": "f"}[kind] + str(int(bits) // 8))
 
 
-def _channels(count: int, legend: Legend) -> tuple[str, ...]:
+def _channels(count: int, dtype: np.dtype[Any], legend: Legend) -> tuple[str, ...]:
     if len(legend.channels) == count:
         return legend.channels
-    return ("red", "green", "blue") if count == 3 else default_channels(count)
+    return COLOUR if count == 3 and dtype == np.uint8 else default_channels(count)

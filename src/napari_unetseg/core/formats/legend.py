@@ -58,10 +58,10 @@ class Legend(pydantic.BaseModel):
         )
 
     @classmethod
-    def parse(cls, text: str | None) -> Legend:
+    def parse(cls, text: object) -> Legend:
         """Read a legend; an empty one where there is none or it is not ours, since files are from anywhere."""
         try:
-            return cls.model_validate_json(text) if text else cls()
+            return cls.model_validate_json(text) if isinstance(text, str) else cls()
         except pydantic.ValidationError:
             return cls()
 

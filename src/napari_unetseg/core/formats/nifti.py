@@ -13,11 +13,10 @@ import numpy.typing as npt
 
 from napari_unetseg.core.formats import orientation
 from napari_unetseg.core.formats.legend import KEY, Legend
-from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding
-from napari_unetseg.core.volume import Grid, Labels, Volume, default_channels
+from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
-RGB = ("red", "green", "blue")
 UNITS_READ = {"meter": "m", "mm": "mm", "micron": "µm"}
 UNITS_WRITTEN = {"m": "m", "cm": "mm", "mm": "mm", "µm": "µm", "nm": "µm"}
 
@@ -38,13 +37,10 @@ def open_source(path: Path) -> Source:
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
         affine, notes = orientation.sound(image.affine)
-        transform = orientation.to_memory(affine)
         unit = UNITS_READ.get(image.header.get_xyzt_units()[0], "mm")
-        memory_affine = orientation.reorder_affine(affine, transform, shape[:3])
-        grid = legend.in_unit(orientation.grid_of(memory_affine, orientation.axis_codes(affine), unit))
-        size = orientation.memory_shape(transform, shape[:3])
+        transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
-    info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
+    info = VolumeInfo(path, "NIfTI", size, channels, dtype, legend.in_unit(grid), times=shape[3], notes=notes)
     return Source(info, partial(_read, path, shape, transform, dtype), legend)
 
 
@@ -83,7 +79,7 @@ def _read(
         while path.suffix == ".gz" and stream.read(2**20):
             pass  # reading to the end checks the archive's own checksum and length
     arrays = [orientation.reorder(channel, transform).astype(dtype, copy=False) for channel in channels]
-    return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+    return stack(arrays)
 
 
 def _channel(data: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> npt.NDArray[Any]:
@@ -120,7 +116,7 @@ def _dtype(image: Any) -> np.dtype[Any]:
 
 def _channels(image: Any, legend: Legend, count: int) -> tuple[str, ...]:
     if image.get_data_dtype().names:
-        return RGB
+        return COLOUR
     return legend.channels if len(legend.channels) == count else default_channels(count)
 
 

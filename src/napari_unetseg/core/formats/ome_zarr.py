@@ -19,7 +19,7 @@ from yaozarrs import v05
 
 from napari_unetseg.core.formats import label_metadata
 from napari_unetseg.core.formats.legend import KEY, Legend
-from napari_unetseg.core.formats.source import Part, Shape, Source, VolumeInfo, decoding
+from napari_unetseg.core.formats.source import Part, Shape, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.formats.zarr_chunks import check_chunks
 from napari_unetseg.core.volume import UNITS, Grid, Triple, default_channels
 from napari_unetseg.errors import InputError
@@ -163,4 +163,4 @@ def _read(path: Path, levels: list[str], names: list[str], part: Part) -> npt.ND
             planes.append(plane.reshape(part.shape[1:]))
     if missing:
         warnings.warn(f"{path}: {missing} chunks are not on disk and read as {array.fill_value}.", stacklevel=2)
-    return planes[0][None] if len(planes) == 1 else np.stack(planes)
+    return stack(planes)

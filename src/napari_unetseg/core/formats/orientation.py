@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from nibabel import orientations
 
-from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame, Triple
+from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame
 
 Affine = npt.NDArray[np.float64]
 MEMORY_CODES = ("S", "P", "L")
@@ -34,9 +34,24 @@ def is_rigid(affine: Affine) -> bool:
     return bool(np.allclose(columns.T @ columns, np.eye(3), atol=1e-4))
 
 
-def to_memory(affine: Affine) -> npt.NDArray[Any]:
-    """The nibabel orientation transform from the file's (i, j, k) order to memory's (z, y, x)."""
-    return _transform(orientations.io_orientation(affine), orientations.axcodes2ornt(MEMORY_CODES))
+def read_frame(
+    affine: Affine, file_shape: tuple[int, ...], unit: str
+) -> tuple[npt.NDArray[Any], tuple[int, int, int], Grid]:
+    """How to bring a file into memory's order, and the shape (z, y, x) and grid that it has there.
+
+    Parameters
+    ----------
+    affine : (4, 4)
+        Index (i, j, k) of the file to (right, anterior, superior) in `unit`.
+    """
+    transform = _transform(orientations.io_orientation(affine), orientations.axcodes2ornt(MEMORY_CODES))
+    z, y, x = (file_shape[i] for i in np.argsort(transform[:, 0]))
+    memory = reorder_affine(affine, transform, file_shape)
+    i, j, k = nib.aff2axcodes(affine)
+    frame = ScannerFrame(_rows(_scaled(memory, UNITS[unit] / UNITS["mm"])), (i, j, k))
+    dz, dy, dx = (float(v) for v in np.linalg.norm(memory[:3, :3], axis=0))
+    right, anterior, superior = (float(v) for v in memory[:3, 3])
+    return transform, (z, y, x), Grid((dz, dy, dx), unit, (superior, -anterior, -right), frame)
 
 
 def to_file(codes: tuple[str, str, str]) -> npt.NDArray[Any]:
@@ -54,12 +69,6 @@ def reorder_affine(affine: Affine, transform: npt.NDArray[Any], shape: tuple[int
     return np.asarray(affine @ orientations.inv_ornt_aff(transform, shape), dtype=float)
 
 
-def memory_shape(transform: npt.NDArray[Any], file_shape: tuple[int, ...]) -> tuple[int, int, int]:
-    """The shape (z, y, x) of an array of `file_shape` after `reorder`."""
-    z, y, x = (file_shape[i] for i in np.argsort(transform[:, 0]))
-    return z, y, x
-
-
 def file_box(transform: npt.NDArray[Any], box: tuple[slice, ...], file_shape: tuple[int, ...]) -> tuple[slice, ...]:
     """The slices, in the file's own order, of a box in memory's order."""
     slices = []
@@ -67,26 +76,6 @@ def file_box(transform: npt.NDArray[Any], box: tuple[slice, ...], file_shape: tu
         part = box[int(axis)]
         slices.append(slice(size - part.stop, size - part.start) if flip < 0 else part)
     return tuple(slices)
-
-
-def grid_of(affine: Affine, codes: tuple[str, str, str], unit: str) -> Grid:
-    """The grid of an array in memory's order.
-
-    Parameters
-    ----------
-    affine : (4, 4)
-        Index (z, y, x) to (right, anterior, superior) in `unit`.
-    """
-    z, y, x = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
-    right, anterior, superior = (float(v) for v in affine[:3, 3])
-    frame = ScannerFrame(_rows(_scaled(affine, UNITS[unit] / UNITS["mm"])), codes)
-    return Grid((z, y, x), unit, (superior, -anterior, -right), frame)
-
-
-def axis_codes(affine: Affine) -> tuple[str, str, str]:
-    """Where each axis of a file runs to, such as ``("L", "P", "S")``."""
-    i, j, k = nib.aff2axcodes(affine)
-    return i, j, k
 
 
 def affine_of(grid: Grid, unit: str) -> Affine:
@@ -97,13 +86,6 @@ def affine_of(grid: Grid, unit: str) -> Affine:
     (z, y, x), (oz, oy, ox) = grid.spacing, grid.origin
     affine = np.array([[0, 0, -x, -ox], [0, -y, 0, -oy], [z, 0, 0, oz], [0, 0, 0, 1]], dtype=float)
     return _scaled(affine, scale)
-
-
-def rescaled(frame: ScannerFrame, factors: Triple) -> ScannerFrame:
-    """The frame with other voxel sizes: directions and the first voxel's place stay."""
-    affine = np.array(frame.affine)
-    affine[:3, :3] *= np.array(factors)
-    return ScannerFrame(_rows(affine), frame.file_codes)
 
 
 def _scaled(affine: Affine, factor: float) -> Affine:

@@ -12,10 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_unetseg.core.formats.source import Part, Source, VolumeInfo, decoding
-from napari_unetseg.core.volume import Grid, default_channels
+from napari_unetseg.core.volume import COLOUR, Grid, default_channels
 
 GREY = {"1": "bool", "L": "uint8", "LA": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "int32", "F": "float32"}
-RGB = ("red", "green", "blue")
 OPACITY = ("LA", "RGBA", "PA", "La", "RGBa")
 
 
@@ -34,7 +33,7 @@ def open_source(path: Path) -> Source:
         path=path,
         format=path.suffix[1:].upper(),
         shape=(1, y, x),
-        channels=default_channels(1) if mode in GREY else RGB,
+        channels=default_channels(1) if mode in GREY else COLOUR,
         dtype=np.dtype("uint16" if deep else GREY.get(mode, "uint8")),
         grid=Grid(),
         notes=("The opacity channel is left out.",) if mode in OPACITY else (),

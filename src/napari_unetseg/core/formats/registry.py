@@ -11,7 +11,7 @@ from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, OutputError
 
 READERS = {
-    "tiff": (".tif", ".tiff", ".btf", ".tf8", ".tf2", ".lsm"),
+    "tiff": (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
     "nifti": (".nii", ".nii.gz"),
     "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
     "ome_zarr": (".zarr",),
@@ -67,6 +67,13 @@ def open_source(path: Path) -> Source:
     except OSError as error:
         raise InputError(f"{path} may not be read: {error.strerror}.") from error
     return cast(Reader, _module(name)).open_source(path)
+
+
+def stem(path: Path) -> str:
+    """The name without the suffixes of its format: ``scan.v2`` of ``scan.v2.ome.tif``."""
+    endings = [s for group in READERS.values() for s in group if path.name.lower().endswith(s)]
+    name = path.name[: -len(endings[0])] if endings else path.name
+    return name.removesuffix(".ome").removesuffix(".seg") or "image"
 
 
 def label_writer(path: Path) -> Writer:

@@ -72,13 +72,10 @@ def with_spacing(grid: Grid, selection: Selection) -> Grid:
         return grid
     unit = selection.unit or (grid.unit if grid.is_physical else "µm")
     mended = Grid(selection.spacing or grid.spacing, unit, grid.origin)
-    if grid.scanner is None:
-        return mended
-    from napari_unetseg.core.formats.orientation import rescaled
-
-    new, old = (UNITS.get(g.unit, UNITS["mm"]) for g in (mended, grid))
+    # a frame is in mm; without a physical size, one voxel unit counts as 1 mm
+    new, old = (UNITS.get(u, UNITS["mm"]) for u in (unit, grid.unit))
     z, y, x = (b * new / (a * old) for a, b in zip(grid.spacing, mended.spacing, strict=True))
-    return replace(mended, scanner=rescaled(grid.scanner, (z, y, x)))
+    return replace(mended, scanner=grid.scanner and grid.scanner.scaled((z, y, x)))
 
 
 def _grid_of_level(source: Source, level: int) -> Grid:
@@ -88,9 +85,10 @@ def _grid_of_level(source: Source, level: int) -> Grid:
         return grid
     z, y, x = (full / size for full, size in zip(source.info.shape, shape, strict=True))
     factors = (z, y, x)
-    oz, oy, ox = (o + s * (f - 1) / 2 for o, s, f in zip(grid.origin, grid.spacing, factors, strict=True))
+    shift = ((z - 1) / 2, (y - 1) / 2, (x - 1) / 2)
+    coarse = grid.cropped(shift)
     sz, sy, sx = (s * f for s, f in zip(grid.spacing, factors, strict=True))
-    return replace(grid, spacing=(sz, sy, sx), origin=(oz, oy, ox))
+    return replace(coarse, spacing=(sz, sy, sx), scanner=coarse.scanner and coarse.scanner.scaled(factors))
 
 
 def _box(crop: tuple[tuple[int, int], ...], shape: Shape) -> tuple[slice, slice, slice]:

@@ -104,6 +104,11 @@ class Source:
     grids: tuple[Grid, ...] = ()
 
 
+def stack(channels: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Channels (Z, Y, X) as one array (C, Z, Y, X); a single one is not copied."""
+    return channels[0][None] if len(channels) == 1 else np.stack(channels)
+
+
 @contextmanager
 def decoding(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged bytes into one clear `InputError`.

@@ -15,13 +15,12 @@ import tifffile
 
 from napari_unetseg.core.formats import tiff_metadata
 from napari_unetseg.core.formats.legend import KEY, Legend
-from napari_unetseg.core.formats.source import Part, Shape, Source, VolumeInfo, decoding
+from napari_unetseg.core.formats.source import Part, Shape, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.formats.tiff_checks import check_whole
-from napari_unetseg.core.volume import Labels, Volume, default_channels
-from napari_unetseg.errors import InputError
+from napari_unetseg.core.volume import COLOUR, Labels, Volume, default_channels
+from napari_unetseg.errors import InputError, OutputError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of damage, `check_whole` raises
-RGB = ("red", "green", "blue")
 
 
 def open_source(path: Path) -> Source:
@@ -38,6 +37,8 @@ def open_source(path: Path) -> Source:
         axes = volume_axes(path, series.axes, series.shape)
         sizes = dict(zip(axes, series.shape, strict=True))
         channels, notes = _channels(sizes, metadata.channels)
+        if sizes.get("Z", 1) > 1:
+            notes = (*notes, *metadata.notes)
         if len(tif.series) > 1:
             notes = (*notes, f"The file holds {len(tif.series)} images; the first is read.")
         levels = tuple(_shape(axes, level.shape) for level in series.levels)
@@ -96,15 +97,13 @@ def _write(
         **tiff_metadata.physical_size(data.grid),
         **(extra or {}),
     }
-    tifffile.imwrite(
-        path,
-        array,
-        ome=True,
-        photometric="minisblack",
-        compression="zlib",
-        metadata=metadata,
-        bigtiff=array.nbytes > 2**31,
-    )
+    big = array.nbytes > 2**31
+    try:
+        tifffile.imwrite(
+            path, array, ome=True, photometric="minisblack", compression="zlib", metadata=metadata, bigtiff=big
+        )
+    except tifffile.OmeXmlError as error:
+        raise OutputError(f"OME-TIFF does not hold {array.dtype}; write NIfTI or OME-Zarr instead.") from error
 
 
 @contextmanager
@@ -121,7 +120,7 @@ def _read(path: Path, axes: str, part: Part) -> npt.NDArray[Any]:
         array = level.asarray() if part.whole and "T" not in axes else _lazy(level)
         sizes = dict(zip(axes, level.shape, strict=True))
         planes = [_channel(array, axes, part, divmod(c, sizes.get("S", 1))) for c in part.channels]
-        return planes[0][None] if len(planes) == 1 else np.stack(planes)
+        return stack(planes)
 
 
 def _lazy(level: tifffile.TiffPageSeries) -> Any:
@@ -145,7 +144,7 @@ def _channels(sizes: dict[str, int], names: tuple[str, ...]) -> tuple[tuple[str,
     """Channel names and notes: three samples a pixel are red, green and blue, a fourth is opacity and left out."""
     samples, count = sizes.get("S", 1), sizes.get("C", 1)
     if samples in (3, 4) and count == 1:
-        return RGB, ("The opacity channel is left out.",) if samples == 4 else ()
+        return COLOUR, ("The opacity channel is left out.",) if samples == 4 else ()
     if len(names) == samples * count:
         return names, ()
     return default_channels(samples * count), ()

@@ -23,6 +23,7 @@ class TiffMetadata:
 
     grid: Grid = field(default_factory=Grid)
     channels: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     legend: Legend = field(default_factory=Legend)
 
 
@@ -31,7 +32,7 @@ def read(tif: tifffile.TiffFile) -> TiffMetadata:
     if tif.is_ome and tif.ome_metadata:
         return _of_ome(tifffile.xml2dict(tif.ome_metadata).get("OME", {}))
     if tif.is_imagej and tif.imagej_metadata:
-        return TiffMetadata(_of_imagej(tif.imagej_metadata, tif.pages.first))
+        return _of_imagej(tif.imagej_metadata, tif.pages.first)
     return TiffMetadata()
 
 
@@ -48,7 +49,7 @@ def _of_ome(ome: dict[str, Any]) -> TiffMetadata:
         axis: _in_unit(pixels.get(f"PhysicalSize{axis}"), pixels.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"
     }
     names = tuple(str(c.get("Name", "")) for c in _list(pixels.get("Channel")))
-    return TiffMetadata(_grid(sizes), names if all(names) else (), _legend(ome))
+    return TiffMetadata(_grid(sizes), names if all(names) else (), _notes(sizes), _legend(ome))
 
 
 def _legend(ome: dict[str, Any]) -> Legend:
@@ -59,13 +60,19 @@ def _legend(ome: dict[str, Any]) -> Legend:
     return Legend()
 
 
-def _of_imagej(metadata: dict[str, Any], page: Any) -> Grid:
+def _of_imagej(metadata: dict[str, Any], page: Any) -> TiffMetadata:
     unit = str(metadata.get("unit", "pixel"))
     sizes = {"Z": _in_unit(metadata.get("spacing"), unit)}
     for axis in "YX":
         count, length = page.tags.valueof(f"{axis}Resolution", (0, 1))
         sizes[axis] = _in_unit(length / count if count else None, unit)
-    return _grid(sizes)
+    return TiffMetadata(_grid(sizes), notes=_notes(sizes))
+
+
+def _notes(sizes: dict[str, tuple[float, str] | None]) -> tuple[str, ...]:
+    if sizes["Z"] or not _grid(sizes).is_physical:
+        return ()
+    return ("The file does not say the distance between slices; the pixel size is taken.",)
 
 
 def _in_unit(size: Any, unit: str) -> tuple[float, str] | None:
