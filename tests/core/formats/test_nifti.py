@@ -43,7 +43,7 @@ def write(path: Path, array: np.ndarray, affine: np.ndarray, unit: str = "mm") -
     return path
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(affine=affines)
 def test_labels_lie_on_their_image(affine: np.ndarray, tmp_path: Path) -> None:
     array = np.arange(np.prod(SHAPE), dtype=np.uint8).reshape(SHAPE)
@@ -52,14 +52,14 @@ def test_labels_lie_on_their_image(affine: np.ndarray, tmp_path: Path) -> None:
     save_labels(tmp_path / "labels.nii.gz", Labels(volume.array[0], volume.grid))
     image, labels = nib.load(image_path), nib.load(tmp_path / "labels.nii.gz")
     np.testing.assert_array_equal(np.asarray(labels.dataobj), array)
-    np.testing.assert_array_equal(labels.affine, image.affine)
+    np.testing.assert_allclose(labels.affine, image.affine, rtol=1e-6, atol=1e-6)
     itk_image, itk_labels = (sitk.ReadImage(str(tmp_path / n)) for n in ("image.nii.gz", "labels.nii.gz"))
     np.testing.assert_array_equal(sitk.GetArrayFromImage(itk_labels), sitk.GetArrayFromImage(itk_image))
     for geometry in ("GetOrigin", "GetSpacing", "GetDirection"):
         np.testing.assert_allclose(getattr(itk_labels, geometry)(), getattr(itk_image, geometry)(), atol=2e-5)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(affine=affines)
 def test_memory_runs_to_superior_posterior_left(affine: np.ndarray, tmp_path: Path) -> None:
     array = np.random.default_rng(0).integers(0, 1000, SHAPE, dtype=np.int16)
@@ -194,3 +194,19 @@ def test_labels_of_whole_reals_are_taken_and_others_refused(tmp_path: Path) -> N
         with pytest.raises(InputError):
             load_labels(path)
         np.testing.assert_array_equal(load_volume(path).array, value)  # an image may hold anything
+
+
+def test_a_spacing_given_by_the_user_reaches_the_affine(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "image.nii",
+        np.ones(SHAPE, np.uint8),
+        _affine((0.2, 0, 0), (0, 1, 2), (-1, -1, 1), (1, 2, 3), (4, 5, 6)),
+    )
+    volume = load_volume(path, Selection(spacing=(6, 1, 1)))
+    assert (volume.grid.spacing, volume.grid.unit) == ((6, 1, 1), "mm")
+    save_labels(tmp_path / "labels.nii", Labels(volume.array[0], volume.grid))
+    labels = nib.load(tmp_path / "labels.nii").affine
+    np.testing.assert_allclose(np.linalg.norm(labels[:3, :3], axis=0), (1, 1, 6), rtol=1e-6)
+    directions = [a[:3, :3] / np.linalg.norm(a[:3, :3], axis=0) for a in (labels, nib.load(path).affine)]
+    np.testing.assert_allclose(*directions, atol=1e-6)
+    np.testing.assert_allclose(labels[:3, 3], (4, 5, 6), rtol=1e-6)

@@ -11,7 +11,7 @@ from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Labels
-from napari_unetseg.errors import InputError, ResourceError, SettingsError
+from napari_unetseg.errors import InputError, OutputError, ResourceError, SettingsError
 
 rng = np.random.default_rng(0)
 
@@ -91,6 +91,46 @@ def test_an_imagej_hyperstack(tmp_path: Path) -> None:
     np.testing.assert_array_equal(volume.array, array[1, 1:3, [2, 0], 0:2, 4:6])
     assert volume.channels == ("channel 3", "channel 1")
     np.testing.assert_allclose(volume.grid.origin, (0.75, 0, 0.4))
+
+
+def test_a_stack_saved_by_fiji_has_one_directory_for_all_slices(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    array = noise(6, 32, 32)
+    write(path, array, imagej=True, metadata={"axes": "ZYX"})
+    data = bytearray(path.read_bytes())
+    tags = int.from_bytes(data[8:10], "little")
+    data[10 + 12 * tags : 14 + 12 * tags] = bytes(4)  # no next directory
+    path.write_bytes(data)
+    np.testing.assert_array_equal(load_volume(path).array[0], array)
+    np.testing.assert_array_equal(
+        load_volume(path, Selection(crop=((2, 5), (3, 9), (0, 7)))).array[0], array[2:5, 3:9, :7]
+    )
+    with tifffile.TiffFile(path) as tif:
+        end = tif.series[0].dataoffset + array.nbytes
+    path.write_bytes(data[: end - 100])
+    with pytest.raises(InputError, match="cut off"):
+        inspect(path)
+
+
+def test_an_ome_tiff_in_two_files(tmp_path: Path) -> None:
+    array = noise(2, 4, 5)
+    planes = "".join(
+        f'<TiffData IFD="0" FirstZ="{z}" PlaneCount="1"><UUID FileName="{z}.ome.tif">urn:uuid:{z}</UUID></TiffData>'
+        for z in range(2)
+    )
+    for z in range(2):
+        xml = (
+            '<?xml version="1.0" encoding="UTF-8"?>'
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" '
+            f'UUID="urn:uuid:{z}"><Image ID="Image:0"><Pixels ID="Pixels:0" DimensionOrder="XYZCT" Type="uint8" '
+            f'SizeX="5" SizeY="4" SizeZ="2" SizeC="1" SizeT="1"><Channel ID="Channel:0:0"/>'
+            f"{planes}</Pixels></Image></OME>"
+        )
+        write(tmp_path / f"{z}.ome.tif", array[z], description=xml, metadata=None)
+    np.testing.assert_array_equal(load_volume(tmp_path / "0.ome.tif").array[0], array)
+    (tmp_path / "1.ome.tif").unlink()
+    with pytest.raises(InputError, match="with all its files"):
+        inspect(tmp_path / "0.ome.tif")
 
 
 def test_print_resolution_is_not_a_voxel_size(tmp_path: Path) -> None:
@@ -270,6 +310,29 @@ def test_damaged_tiles_are_refused(tmp_path: Path) -> None:
         load_volume(path)
     with pytest.raises(InputError):
         load_volume(path, Selection(crop=((2, 5), (0, 64), (0, 64))))
+
+
+@pytest.mark.parametrize(("size", "told"), [((3, 4, 5), True), ((4, 5), False)])
+def test_a_stack_without_a_slice_distance_is_told(size: tuple[int, ...], told: bool, tmp_path: Path) -> None:
+    metadata = {"axes": "ZYX"[-len(size) :], "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+    write(tmp_path / "a.ome.tif", noise(*size), metadata=metadata)
+    info = inspect(tmp_path / "a.ome.tif")
+    assert info.grid.spacing == (0.5, 0.5, 0.5)
+    assert bool(info.notes) == told
+
+
+def test_labels_too_large_for_an_ome_tiff(tmp_path: Path) -> None:
+    labels = Labels(np.full((1, 2, 2), 2**40, np.uint64))
+    with pytest.raises(OutputError, match="uint64"):
+        save_labels(tmp_path / "a.tif", labels)
+    save_labels(tmp_path / "a.nii", labels)
+    assert load_labels(tmp_path / "a.nii").array.max() == 2**40
+
+
+@pytest.mark.parametrize(("file", "name"), [("scan.v2.ome.tif", "scan.v2"), ("a.TIFF", "a"), ("b.c.tif", "b.c")])
+def test_a_volume_is_called_by_its_file(file: str, name: str, tmp_path: Path) -> None:
+    write(tmp_path / file, noise(4, 5))
+    assert load_volume(tmp_path / file).name == name
 
 
 def test_labels_need_one_channel(tmp_path: Path) -> None:

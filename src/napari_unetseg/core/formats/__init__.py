@@ -93,11 +93,13 @@ def save_labels(path: str | Path, labels: Labels) -> None:
     target = Path(path)
     write = label_writer(target).write_labels
     with atomic_path(target) as temporary:
-        write(temporary, replace(labels, array=smallest_dtype(labels.array)))
+        write(temporary, replace(labels, array=_smallest_dtype(labels.array)))
 
 
 def save_volume(path: str | Path, volume: Volume) -> None:
-    """Write an image, such as one channel of probabilities a structure; no format holds float16, so float32 is written.
+    """Write an image, such as one channel of probabilities a structure.
+
+    No format holds float16 or bool in a way that every program reads: float32 and uint8 are written.
 
     Raises
     ------
@@ -106,12 +108,12 @@ def save_volume(path: str | Path, volume: Volume) -> None:
     """
     target = Path(path)
     write = volume_writer(target).write_volume
-    half = volume.array.dtype == np.float16
+    stored = {"float16": "float32", "bool": "uint8"}.get(volume.array.dtype.name, volume.array.dtype)
     with atomic_path(target) as temporary:
-        write(temporary, replace(volume, array=volume.array.astype(np.float32)) if half else volume)
+        write(temporary, replace(volume, array=volume.array.astype(stored, copy=False)))
 
 
-def smallest_dtype(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _smallest_dtype(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     """The labels in the smallest unsigned dtype that holds them."""
     return array.astype(np.min_scalar_type(int(array.max())), copy=False)
 
@@ -131,4 +133,4 @@ def _whole_numbers(array: npt.NDArray[np.generic], path: str | Path) -> npt.NDAr
         raise InputError(f"{path} holds numbers that are not whole; expected labels 0, 1, 2, …")
     if array.min() < 0:
         raise InputError(f"{path} holds {array.min()}; expected labels of 0 and above.")
-    return smallest_dtype(array)
+    return _smallest_dtype(array)

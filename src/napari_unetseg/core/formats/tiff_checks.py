@@ -29,7 +29,9 @@ def check_whole(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSer
     """
     size = tif.filehandle.size
     cut = InputError(f"{path} is cut off: it declares more than its {size:,} bytes hold. Copy it again.")
-    if not tif.is_ndpi and not _chain_is_whole(tif):
+    # ImageJ writes one directory for all slices, and tifffile then takes a stack that is cut off for one picture
+    images = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
+    if images > series.size // series.keyframe.size or not (tif.is_ndpi or _chain_is_whole(tif)):
         raise cut
     for level in series.levels:
         pages = list(level.pages)
