@@ -11,8 +11,8 @@ import numpy.typing as npt
 from skimage.measure import find_contours, marching_cubes, mesh_surface_area, regionprops_table
 
 from napari_unetseg.core.label_arrays import Box, LabelArray, plain, present_labels, regions, renumbering
-from napari_unetseg.core.metrics.pairing import common_grid
 from napari_unetseg.core.metrics.surface import Mask, count_parts
+from napari_unetseg.core.same_grid import common_grid
 from napari_unetseg.core.volume import Labels, Volume
 
 Row = dict[str, Any]
