@@ -10,6 +10,9 @@ from napari_unetseg.errors import SettingsError
 SPELLINGS = {"um": "µm", "μm": "µm", "micron": "µm", "px": "pixel"}
 """Other spellings of units; the second one is written with the Greek letter, not with the micro sign."""
 
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
+SPACING = re.compile(rf"(?P<numbers>{NUMBER}(?:\s*,\s*{NUMBER}){{1,2}})\s*(?P<unit>[a-zµμ]*)", re.IGNORECASE)
+
 
 def parse_spacing(text: str) -> tuple[Triple, str | None]:
     """Read ``"0.3,0.1,0.1"``, with a unit behind it or not; ``"0.1,0.1 um"`` is for a 2D image.
@@ -25,15 +28,12 @@ def parse_spacing(text: str) -> tuple[Triple, str | None]:
     SettingsError
         If it is not two or three numbers; whether they make sense is checked by `Grid`.
     """
-    match = re.fullmatch(r"\s*([-+.,\d\s]*?(?:e[-+]?\d+)?)\s*([a-zµμ]*)\s*", text, re.IGNORECASE)
-    try:
-        numbers = [float(part) for part in match[1].split(",")] if match else []
-    except ValueError:
-        numbers = []
-    if not match or len(numbers) not in (2, 3):
+    match = SPACING.fullmatch(text.strip())
+    if match is None:
         raise SettingsError(f"Expected a voxel size as Z,Y,X, such as 0.3,0.1,0.1 or 0.3,0.1,0.1um; got {text!r}.")
+    numbers = [float(number) for number in match["numbers"].split(",")]
     z, y, x = [1.0] * (3 - len(numbers)) + numbers
-    return (z, y, x), parse_unit(match[2]) if match[2] else None
+    return (z, y, x), parse_unit(match["unit"]) if match["unit"] else None
 
 
 def parse_unit(text: str) -> str:
