@@ -7,27 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import edt
-import nibabel
 import numpy as np
 import tifffile
 import torch
 
+from napari_unetseg.core.card import Normalisation
+from napari_unetseg.core.formats import load_labels, load_volume
+from napari_unetseg.core.intensity import LUMINANCE, normaliser
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.batches import Case
 from training.recipe import Array, Example, Split
 from training.synthetic_nuclei import cached_stacks
 
 SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
 SYNTHETIC = Path(__file__).parent / "runs/synthetic"
-LUMINANCE = (0.299, 0.587, 0.114)
 CORE_PART = 0.35  # the rim takes this part of an object's largest depth,
 RIM_VOXELS = (1.0, 4.0)  # but at least and at most so many voxels
 
 
-def normalised(image: Array, low: float = 1.0, high: float = 99.0) -> torch.Tensor:
-    """Shape (1, …), float32: the percentiles `low` and `high` become 0 and 1."""
-    values = image.astype(np.float32)
-    bottom, top = np.percentile(values, [low, high]).astype(np.float32)
-    return torch.from_numpy((values - bottom) / max(top - bottom, np.float32(1e-6)))[None]
+def normalised(image: Array) -> torch.Tensor:
+    """Shape (1, …), float32: intensities as prediction normalises them, for the default of a card."""
+    volume = Volume(image.reshape(1, -1, *image.shape[-2:]))
+    return torch.from_numpy(normaliser(volume, Normalisation())(volume.array)).reshape(1, *image.shape)
 
 
 def grey(image: Array) -> Array:
@@ -53,22 +54,17 @@ def is_held_out(index: int, every: int) -> bool:
 
 
 def hippocampus(root: Path) -> Split:
-    """Whole T1 crops, (Z, Y, X) from NIfTI's (x, y, z)."""
+    """Whole T1 crops, in the orientation that the program gives every patient."""
     split = Split([], [])
     every = SPLITS["hippocampus3d"]["every"]
     for index, path in enumerate(sorted((root / "hippocampus3d/images").glob("*.nii.gz"))):
-        image = _nifti(path)
-        label = _nifti(root / "hippocampus3d/labels" / path.name)
+        image = load_volume(path).array[0]
+        label = load_labels(root / "hippocampus3d/labels" / path.name).array
         if is_held_out(index, every):
             split.held_out.append(Example(path.name, "hippocampus", image, label, unit="mm"))
         else:
             split.train.append(Case(normalised(image), torch.from_numpy(label.astype(np.int8))))
     return split
-
-
-def _nifti(path: Path) -> Array:
-    image: Any = nibabel.load(path)
-    return np.ascontiguousarray(np.asarray(image.dataobj).T)
 
 
 def nuclei_2d(root: Path) -> Split:

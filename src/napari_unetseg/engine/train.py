@@ -66,7 +66,7 @@ class TrainSettings:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
-    fix_norm: float = 0.75
+    fix_norm: float = 0.35
     class_weights: tuple[float, ...] = ()
     score_every: int = 0
     save_every: float = 60.0
