@@ -42,6 +42,24 @@ class Reader(Protocol):
         """Open a file or folder by its header; raises `InputError`."""
 
 
+class LabelWriter(Protocol):
+    """A module that writes labels."""
+
+    def write_labels(self, path: Path, labels: Labels) -> None:
+        """Write labels to a path where nothing is yet, in the dtype that they have."""
+
+
+class VolumeWriter(Protocol):
+    """A module that writes images."""
+
+    def write_volume(self, path: Path, volume: Volume) -> None:
+        """Write an image with its channels to a path where nothing is yet."""
+
+
+def open_source(self, path: Path) -> Source:
+    """Open a file or folder by its header; raises `InputError`."""
+
+
 class Writer(Protocol):
     """A module that writes a format, to a path where nothing is yet."""
 
@@ -76,22 +94,22 @@ def stem(path: Path) -> str:
     return name.removesuffix(".ome").removesuffix(".seg") or "image"
 
 
-def label_writer(path: Path) -> Writer:
+def label_writer(path: Path) -> LabelWriter:
     """The module that writes labels to `path`; raises `OutputError` where the suffix is unknown."""
-    return _writer(path, LABEL_WRITERS)
+    return cast(LabelWriter, _writer(path, LABEL_WRITERS))
 
 
-def volume_writer(path: Path) -> Writer:
+def volume_writer(path: Path) -> VolumeWriter:
     """The module that writes images to `path`; raises `OutputError` where the suffix is unknown."""
-    return _writer(path, VOLUME_WRITERS)
+    return cast(VolumeWriter, _writer(path, VOLUME_WRITERS))
 
 
-def _writer(path: Path, suffixes: dict[str, tuple[str, ...]]) -> Writer:
+def _writer(path: Path, suffixes: dict[str, tuple[str, ...]]) -> object:
     name = _by_suffix(path, suffixes)
     if name is None:
         known = ", ".join(s for group in suffixes.values() for s in group)
         raise OutputError(f"Expected a file to write to that ends in one of {known}; got {path.name!r}.")
-    return cast(Writer, _module(name))
+    return _module(name)
 
 
 def _file_format(path: Path) -> str:

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.formats import pictures, tiff
+from napari_unetseg.core.formats.registry import READERS
 from napari_unetseg.core.formats.source import Part, Source, decoding
 from napari_unetseg.errors import InputError
 
-TIFF = (".tif", ".tiff")
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+TIFF, PICTURES = READERS["tiff"], READERS["pictures"]
 
 
 def open_source(path: Path) -> Source:

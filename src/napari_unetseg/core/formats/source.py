@@ -122,4 +122,5 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{path} may not be read: permission denied.") from error
     except Exception as error:
-        raise InputError(f"{path} is not a whole, readable {kind} ({error}). Is it damaged? Copy it again.") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # the rest is a trace through C++
+        raise InputError(f"{path} is not a whole, readable {kind} ({reason}). Is it damaged? Copy it again.") from error
