@@ -56,20 +56,6 @@ class VolumeWriter(Protocol):
         """Write an image with its channels to a path where nothing is yet."""
 
 
-def open_source(self, path: Path) -> Source:
-    """Open a file or folder by its header; raises `InputError`."""
-
-
-class Writer(Protocol):
-    """A module that writes a format, to a path where nothing is yet."""
-
-    def write_labels(self, path: Path, labels: Labels) -> None:
-        """Write labels of a dtype that holds them closely."""
-
-    def write_volume(self, path: Path, volume: Volume) -> None:
-        """Write an image with its channels."""
-
-
 def open_source(path: Path) -> Source:
     """Open a path by its suffix, its first bytes or, for a folder, what lies in it.
 
