@@ -85,26 +85,39 @@ class LayerBox(QComboBox):
     ----------
     accepts : callable
         Whether a layer may be chosen.
+    follows : bool
+        Whether the active layer becomes the chosen one.
+    none : str
+        Where it is given, a last entry that stands for no layer, and is chosen at first.
     """
 
     layer_changed = Signal(object)
     """The layer that is chosen now, or None."""
 
-    def __init__(self, viewer: Viewer, accepts: Callable[[Layer], bool]) -> None:
+    def __init__(
+        self, viewer: Viewer, accepts: Callable[[Layer], bool], *, follows: bool = True, none: str = ""
+    ) -> None:
         super().__init__()
-        self._viewer, self._accepts = viewer, accepts
+        self._viewer, self._accepts, self._none = viewer, accepts, none
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.currentIndexChanged.connect(lambda: self.layer_changed.emit(self.layer))
         for event in ("inserted", "removed", "reordered"):
             getattr(viewer.layers.events, event).connect(self._refill)
-        viewer.layers.selection.events.active.connect(self._follow)
         self._refill()
-        self._follow()
+        if follows:
+            viewer.layers.selection.events.active.connect(self._follow)
+            self._follow()
 
     @property
     def layer(self) -> Any:
         """The chosen layer, or None."""
         return self.currentData()
+
+    def choose(self, layer: Layer | None) -> None:
+        """Choose a layer, or none, where it is among the entries."""
+        index = self._index(layer)
+        if index >= 0:
+            self.setCurrentIndex(index)
 
     def _refill(self, _event: object = None) -> None:
         chosen = self.layer
@@ -114,19 +127,21 @@ class LayerBox(QComboBox):
             if self._accepts(layer):
                 self.addItem(layer.name, layer)
                 layer.events.name.connect(self._rename)
-        self.setCurrentIndex(max(0, self._index(chosen)) if self.count() else -1)
+        if self._none:
+            self.addItem(self._none, None)
+        self.setCurrentIndex(max(0, self._index(chosen if self._index(chosen) >= 0 else None)))
         self.blockSignals(False)
         if self.layer is not chosen:
             self.layer_changed.emit(self.layer)
 
     def _follow(self, _event: object = None) -> None:
-        index = self._index(self._viewer.layers.selection.active)
-        if index >= 0:
-            self.setCurrentIndex(index)
+        if self._viewer.layers.selection.active is not None:
+            self.choose(self._viewer.layers.selection.active)
 
     def _rename(self, _event: object = None) -> None:
         for index in range(self.count()):
-            self.setItemText(index, self.itemData(index).name)
+            if self.itemData(index) is not None:
+                self.setItemText(index, self.itemData(index).name)
 
     def _index(self, layer: object) -> int:
         return next((index for index in range(self.count()) if self.itemData(index) is layer), -1)

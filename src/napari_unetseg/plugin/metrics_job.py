@@ -1,0 +1,142 @@
+"""What the Metrics widget asks for, and the jobs that answer it: everything but Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels as LabelsLayer
+
+from napari_unetseg.core.child import Worker
+from napari_unetseg.core.metrics import MetricSettings
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.same_grid import common_grid
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.plugin.layer_data import LayerData
+from napari_unetseg.plugin.layers import METADATA, LayerSource
+from napari_unetseg.plugin.metrics_report import Report, as_painted, foreground, measure, score
+
+ERRORS_MARK = "errors"
+"""Marks our layers of errors, in our record of their metadata: they are no segmentation to be measured."""
+ERRORS = (
+    Structure(label=1, name="false positive", colour="#d55e00"),
+    Structure(label=2, name="false negative", colour="#56b4e9"),
+    Structure(label=3, name="other structure", colour="#f0e442"),
+)
+
+
+@dataclass(frozen=True)
+class LabelsSource:
+    """A snapshot of a labels layer: what its values mean, and where to read them."""
+
+    source: LayerSource
+    structures: tuple[Structure, ...] = ()
+    are_objects: bool = False
+
+    @classmethod
+    def of(cls, layer: LabelsLayer, time: int = 0, are_objects: bool | None = None) -> Self:
+        """A layer as it is now, at one time point; `are_objects` stands in for what the layer says."""
+        record = layer.metadata.get(METADATA, {})
+        if are_objects is None:
+            are_objects = bool(record.get("are_objects", False))
+        return cls(LayerSource.of(layer, time=time, channel=0), tuple(record.get("structures", ())), are_objects)
+
+    def labels(self) -> Labels:
+        """The labels; computed where the layer is lazy."""
+        return self._with(self.source.volume().array[0])
+
+    def outline(self) -> Labels:
+        """A stand-in without the voxels, which takes no memory."""
+        return self._with(np.broadcast_to(np.uint8(0), self.source.shape[1:]))
+
+    def _with(self, array: npt.NDArray[Any]) -> Labels:
+        return Labels(array, self.source.grid, self.structures, self.are_objects, self.source.name)
+
+
+@dataclass(frozen=True)
+class MetricsRequest:
+    """What the user chose.
+
+    Parameters
+    ----------
+    reference : LabelsSource or None
+        None measures `predicted` alone.
+    painted : bool
+        The reference is paint: 0 is unknown, 1 is background, structures follow.
+    image : LayerSource or None
+        For mean intensities, where there is no reference.
+    each_object : bool
+        A row an object instead of a row a structure, where there is no reference.
+    """
+
+    predicted: LabelsSource
+    reference: LabelsSource | None = None
+    painted: bool = False
+    settings: MetricSettings = MetricSettings()
+    image: LayerSource | None = None
+    each_object: bool = False
+
+    def check(self) -> None:
+        """See that the layers lie on one grid, without looking at a voxel; raises `InputError`, saying what differs."""
+        other = self.reference.outline() if self.reference is not None else self._image_outline()
+        if other is not None:
+            common_grid(self.predicted.outline(), other)
+
+    def _image_outline(self) -> Volume | None:
+        if self.image is None:
+            return None
+        return Volume(np.broadcast_to(np.uint8(0), self.image.shape), self.image.grid)
+
+
+def measure_layers(worker: Worker, request: MetricsRequest) -> Job[Report]:
+    """Work out the table in the child process."""
+    yield Progress(0, 1, "Reading the layers")
+    labels = request.predicted.labels()
+    if request.reference is None:
+        image = None if request.image is None else request.image.volume()
+        return (yield from worker.run(measure, labels, image, request.each_object))
+    return (yield from worker.run(score, labels, request.reference.labels(), request.painted, request.settings))
+
+
+def find_errors(worker: Worker, request: MetricsRequest, label: int | None, as_objects: bool) -> Job[LayerData]:
+    """A labels layer of what is wrong with one structure, or with all, see `compare`; objects are one structure."""
+    yield Progress(0, 1, "Comparing")
+    assert request.reference is not None  # noqa: S101 - for the type checker: the button is off without
+    predicted, reference = request.predicted.labels(), request.reference.labels()
+    known = None
+    if request.painted:
+        predicted, reference, known = as_painted(predicted, reference)
+    one, other = predicted.array, reference.array
+    if as_objects:
+        one, other = foreground(one), foreground(other)
+    errors = compare(one, other, label)
+    if known is not None:
+        errors[~known] = 0
+    kinds = ERRORS[:2] if label is not None else ERRORS
+    name = next((s.name for s in (*reference.structures, *predicted.structures) if s.label == label), None)
+    title = f"Errors of {name or (f'structure {label}' if label else predicted.name)}"
+    data, attributes = request.predicted.source.labels(Labels(errors, predicted.grid, kinds), title)
+    attributes["metadata"][METADATA][ERRORS_MARK] = True
+    return data, attributes, "labels"
+
+
+def compare(predicted: npt.NDArray[Any], reference: npt.NDArray[Any], label: int | None) -> npt.NDArray[np.uint8]:
+    """Where a prediction is wrong: 1 false positive, 2 false negative, 3 found but taken for another structure.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray of integers, one shape
+    label : int or None
+        Compare this structure with all else, so that 3 does not occur; None compares all of them.
+    """
+    if label is not None:
+        predicted, reference = predicted == label, reference == label
+    errors = np.zeros(predicted.shape, np.uint8)
+    differ = predicted != reference
+    errors[differ & (reference == 0)] = 1
+    errors[differ & (predicted == 0)] = 2
+    errors[differ & (predicted != 0) & (reference != 0)] = 3
+    return errors

@@ -1,0 +1,96 @@
+"""The plot of Dice per slice. It is drawn with pyqtgraph, which is loaded when the first plot is wanted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    import pyqtgraph
+
+HEIGHT = 130
+
+
+class SlicePlot(QWidget):
+    """One line a structure, in its colour, over the slices; a mark stands at the slice in view.
+
+    The canvas is made by the first `show_lines`, so that docking stays fast.
+    """
+
+    slice_clicked = Signal(int)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._canvas: pyqtgraph.PlotWidget | None = None
+        self._mark: Any = None
+        self._slices = 0
+        self.lines: dict[int, Any] = {}
+        """pyqtgraph's curves by label."""
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        self.setFixedHeight(HEIGHT)
+        self.setToolTip("Dice of each slice. Click to move there.")
+
+    def show_lines(self, dice: dict[int, npt.NDArray[np.float64]], colours: dict[int, QColor]) -> None:
+        """Show Dice by slice, of each label."""
+        canvas = self._canvas or self._make()
+        for line in self.lines.values():
+            canvas.removeItem(line)
+        self._slices = max((len(values) for values in dice.values()), default=0)
+        # A line breaks where a slice has no Dice, so that a lone slice would be invisible without its symbol.
+        self.lines = {
+            label: canvas.plot(
+                values, pen={"color": colours[label], "width": 1.5}, connect="finite", symbol="o", symbolSize=3,
+                symbolBrush=colours[label], symbolPen=None,
+            )
+            for label, values in dice.items()
+        }  # fmt: skip
+        canvas.setXRange(-0.5, self._slices - 0.5, padding=0)
+
+    def emphasise(self, label: int | None) -> None:
+        """Show one line alone, or all of them."""
+        for of, line in self.lines.items():
+            line.setVisible(label in (None, of))
+
+    def mark(self, slice_number: int) -> None:
+        """Put the mark at the slice in view."""
+        if self._mark is not None:
+            self._mark.setValue(slice_number)
+
+    @property
+    def marked(self) -> int:
+        """Where the mark is."""
+        return round(self._mark.value())
+
+    def _make(self) -> pyqtgraph.PlotWidget:
+        import pyqtgraph
+
+        text = self.palette().text().color()
+        canvas = pyqtgraph.PlotWidget(background=None)
+        canvas.setMouseEnabled(False, False)
+        canvas.setMenuEnabled(False)
+        canvas.hideButtons()
+        canvas.setYRange(0, 1, padding=0.12)
+        for side, label in (("left", "Dice"), ("bottom", "slice")):
+            axis = canvas.getAxis(side)
+            axis.setLabel(label)
+            axis.setPen(text)
+            axis.setTextPen(text)
+        canvas.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+        canvas.showGrid(y=True, alpha=0.15)
+        self._mark = pyqtgraph.InfiniteLine(pen=pyqtgraph.mkPen(text, style=Qt.PenStyle.DashLine))
+        canvas.addItem(self._mark)
+        canvas.scene().sigMouseClicked.connect(self._click)
+        self._canvas = canvas
+        self.layout().addWidget(canvas)
+        return canvas
+
+    def _click(self, event: Any) -> None:
+        assert self._canvas is not None  # noqa: S101 - for the type checker: it is the canvas that was clicked
+        place = self._canvas.getPlotItem().getViewBox().mapSceneToView(event.scenePos())
+        self.slice_clicked.emit(min(max(round(place.x()), 0), self._slices - 1))
