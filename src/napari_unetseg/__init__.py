@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_unetseg.api import (
         evaluate,
+        fine_tune,
         inspect,
+        iter_fine_tune,
         iter_segment,
         list_models,
         load_model,
@@ -26,7 +28,9 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "evaluate",
+    "fine_tune",
     "inspect",
+    "iter_fine_tune",
     "iter_segment",
     "list_models",
     "load_model",

@@ -12,7 +12,7 @@ Examples
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from napari_unetseg.core import metrics
 from napari_unetseg.core.choice import choose_model
+from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model
 from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.formats.selecting import with_spacing
 from napari_unetseg.core.metrics import Evaluation, MetricSettings
@@ -33,11 +34,13 @@ from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
 from napari_unetseg.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_unetseg.engine.finetune import FineTuned
     from napari_unetseg.engine.forecast import Forecast
     from napari_unetseg.engine.model_file import Model
 
 __all__ = [
     "Evaluation",
+    "FineTuneSettings",
     "Labels",
     "MetricSettings",
     "SegmentSettings",
@@ -45,8 +48,11 @@ __all__ = [
     "Selection",
     "Volume",
     "evaluate",
+    "fine_tune",
+    "fine_tune_file",
     "forecast",
     "inspect",
+    "iter_fine_tune",
     "iter_segment",
     "list_models",
     "load_labels",
@@ -65,6 +71,7 @@ Labelling = Labels | str | Path | npt.NDArray[Any]
 """Labels in any form that the verbs take; a bare array is (Y, X) or (Z, Y, X)."""
 
 DEFAULTS = SegmentSettings()
+FINE_TUNING = FineTuneSettings()
 EVERYTHING = Selection()
 MEASURES = MetricSettings()
 
@@ -186,6 +193,87 @@ def segment_file(
     else:
         save_volume(target, result.probabilities)
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def fine_tune(
+    volume: Image | Sequence[Image],
+    painted: Labelling | Sequence[Labelling],
+    model: Model | str | Path | None = None,
+    settings: FineTuneSettings = FINE_TUNING,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FineTuned:
+    """Make a model that continues what was painted.
+
+    Parameters
+    ----------
+    volume, painted : one, or as many of each
+        Images of one kind, and painted labels of the same shapes: 0 unknown, 1 background, 2… structures.
+    model : Model, str, Path or None
+        What to begin with: a 2D U-Net of one channel, or an earlier result. None takes the most general bundled one.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, nothing is painted, one class only is painted, or paint and image do not fit.
+    ModelError
+        If the model cannot be read, or is of another kind.
+    SettingsError, ResourceError
+        If there is no such device.
+    """
+    return finish(iter_fine_tune(volume, painted, model, settings), on_progress)
+
+
+def iter_fine_tune(
+    volume: Image | Sequence[Image],
+    painted: Labelling | Sequence[Labelling],
+    model: Model | str | Path | None = None,
+    settings: FineTuneSettings = FINE_TUNING,
+    checkpoint: Path | None = None,
+) -> Job[FineTuned]:
+    """`fine_tune` as a generator of progress; closing it stops it.
+
+    With `checkpoint`, a run that was killed goes on from files of that name, where paint and settings are the same.
+    """
+    from napari_unetseg.engine import finetune
+
+    images = [as_volume(image) for image in _several(volume)]
+    paint = [as_labels(labels) for labels in _several(painted)]
+    names = {s.label - 1: s.name for labels in paint for s in labels.structures if s.label > 1}
+    start = model if model is not None else starting_model(list_models())
+    loaded = load_model(start) if isinstance(start, (str, Path)) else start
+    arrays = [labels.array for labels in paint]
+    return (yield from finetune.iter_fine_tune(images, arrays, loaded, settings, names, checkpoint))
+
+
+def fine_tune_file(
+    volumes: Sequence[Volume],
+    painted: Sequence[Labels],
+    target: Path,
+    model: str | None = None,
+    settings: FineTuneSettings = FINE_TUNING,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FineTuned:
+    """`fine_tune`, and write the model, named after its file. Killed in the middle, the same call goes on.
+
+    Raises
+    ------
+    OutputError
+        If the model cannot be written.
+    InputError, ModelError, SettingsError, ResourceError
+        As `fine_tune`.
+    """
+    from napari_unetseg.engine.model_file import save_model
+
+    checkpoint = target.with_name(f".{target.name}")
+    tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
+    card = tuned.model.card.model_copy(update={"name": model_name(target.stem)})
+    tuned = replace(tuned, model=replace(tuned.model, card=card))
+    save_model(target, tuned.model)
+    return tuned
+
+
+def _several(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, (list, tuple)) else [given]
 
 
 def evaluate(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unetseg import __version__, terminal
+from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection, help_of
 from napari_unetseg.core.spacing import parse_spacing, parse_unit
 from napari_unetseg.errors import OutputError, ResourceError, SettingsError, UnetsegError
@@ -160,6 +161,45 @@ def _segment_all(
         "results": results,
         "failures": failures,
     }
+
+
+@app.command()
+def finetune(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images of one kind.")],
+    painted: Annotated[
+        list[Path],
+        typer.Option("--painted", help="Painted labels, once for each image: 0 unknown, 1 background, 2… structures."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, .safetensors.")],
+    model: Annotated[
+        str | None, typer.Option("-m", "--model", help="A 2D model to begin with. Default: the most general one.")
+    ] = None,
+    minutes: Annotated[float | None, _option(FineTuneSettings, "minutes")] = None,
+    steps: Annotated[int | None, _option(FineTuneSettings, "steps")] = None,
+    spacing: Spacing = None,
+    device: Annotated[str, _option(FineTuneSettings, "device")] = "auto",
+    seed: Annotated[int, _option(FineTuneSettings, "seed")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
+    from napari_unetseg import api
+
+    if out.suffix != MODEL_SUFFIX:
+        raise OutputError(f"Expected a model file that ends with {MODEL_SUFFIX}; got {out}.")
+    if not out.parent.is_dir():
+        raise OutputError(f"Expected an existing folder to write to; {out.parent} is not one. Make it first.")
+    settings, selection = FineTuneSettings(minutes, steps, device, seed), _selection(spacing)
+    with terminal.warnings_as_notes(), terminal.progress_bar(inputs[0].name) as show:
+        images = [api.load_volume(path, selection) for path in inputs]
+        paint = [api.load_labels(path, selection) for path in painted]
+        record = api.fine_tune_file(images, paint, out, model, settings, show)
+    for line in record.notes:
+        terminal.note(f"note: {line}")
+    shown = {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
+    if as_json:
+        terminal.say_json(shown)
+    else:
+        terminal.facts({name: str(value) for name, value in shown.items()})
 
 
 @app.command()

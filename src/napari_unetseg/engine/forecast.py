@@ -16,6 +16,8 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.classify import passes
 from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
 from napari_unetseg.engine.fast import prepare
+from napari_unetseg.engine.light import LightSettings, is_light
+from napari_unetseg.engine.light_predict import WINDOW, seconds_per_pixel
 from napari_unetseg.engine.plan import bytes_per_voxel, plan, tile_voxels
 from napari_unetseg.engine.unet import UNet, UNetSettings
 
@@ -52,8 +54,10 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
     """
     device = choose_device(settings.device)
     fitted = fit(card, volume, settings)
+    if is_light(card.architecture):
+        return _forecast_light(card, volume, settings, fitted, device)
     count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
-    planned = plan(card, fitted, tile_voxels(card, device, count))
+    planned = plan(card, fitted, tile_voxels(card, fitted, device, count))
     tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device))
     return Forecast(
         seconds=count * planned.seen_voxels * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
@@ -61,6 +65,18 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
         tiles=len(planned.tiles),
         device=device_name(device),
     )
+
+
+def _forecast_light(
+    card: ModelCard, volume: Volume, settings: SegmentSettings, fitted: Fit, device: torch.device
+) -> Forecast:
+    """As `forecast`, of a light model: it goes slice by slice."""
+    architecture = LightSettings.from_json(card.architecture)
+    passes_of_flips = 4 if settings.flips else 1
+    pixels = math.prod(volume.shape[1:])
+    seconds = passes_of_flips * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)
+    peak = min(pixels, WINDOW**2) * architecture.bytes_per_pixel
+    return Forecast(seconds, int(peak + _result_bytes(card, fitted, settings)), volume.shape[0], device_name(device))
 
 
 def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> int:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from napari_unetseg.core.atomic import atomic_path
 from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.models import CARD_KEY, find_model, read_card
+from napari_unetseg.engine.light import LightNet, LightSettings, is_light
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, SettingsError
 
@@ -20,8 +21,15 @@ from napari_unetseg.errors import ModelError, SettingsError
 class Model:
     """A network in evaluation mode, in float32 on the CPU, and its card."""
 
-    network: UNet
+    network: UNet | LightNet
     card: ModelCard
+
+    @property
+    def unet(self) -> UNet:
+        """The network of a model that is one U-Net; raises `ModelError` for a light model."""
+        if isinstance(self.network, LightNet):
+            raise ModelError(f"{self.card.name} is a light model, made by painting; expected a U-Net.")
+        return self.network
 
 
 def load_model(model: str | Path) -> Model:
@@ -35,7 +43,7 @@ def load_model(model: str | Path) -> Model:
     path = find_model(model)
     card = read_card(path)
     try:
-        network = UNet(UNetSettings.from_json(card.architecture))
+        network = _network(card.architecture)
         weights = {
             name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()
         }
@@ -66,7 +74,14 @@ def _full(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _check_card(path: Path, card: ModelCard, settings: UNetSettings) -> None:
+def _network(architecture: dict[str, object]) -> UNet | LightNet:
+    """A network with fresh weights; a card that names no kind describes a U-Net."""
+    if is_light(architecture):
+        return LightNet(LightSettings.from_json(architecture))
+    return UNet(UNetSettings.from_json(architecture))
+
+
+def _check_card(path: Path, card: ModelCard, settings: UNetSettings | LightSettings) -> None:
     outputs = {channel for structure in card.structures for channel in structure.channels}
     if settings.dimensions != card.dimensions or settings.inputs != len(card.channels):
         raise ModelError(f"{path}: its card and its network disagree on dimensions or input channels.")

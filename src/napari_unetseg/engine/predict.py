@@ -19,6 +19,8 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.classify import Classifier, passes
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
 from napari_unetseg.engine.fast import prepare
+from napari_unetseg.engine.light import LightNet
+from napari_unetseg.engine.light_predict import LightRun, iter_light
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.plan import Plan, plan, tile_voxels
 from napari_unetseg.engine.stitch import Blender, LabelCanvas
@@ -70,8 +72,12 @@ def iter_predict(model: Model, volume: Volume, settings: SegmentSettings) -> Job
     yield Progress(0, 1, "Measuring intensities")
     read = normaliser(volume, model.card.normalisation, fitted.mix)
     notes = [*fitted.notes, *_note_not_finite(volume)]
+    if isinstance(model.network, LightNet):
+        light = LightRun(model.network, model.card.structures, read, device)
+        canvas, device = yield from iter_light(light, volume, settings, notes)
+        return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
     count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
-    voxels = tile_voxels(model.card, device, count)
+    voxels = tile_voxels(model.card, fitted, device, count)
     while True:
         planned = plan(model.card, fitted, voxels)
         run = _Run(model, volume, read, fitted, planned, settings, device)
@@ -107,7 +113,7 @@ class _Run:
         """Predict every tile; yields before each."""
         began, total = time.monotonic(), len(self.planned.tiles)
         with memory_guard(self.device):
-            network = prepare(self.model.network, self.device, fast_dtype(self.device))
+            network = prepare(self.model.unet, self.device, fast_dtype(self.device))
         classify = Classifier(network, flips=self.settings.flips, vote=self.fitted.vote)
         for done, tile in enumerate(self.planned.tiles):
             left = (time.monotonic() - began) / done * (total - done) if done else None
@@ -175,7 +181,7 @@ def _with_less(
         return device, voxels, f"Not enough memory on {device}: trying again with tiles of half the size."
     if device.type != "cpu":
         cpu = torch.device("cpu")
-        return cpu, tile_voxels(model.card, cpu), f"Not enough memory on {device}: going on with the CPU."
+        return cpu, tile_voxels(model.card, fitted, cpu), f"Not enough memory on {device}: going on with the CPU."
     raise ResourceError(
         f"Not enough memory even for the smallest tile, of {planned.largest} voxels. "
         "Close other programs or choose a smaller model."

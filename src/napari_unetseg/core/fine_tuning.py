@@ -1,0 +1,127 @@
+"""What fine-tuning is asked for, and the card of what comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from napari_unetseg.core.card import DataSource, ModelCard, Normalisation, Score
+from napari_unetseg.core.settings import setting
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.errors import SettingsError
+
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # DOI 10.1038/nmeth.1618
+MINUTES = 1.0
+STARTS = ("general-2d", "nuclei-2d", "axon-myelin-2d")  # the most general first
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How long to learn from paint, and where.
+
+    Raises
+    ------
+    SettingsError
+        If both steps and minutes are given, or a number is not above 0.
+    """
+
+    minutes: float | None = setting(None, "Minutes to learn, all in all. 1 where neither minutes nor steps are given.")
+    steps: int | None = setting(None, "Steps to train the U-Net, instead of minutes: the same steps, the same model.")
+    device: str = setting("auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU if there is one.")
+    seed: int = setting(0, "Seed of everything random. The same seed and steps give the same model on a CPU.")
+
+    def __post_init__(self) -> None:
+        if self.minutes is not None and self.steps is not None:
+            raise SettingsError("Expected minutes or steps, not both.")
+        if not 0 < (self.minutes or self.steps or MINUTES) < float("inf"):
+            raise SettingsError(f"Expected minutes or steps above 0; got {self.minutes} and {self.steps}.")
+        if (self.minutes, self.steps) == (None, None):
+            object.__setattr__(self, "minutes", MINUTES)
+
+
+@dataclass(frozen=True)
+class Paint:
+    """What was painted, for a model's card.
+
+    Parameters
+    ----------
+    structures : tuple of Structure
+    voxels : int
+        Painted voxels.
+    images : int
+        Images that have paint.
+    dice : mapping
+        Held-out Dice by structure label; of the model as it was before it saw the held-out paint.
+    """
+
+    structures: tuple[Structure, ...]
+    voxels: int
+    images: int
+    dice: Mapping[int, float]
+
+
+def starting_model(cards: Sequence[ModelCard]) -> str | None:
+    """The bundled model that learning begins with where none is named; None where there is no fitting one."""
+    names = {card.name for card in cards if card.dimensions == 2 and len(card.channels) == 1}
+    return next((name for name in STARTS if name in names), None)
+
+
+def structures_of(count: int, names: Mapping[int, str] | None = None) -> tuple[Structure, ...]:
+    """Structures 1 … `count`, each one network output; `names` by label, else ``structure 1``, ….
+
+    The colours are those that colour-blind people tell apart, over and over.
+    """
+    return tuple(
+        Structure(
+            label=label,
+            name=(names or {}).get(label, f"structure {label}"),
+            colour=COLOURS[(label - 1) % len(COLOURS)],
+            channels=(label,),
+        )
+        for label in range(1, count + 1)
+    )
+
+
+def model_name(text: str) -> str:
+    """A name that a card allows: lower case, digits, dots and dashes; ``painted`` where nothing is left."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "painted"
+
+
+def painted_card(
+    architecture: Mapping[str, object], volumes: Sequence[Volume], paint: Paint, start: ModelCard | None
+) -> ModelCard:
+    """The card of a model that learned from paint on `volumes`, beginning with `start`."""
+    first = volumes[0]
+    names = ", ".join(volume.name for volume in volumes)
+    size = " × ".join(f"{length:.3g}" for length in first.grid.spacing)
+    return ModelCard(
+        name=model_name(first.name),
+        title=f"Painted on {names}",
+        description=f"Learned from {paint.voxels} painted voxels of {paint.images} image(s).",
+        version="1",
+        dimensions=2 if first.is_2d else 3,
+        architecture=dict(architecture),
+        channels=first.channels,
+        normalisation=start.normalisation if start is not None else Normalisation(),
+        structures=paint.structures,
+        patch=(1, 96, 96),
+        halo=(0, 32, 32),
+        training_data=(
+            DataSource(name=names, source="painted by the user", licence="the user's own"),
+            *(start.training_data if start is not None else ()),
+        ),
+        training=f"Began with {start.name if start is not None else 'nothing'}; voxels of {size} {first.grid.unit}.",
+        licence=start.licence if start is not None else "the user's own",
+        scores=tuple(
+            Score(
+                held_out="a part of the paint, before the model saw it",
+                structure=paint.structures[label - 1].name,
+                metric="Dice",
+                value=round(value, 4),
+                images=paint.images,
+            )
+            for label, value in sorted(paint.dice.items())
+        ),
+    )

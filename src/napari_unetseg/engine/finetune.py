@@ -1,0 +1,285 @@
+"""Fine-tuning to paint: a light head in seconds, then a U-Net on top of it, kept only where it is better."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_unetseg.core.card import Normalisation
+from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, painted_card, structures_of
+from napari_unetseg.core.intensity import normaliser
+from napari_unetseg.core.painted import check_painted, class_count, hold_out
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.devices import choose_device
+from napari_unetseg.engine.features import Extractor, FeatureSource
+from napari_unetseg.engine.filters import FilterSettings
+from napari_unetseg.engine.head import Head, HeadSettings
+from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, mean_dice
+from napari_unetseg.engine.light import LightNet, LightSettings, Refiner
+from napari_unetseg.engine.model_file import Model
+from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
+from napari_unetseg.engine.train import Trained, TrainSettings, iter_train
+from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.errors import InputError, ModelError
+
+TRIAL_SHARE = 0.4
+"""Part of the training that is done without the held-out paint, to see whether training helps."""
+SMALL = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
+"""The refiner where no model was given to begin with."""
+LEARNING_RATE = 2e-3
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """What fine-tuning gave.
+
+    Parameters
+    ----------
+    model : Model
+        Its card holds the held-out scores.
+    steps : int
+        Training steps of the U-Net; 0 where the light head was better without it.
+    held_out_dice : dict of float
+        Dice on held-out paint by structure label, before the model saw that paint. The head and the U-Net were chosen
+        by it. Empty where no structure could be held out.
+    head_dice : dict of float
+        The same of the light head alone.
+    seconds : float
+    notes : tuple of str
+        What the user should know.
+    """
+
+    model: Model
+    steps: int
+    held_out_dice: dict[int, float]
+    head_dice: dict[int, float]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Held-out Dice, averaged over structures; None where none was held out."""
+        return mean_dice(self.held_out_dice) if self.held_out_dice else None
+
+
+def iter_fine_tune(
+    volumes: Sequence[Volume],
+    painted: Sequence[Array],
+    start: Model | None,
+    settings: FineTuneSettings,
+    names: Mapping[int, str] | None = None,
+    checkpoint: Path | None = None,
+) -> Job[FineTuned]:
+    """Learn from paint; closing the generator stops it.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
+        Images of one kind: the same channels, all stacks or all single slices.
+    painted : sequence of ndarray (Z, Y, X), whole numbers
+        Painted labels of each: 0 unknown, 1 background, 2… structures.
+    start : Model or None
+        A 2D U-Net of one channel, whose features are joined with the hand-made ones and whose weights the U-Net on
+        top begins with; or the result of an earlier fine-tuning.
+    names : mapping, optional
+        Names of structures by output label (painted value - 1).
+    checkpoint : Path, optional
+        Training goes on from files of this name with a mark of paint and settings appended, if they exist. They are
+        removed at the end.
+
+    Raises
+    ------
+    InputError
+        If there is nothing to learn from, or paint and image do not fit (see `core.painted.check_painted`).
+    ModelError
+        If `start` is of another kind.
+    """
+    began = time.monotonic()
+    run = _Run(list(volumes), list(painted), start, settings, checkpoint)
+    learning, held = hold_out(run.painted)
+    fitted = yield from iter_fit_head(run.sources, run.painted, held, HeadSettings(seed=settings.seed))
+    refiner, steps, dice = None, 0, fitted.dice
+    if fitted.dice:
+        left = _Budget(settings, began)
+        trial = yield from run.train(fitted.trial, fitted, learning, left.first(), "trial")
+        found = run.score(fitted, trial.network, held)
+        if mean_dice(found) > mean_dice(fitted.dice):
+            last = yield from run.train(fitted.head, fitted, run.painted, left.second(), "final", trial.network)
+            refiner, steps, dice = last.network, trial.steps + last.steps, found
+    model = run.model(fitted, refiner, dice, names)
+    run.forget()
+    notes = () if refiner is not None else (_why_light(fitted),)
+    return FineTuned(model, steps, dice, fitted.dice, time.monotonic() - began, notes)
+
+
+def _why_light(fitted: FittedHead) -> str:
+    if not fitted.dice:
+        return "Too little is painted to hold any of a structure out: the light head was taken, without a score."
+    return "Training the U-Net was not better on held-out paint: the light head was taken."
+
+
+@dataclass
+class _Budget:
+    """How the time or the steps are shared between the trial and the last training."""
+
+    settings: FineTuneSettings
+    began: float
+
+    def first(self) -> TrainSettings:
+        """For the trial."""
+        return self._share(TRIAL_SHARE, LEARNING_RATE)
+
+    def second(self) -> TrainSettings:
+        """For what is left."""
+        return self._share(1 - TRIAL_SHARE, LEARNING_RATE / 2)
+
+    def _share(self, share: float, learning_rate: float) -> TrainSettings:
+        if self.settings.steps is not None:
+            return TrainSettings(steps=math.ceil(self.settings.steps * share), learning_rate=learning_rate)
+        left = (self.settings.minutes or 0) - (time.monotonic() - self.began) / 60
+        part = share if share == TRIAL_SHARE else 1.0
+        return TrainSettings(minutes=max(left * part, 1 / 60), learning_rate=learning_rate)
+
+
+class _Run:
+    """One fine-tuning: the images' features, and networks that are built on them."""
+
+    def __init__(
+        self,
+        volumes: list[Volume],
+        painted: list[Array],
+        start: Model | None,
+        settings: FineTuneSettings,
+        checkpoint: Path | None,
+    ) -> None:
+        check_painted(painted, [volume.shape for volume in volumes])
+        _check_alike(volumes)
+        self.volumes, self.painted, self.start, self.settings = volumes, painted, start, settings
+        self.base = _base(start)
+        self.channels, self.outputs = len(volumes[0].channels), class_count(painted)
+        device = choose_device(settings.device)
+        extractor = Extractor(filters_for(volumes), self.base)
+        normalisation = start.card.normalisation if start is not None else Normalisation()
+        self.sources = [
+            FeatureSource(volume, normaliser(volume, normalisation), extractor, device) for volume in volumes
+        ]
+        self.checkpoint = checkpoint and checkpoint.with_name(f"{checkpoint.name}.{self._mark():08x}")
+
+    def _mark(self) -> int:
+        """A number that is another one for other paint, another start or other settings."""
+        known = repr((self.settings, self.start and self.start.card, [volume.name for volume in self.volumes]))
+        return zlib.crc32(b"".join(p.tobytes() for p in self.painted), zlib.crc32(known.encode()))
+
+    def _file(self, stage: str) -> Path | None:
+        return self.checkpoint and self.checkpoint.with_name(f"{self.checkpoint.name}.{stage}")
+
+    def forget(self) -> None:
+        """Remove the checkpoints."""
+        for stage in ("trial", "final"):
+            file = self._file(stage)
+            if file is not None:
+                file.unlink(missing_ok=True)
+
+    def light(self, head: Head, fitted: FittedHead, refiner: UNet | None = None) -> LightNet:
+        """The light model of a head, and of a refiner."""
+        base = self.base if fitted.uses_base else None
+        settings = LightSettings(
+            self.sources[0].extractor.filters.settings,
+            base.settings if base is not None else None,
+            head.hidden,
+            self.outputs,
+            refiner.settings if refiner is not None else None,
+        )
+        network = LightNet(settings)
+        network.head.load_state_dict(head.state_dict())
+        if network.extractor.base is not None and base is not None:
+            network.extractor.base.load_state_dict(base.state_dict())
+        if network.refiner is not None and refiner is not None:
+            network.refiner.load_state_dict(refiner.state_dict())
+        return network.to(self.sources[0].device).eval()
+
+    def train(
+        self,
+        head: Head,
+        fitted: FittedHead,
+        painted: Sequence[Array],
+        settings: TrainSettings,
+        stage: str,
+        refiner: UNet | None = None,
+    ) -> Job[Trained]:
+        """Train a refiner on some of the paint, seen through `head`."""
+        yield Progress(0, 1, "Preparing to train")
+        network = self.light(head, fitted)
+        slices = seen_slices(network, self.sources, painted)
+        batches = RefinerBatches(slices, self.channels, self.settings.seed)
+        if refiner is None:
+            refiner = self._fresh_refiner(network).to(self.sources[0].device)
+        return (yield from iter_train(refiner, batches, settings, checkpoint=self._file(stage)))
+
+    def _fresh_refiner(self, network: LightNet) -> Refiner:
+        torch.manual_seed(self.settings.seed)
+        like = self.base.settings if self.base is not None else SMALL
+        settings = replace(like, inputs=self.channels + network.settings.hidden, outputs=self.outputs)
+        return Refiner.fresh(settings, self.channels, self.base)
+
+    def score(self, fitted: FittedHead, refiner: UNet, held: Sequence[Array]) -> dict[int, float]:
+        """Held-out Dice of the refined trial head."""
+        slices = seen_slices(self.light(fitted.trial, fitted), self.sources, held)
+        return class_dice(*refined_classes(refiner, slices))
+
+    def model(
+        self, fitted: FittedHead, refiner: UNet | None, dice: dict[int, float], names: Mapping[int, str] | None
+    ) -> Model:
+        """The result, with its card filled in, on the CPU."""
+        network = self.light(fitted.head, fitted, refiner).cpu()
+        voxels = sum(int(np.count_nonzero(p)) for p in self.painted)
+        images = sum(bool(p.any()) for p in self.painted)
+        paint = Paint(structures_of(self.outputs - 1, names), voxels, images, dice)
+        start = self.start.card if self.start is not None else None
+        return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
+
+
+def filters_for(volumes: Sequence[Volume]) -> FilterSettings:
+    """Filters for images of this kind: through slices only where there are slices, by the voxel size where known."""
+    first = volumes[0]
+    channels = len(first.channels)
+    if first.is_2d:
+        return FilterSettings(channels, deep=())
+    z, y, x = first.grid.spacing
+    return FilterSettings(channels, depth=2 * z / (y + x))
+
+
+def _check_alike(volumes: Sequence[Volume]) -> None:
+    kinds = {(len(volume.channels), volume.is_2d) for volume in volumes}
+    if len(kinds) > 1:
+        raise InputError(
+            "Expected images of one kind to learn from, with the same channels, all stacks or all 2D; got "
+            f"{', '.join(f'{v.name} {v.array.shape}' for v in volumes)} (C, Z, Y, X)."
+        )
+
+
+def _base(start: Model | None) -> UNet | None:
+    """The 2D U-Net whose features are used."""
+    if start is None:
+        return None
+    network = start.network
+    if isinstance(network, LightNet):
+        return network.extractor.base
+    if network.settings.dimensions != 2 or network.settings.inputs != 1 or not network.settings.padded:
+        raise ModelError(
+            f"Fine-tuning begins with a padded 2D U-Net of one channel; {start.card.name} is "
+            f"{network.settings.dimensions}D with {network.settings.inputs}. Choose another --model."
+        )
+    return network

@@ -1,0 +1,151 @@
+"""The light head: one hidden layer on joined features, fitted to painted voxels in seconds."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+
+from napari_unetseg.core.settings import setting
+from napari_unetseg.engine.features import SliceFeatures
+from napari_unetseg.engine.losses import painted_loss
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """How a light head is fitted."""
+
+    hidden: int = setting(64, "Units of the hidden layer.")
+    steps: int = setting(300, "Steps of the fit; each looks at `batch` painted voxels.")
+    batch: int = setting(4096, "Painted voxels a step.")
+    learning_rate: float = setting(5e-3, "Peak of the one-cycle schedule.")
+    weight_decay: float = setting(1e-2, "Of AdamW.")
+    dice_share: float = setting(0.5, "Share of soft Dice in the loss, 0 to 1; cross-entropy has the rest.")
+    seed: int = setting(0, "Seed of the first weights and of the batches.")
+
+
+class Head(nn.Module):
+    """Features → hidden layer → class scores.
+
+    The first layer is a sum of one linear map for each kind of feature, so that the coarse levels of a U-Net are
+    mapped at their own resolution and only the result is interpolated: a linear map and linear interpolation commute.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Hand-made features, then those of each U-Net level.
+    hidden, outputs : int
+    """
+
+    def __init__(self, widths: tuple[int, ...], hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.hand = nn.Linear(widths[0], hidden)
+        self.levels = nn.ModuleList(nn.Linear(width, hidden, bias=False) for width in widths[1:])
+        self.out = nn.Linear(hidden, outputs)
+
+    @property
+    def first(self) -> list[nn.Linear]:
+        """The maps of the first layer, one for each kind of feature."""
+        return [self.hand, *cast("list[nn.Linear]", list(self.levels))]
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Class scores (P, outputs) of single pixels (P, ΣW)."""
+        parts = torch.split(features, [kind.in_features for kind in self.first], dim=1)
+        hidden = torch.stack([kind(part) for kind, part in zip(self.first, parts, strict=True)]).sum(0)
+        scores: torch.Tensor = self.out(torch.relu(hidden))
+        return scores
+
+    def hidden_maps(self, features: SliceFeatures) -> torch.Tensor:
+        """Hidden layer (hidden, Y, X) of a slice, after its ReLU."""
+        hidden = _mapped(self.hand, features.hand)
+        maps = [_mapped(linear, level) for linear, level in zip(self.first[1:], features.levels, strict=True)]
+        for raised in features.raised(maps):
+            hidden = hidden + raised
+        return torch.relu(hidden)
+
+    def scores(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Class scores (outputs, Y, X) of a slice's hidden layer."""
+        return _mapped(self.out, hidden)
+
+
+def _mapped(linear: nn.Linear, maps: torch.Tensor) -> torch.Tensor:
+    """A linear layer applied to every pixel of (K, Y, X)."""
+    flat = linear.weight @ maps.flatten(1)
+    if linear.bias is not None:
+        flat = flat + linear.bias[:, None]
+    return flat.reshape(-1, *maps.shape[1:])
+
+
+def fresh_head(widths: tuple[int, ...], features: torch.Tensor, settings: HeadSettings, outputs: int) -> Head:
+    """A head with random weights (arXiv 1502.01852), of one size for all features whatever their scale.
+
+    Parameters
+    ----------
+    features : tensor, float32, (P, ΣW)
+        Some of those that it will see.
+    """
+    head, generator = Head(widths, settings.hidden, outputs), torch.Generator().manual_seed(settings.seed)
+    with torch.no_grad():
+        for linear in (*head.first, head.out):
+            fan_in = settings.hidden if linear is head.out else sum(widths)
+            linear.weight.normal_(0, (2 / fan_in) ** 0.5, generator=generator)
+        head.hand.bias.zero_()
+        head.out.bias.zero_()
+    head = head.to(features.device)
+    _rescale(head, *_moments(features))
+    return head
+
+
+def fit_head(features: torch.Tensor, classes: torch.Tensor, settings: HeadSettings, start: Head) -> Head:
+    """Fit a copy of `start` to single voxels. The same input gives the same head on a CPU.
+
+    Parameters
+    ----------
+    features : tensor, float32, (P, ΣW)
+        As they come; they are standardised here, and the head takes them as they come.
+    classes : tensor, int64, (P,)
+        Network outputs 0, 1, ….
+    start : Head
+        A fresh head, or one that was fitted before.
+    """
+    generator = torch.Generator().manual_seed(settings.seed)
+    mean, deviation = _moments(features)
+    head = copy.deepcopy(start).train()
+    _rescale(head, -mean / deviation, 1 / deviation)
+    features = (features - mean) / deviation
+    optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
+    for step in range(settings.steps):
+        place = step * settings.batch % len(features)
+        if step == 0 or place < settings.batch:  # a new round: shuffling once is much faster than picking each batch
+            order = torch.randperm(len(features), generator=generator).to(features.device)
+            features, classes = features[order], classes[order]
+        batch = slice(place, place + settings.batch)
+        loss = painted_loss(head(features[batch]), classes[batch], dice_share=settings.dice_share)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        schedule.step()
+    _rescale(head, mean, deviation)
+    return head.eval()
+
+
+def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each feature; a constant one keeps its scale."""
+    deviation = features.std(0, correction=0)
+    return features.mean(0), torch.where(deviation > 1e-6, deviation, 1.0)
+
+
+@torch.no_grad()
+def _rescale(head: Head, offset: torch.Tensor, scale: torch.Tensor) -> None:
+    """Make a head that takes x into one that does the same to y = offset + scale · x."""
+    start = 0
+    for linear in head.first:
+        stop = start + linear.in_features
+        linear.weight /= scale[start:stop]
+        head.hand.bias.sub_(linear.weight @ offset[start:stop])
+        start = stop

@@ -1,0 +1,179 @@
+"""Learning in seconds: painted voxels of several images become a light model, again and again as paint lands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_unetseg.core.painted import UNKNOWN, class_count, to_classes
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.engine.features import FeatureSource
+from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head
+
+MOST_VOXELS = 60_000  # painted voxels that a head is fitted to
+LEAST_OF_CLASS = 3_000  # of these, so many of each class, if it has them
+MOST_SLICES = 32  # slices whose features a fit may ask for: paint along y or x touches all of them
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class PaintedSlice:
+    """Painted voxels of one slice.
+
+    Parameters
+    ----------
+    image, z : int
+        Which image, and which of its slices.
+    y, x, classes : tensor, int64, (P,)
+    """
+
+    image: int
+    z: int
+    y: torch.Tensor
+    x: torch.Tensor
+    classes: torch.Tensor
+
+
+def painted_slices(painted: Sequence[Array], most: int = MOST_SLICES) -> list[PaintedSlice]:
+    """The painted voxels, slice by slice, of at most `most` slices: those with most paint of each class.
+
+    Parameters
+    ----------
+    painted : sequence of ndarray (Z, Y, X)
+        Painted labels, one for each image.
+    """
+    counts = np.concatenate([_counts(p, class_count(painted)) for p in painted])
+    places = [(image, z) for image, p in enumerate(painted) for z in range(p.shape[0])]
+    worth = (counts / counts.sum(0).clip(1)).sum(1)
+    chosen = [i for i in np.argsort(-worth, kind="stable")[:most] if worth[i] > 0]
+    return [_painted_slice(painted[places[i][0]], *places[i]) for i in sorted(chosen)]
+
+
+def _counts(painted: Array, classes: int) -> Array:
+    """Painted voxels (Z, classes) of each slice and class."""
+    return np.array([np.bincount(plane.ravel(), minlength=classes + 1)[1:] for plane in painted])
+
+
+def _painted_slice(painted: Array, image: int, z: int) -> PaintedSlice:
+    y, x = np.nonzero(painted[z] != UNKNOWN)
+    classes = to_classes(painted[z])[y, x]
+    return PaintedSlice(image, z, *(torch.from_numpy(a.astype(np.int64)) for a in (y, x, classes)))
+
+
+def thinned(slices: Sequence[PaintedSlice], seed: int, most: int = MOST_VOXELS) -> list[PaintedSlice]:
+    """At most about `most` of the voxels, at random, but at least `LEAST_OF_CLASS` of each class that has them."""
+    generator = torch.Generator().manual_seed(seed)
+    classes = torch.cat([s.classes for s in slices])
+    counts = torch.bincount(classes).double().clamp_min(1)
+    share = torch.maximum(torch.tensor(most / len(classes)).double(), LEAST_OF_CLASS / counts)
+    keep = torch.rand(len(classes), generator=generator, dtype=torch.float64) < share[classes]
+    parts = torch.split(keep, [len(s.classes) for s in slices])
+    return [
+        PaintedSlice(s.image, s.z, s.y[part], s.x[part], s.classes[part]) for s, part in zip(slices, parts, strict=True)
+    ]
+
+
+def gathered(sources: Sequence[FeatureSource], points: PaintedSlice) -> torch.Tensor:
+    """Features (P, ΣW) of the painted voxels of one slice."""
+    device = sources[points.image].device
+    return sources[points.image][points.z].at(points.y.to(device), points.x.to(device))
+
+
+@dataclass(frozen=True)
+class FittedHead:
+    """A light head, and how it was chosen.
+
+    Parameters
+    ----------
+    head : Head
+        `trial`, fitted on to all paint: its hidden units keep their meaning.
+    trial : Head
+        Fitted without the held-out paint.
+    uses_base : bool
+        Whether it looks at the U-Net's features, or at hand-made ones only.
+    dice : dict of float
+        Held-out Dice of `trial` for each class above 0 that is painted in the held-out part.
+    """
+
+    head: Head
+    trial: Head
+    uses_base: bool
+    dice: dict[int, float]
+
+    @property
+    def mean_dice(self) -> float:
+        """Mean over structures; 0 where none is held out."""
+        return mean_dice(self.dice)
+
+
+def iter_fit_head(
+    sources: Sequence[FeatureSource], painted: Sequence[Array], held_out: Sequence[Array], settings: HeadSettings
+) -> Job[FittedHead]:
+    """Fit a head with the U-Net's features and one without, keep the one that is better on held-out paint.
+
+    Parameters
+    ----------
+    sources : sequence of FeatureSource
+        One an image, of the same extractor.
+    painted, held_out : sequences of ndarray (Z, Y, X)
+        All paint, and the part of it to score on (see `core.painted.hold_out`).
+    """
+    widths = sources[0].extractor.widths
+    points = thinned(painted_slices(painted), settings.seed)
+    features, classes, held = [], [], []
+    for done, part in enumerate(points):
+        yield Progress(done, len(points), "Computing features")
+        features.append(gathered(sources, part))
+        classes.append(part.classes)
+        held.append(torch.from_numpy(held_out[part.image][part.z] != UNKNOWN)[part.y, part.x])
+    known = _Known(torch.cat(features), torch.cat(classes), torch.cat(held))
+    kinds = [widths, widths[:1]] if len(widths) > 1 else [widths]
+    trials = []
+    for done, kind in enumerate(kinds):
+        yield Progress(done, len(kinds) + 1, "Fitting the light head")
+        trials.append(known.trial(kind, settings))
+    dice, best, trial = max(trials, key=lambda t: mean_dice(t[0]))
+    yield Progress(len(kinds), len(kinds) + 1, "Fitting the light head")
+    again = replace(settings, steps=settings.steps // 2, learning_rate=settings.learning_rate / 4)
+    head = fit_head(known.features[:, : sum(best)], known.classes, again, trial)
+    return FittedHead(head, trial, len(best) > 1, dice)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Painted voxels: features (P, F), classes (P,), and which of them are held out."""
+
+    features: torch.Tensor
+    classes: torch.Tensor
+    held: torch.Tensor
+
+    def trial(self, widths: tuple[int, ...], settings: HeadSettings) -> tuple[dict[int, float], tuple[int, ...], Head]:
+        """Held-out Dice of a head of these features, its widths, and itself."""
+        features = self.features[:, : sum(widths)]
+        outputs = int(self.classes.max()) + 1
+        fresh = fresh_head(widths, features, settings, outputs)
+        head = fit_head(features[~self.held], self.classes[~self.held], settings, fresh)
+        with torch.inference_mode():
+            predicted = head(features[self.held]).argmax(1).cpu()
+        return class_dice(predicted, self.classes[self.held]), widths, head
+
+
+def class_dice(predicted: torch.Tensor, classes: torch.Tensor) -> dict[int, float]:
+    """Dice of each class above 0 that is in `classes`: 2 |P ∩ C| / (|P| + |C|), over the given voxels."""
+    found = {}
+    for label in np.unique(classes.numpy()).tolist():
+        if label > 0:
+            p, c = predicted == label, classes == label
+            found[label] = float(2 * (p & c).sum() / (p.sum() + c.sum()))
+    return found
+
+
+def mean_dice(dice: dict[int, float]) -> float:
+    """Mean over structures; 0 where there is none."""
+    return sum(dice.values()) / len(dice) if dice else 0.0

@@ -1,0 +1,148 @@
+"""The light model: a head on joined features, and a U-Net that refines its answer by what lies around."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from torch import nn
+
+from napari_unetseg.engine.features import Extractor, SliceFeatures, grown, half_precision
+from napari_unetseg.engine.filters import FilterSettings
+from napari_unetseg.engine.head import Head
+from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.errors import SettingsError
+
+KIND = "light"
+FIRST = "down.0.0.0.weight"  # of the convolution that sees the image
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """Everything that defines a light model; JSON-able, so that a model's card can hold it.
+
+    Parameters
+    ----------
+    filters : FilterSettings
+    base : UNetSettings or None
+        The frozen 2D network whose features are joined with the hand-made ones.
+    hidden, outputs : int
+        Units of the head's hidden layer; classes out.
+    refiner : UNetSettings or None
+        The 2D network that adds to the head's scores. It sees the image and the head's hidden layer.
+    """
+
+    filters: FilterSettings
+    base: UNetSettings | None = None
+    hidden: int = 64
+    outputs: int = 2
+    refiner: UNetSettings | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """3 where features look through slices."""
+        return 3 if self.filters.deep else 2
+
+    @property
+    def inputs(self) -> int:
+        """Image channels."""
+        return self.filters.channels
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Bytes that a slice takes at its peak: features, hidden layers and the U-Nets' finest images."""
+        widths = [net.widths[0] for net in (self.base, self.refiner) if net is not None]
+        return 4.0 * (2 * self.filters.outputs + 3 * self.hidden + 3 * sum(widths) + 3 * self.outputs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields for a model's card."""
+        return {"kind": KIND, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Settings from a card; raises `SettingsError` on a field that this version does not know."""
+        try:
+            known = {name: value for name, value in fields.items() if name != "kind"}
+            known["filters"] = FilterSettings(**fields["filters"])
+            for name in ("base", "refiner"):
+                known[name] = UNetSettings.from_json(fields[name]) if fields[name] is not None else None
+            return cls(**known)
+        except (TypeError, KeyError) as error:
+            raise SettingsError(
+                f"The light model's architecture has fields that this version does not know: {error}."
+            ) from error
+
+
+def is_light(architecture: dict[str, Any]) -> bool:
+    """Whether a card's architecture is that of a light model; one that names no kind is a U-Net."""
+    return architecture.get("kind") == KIND
+
+
+class Refiner(UNet):
+    """A 2D U-Net that adds to class scores what it sees around.
+
+    Parameters
+    ----------
+    settings : UNetSettings
+        Its inputs are those of `forward` but for the scores.
+    """
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        """Refined scores (N, outputs, Y, X) from image, hidden layer and scores (N, inputs + outputs, Y, X)."""
+        height, width = seen.shape[2:]
+        inputs, scores = seen[:, : self.settings.inputs], seen[:, self.settings.inputs :]
+        added = self.head(self.features(grown(inputs, self.settings.stride))[-1])
+        refined: torch.Tensor = scores.float() + added[..., :height, :width].float()
+        return refined
+
+    @classmethod
+    def fresh(cls, settings: UNetSettings, channels: int, start: UNet | None = None) -> Self:
+        """A refiner that adds nothing yet.
+
+        Its weights are those of `start`, where it is given: those for the image are shared out over the channels,
+        those for the hidden layer begin at 0. Else they are random.
+
+        Parameters
+        ----------
+        settings : UNetSettings
+            As those of `start`, but for inputs and outputs.
+        channels : int
+            How many of the inputs are the image.
+        """
+        refiner = cls(settings)
+        zero = {k: torch.zeros_like(v) for k, v in refiner.state_dict().items() if k.startswith("head.")}
+        if start is None:
+            refiner.load_state_dict(zero, strict=False)
+            return refiner
+        state = start.state_dict()
+        first = torch.zeros_like(refiner.state_dict()[FIRST])
+        first[:, :channels] = state[FIRST].mean(1, keepdim=True) / channels
+        refiner.load_state_dict(state | zero | {FIRST: first})
+        return refiner
+
+
+class LightNet(nn.Module):
+    """The network that `settings` describe. It takes a stack slice by slice."""
+
+    def __init__(self, settings: LightSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        base = UNet(settings.base) if settings.base is not None else None
+        self.extractor = Extractor(settings.filters, base)
+        self.head = Head(self.extractor.widths, settings.hidden, settings.outputs)
+        self.refiner = Refiner(settings.refiner) if settings.refiner is not None else None
+
+    def forward(self, features: SliceFeatures) -> torch.Tensor:
+        """Class scores (outputs, Y, X) of a slice, before the softmax."""
+        seen = self.seen(features)
+        if self.refiner is None:
+            return seen[-self.settings.outputs :]
+        with half_precision(seen.device):
+            refined: torch.Tensor = self.refiner(seen[None])[0]
+        return refined
+
+    def seen(self, features: SliceFeatures) -> torch.Tensor:
+        """What the refiner sees (inputs + hidden + outputs, Y, X): image, hidden layer and the head's scores."""
+        hidden = self.head.hidden_maps(features)
+        return torch.cat([features.image, hidden, self.head.scores(hidden)])
