@@ -19,7 +19,6 @@ import typer
 from napari_unetseg import __version__, terminal
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection, help_of
-from napari_unetseg.core.spacing import parse_spacing, parse_unit
 from napari_unetseg.errors import OutputError, ResourceError, SettingsError, UnetsegError
 
 if TYPE_CHECKING:
@@ -301,6 +300,8 @@ def _open_viewer() -> None:
 def _selection(
     spacing: str | None, unit: str | None = None, channels: str | None = None, time_point: int = 0, level: int = 0
 ) -> Selection:
+    from napari_unetseg.core.spacing import parse_spacing, parse_unit
+
     size, size_unit = parse_spacing(spacing) if spacing else (None, None)
     unit = parse_unit(unit) if unit else size_unit
     return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit)

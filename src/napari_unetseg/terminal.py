@@ -115,12 +115,11 @@ def show_segmented(record: Mapping[str, Any]) -> None:
 
 def show_models(cards: Sequence[ModelCard]) -> None:
     """Print one row for each model."""
-    columns = ("model", "dim", "structures", "voxel size", "held-out scores", "licence")
+    columns = ("model", "dim", "structures", "voxel size", "held-out scores")
     rows = []
     for card in cards:
         names = ", ".join(structure.name for structure in card.structures)
-        scores = "\n".join(f"{score.structure}: {score.metric} {score.value:.3f}" for score in card.scores)
-        rows.append((card.name, f"{card.dimensions}D", names, _size(card), scores, card.licence))
+        rows.append((card.name, f"{card.dimensions}D", names, _size(card), _scores(card)))
     _table("bundled models", columns, rows)
 
 
@@ -134,7 +133,7 @@ def card_facts(card: ModelCard) -> dict[str, str]:
         "finds": ", ".join(f"{s.label} {s.name}" for s in card.structures),
         "as": "numbered objects" if card.finds_objects else "classes",
         "voxel size": _size(card),
-        "held-out scores": "\n".join(f"{s.structure}: {s.metric} {s.value:.3f} ({s.held_out})" for s in card.scores),
+        "held-out scores": _scores(card),
         "training": card.training,
         "training data": "\n".join(f"{d.name}: {d.source} ({d.licence})" for d in card.training_data),
         "known failures": "\n".join(card.known_failures),
@@ -215,6 +214,10 @@ def warnings_as_notes() -> Iterator[None]:
 def _size(card: ModelCard) -> str:
     size = card.voxel_size
     return f"{' × '.join(f'{step:.3g}' for step in size.spacing)} {size.unit}" if size else "any"
+
+
+def _scores(card: ModelCard) -> str:
+    return "\n".join(f"{s.metric} {s.value:.3f} {s.structure}: {s.held_out}" for s in card.scores)
 
 
 def _is_figure(text: str) -> bool:
