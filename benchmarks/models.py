@@ -20,8 +20,8 @@ from napari_unetseg.core.models import find_model, list_models  # noqa: E402
 
 HEAD = """# Bundled models on held-out images
 
-Means over images that training never saw (`training/splits.toml`), measured through the verbs that a user calls, on a CPU,
-with the weights as they are shipped. Written by `python benchmarks/models.py`; `--data DIR` measures them again.
+Means over images that training never saw (`training/splits.toml`), measured through the verbs that a user calls, on a
+CPU, with the weights as they are shipped. Written by `python benchmarks/models.py`; `--data DIR` measures them again.
 
 | model | size | held-out images | structure | figure | value | training |
 |---|---|---|---|---|---|---|
