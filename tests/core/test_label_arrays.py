@@ -2,8 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from scipy import ndimage
 
-from napari_unetseg.core.label_arrays import bounding_boxes, grown_box, plain, present_labels, renumbering
+from napari_unetseg.core.label_arrays import (
+    bounding_boxes,
+    connected_parts,
+    grown_box,
+    plain,
+    present_labels,
+    regions,
+    renumbering,
+)
 
 
 @pytest.mark.parametrize("factor", [1, 100_000], ids=["small labels", "large labels"])
@@ -37,3 +49,25 @@ def test_renumbering_keeps_the_order_and_zero(factor):
 
 def test_a_box_grows_up_to_the_ends():
     assert grown_box((slice(1, 3), slice(4, 6)), (2, 2), (9, 7)) == (slice(0, 5), slice(2, 7))
+
+
+@given(
+    npst.arrays(bool, st.one_of(st.tuples(*[st.integers(1, 12)] * 2), st.tuples(*[st.integers(1, 5)] * 3))),
+    st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_parts_are_scipys(mask, faces):
+    expected, count = ndimage.label(mask, None if faces else np.ones((3,) * mask.ndim))
+    found, found_count = connected_parts(mask, faces)
+    assert found_count == count
+    pairs = np.unique(np.stack([expected.ravel(), found.ravel()]), axis=1)
+    assert pairs.shape[1] == len(np.unique(expected))  # one number of theirs for each of ours
+
+
+def test_parts_of_labels_do_not_mix():
+    assert connected_parts(np.array([[1, 2, 2, 0, 1]], np.uint16))[1] == 3
+
+
+def test_regions_are_labels_with_their_boxes():
+    array = np.array([[0, 9, 9], [4, 0, 9]], np.uint8)
+    assert regions(array) == [(4, (slice(1, 2), slice(0, 1))), (9, (slice(0, 2), slice(1, 3)))]

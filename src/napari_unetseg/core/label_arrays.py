@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import cc3d
 import fastremap
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,21 @@ def regions(array: LabelArray) -> list[tuple[int, Box]]:
     labels = present_labels(array)
     boxes = bounding_boxes(plain(array), labels)
     return [(label, box) for label, box in zip(labels.tolist(), boxes, strict=True) if box is not None]
+
+
+def connected_parts(array: LabelArray, faces: bool = False) -> tuple[npt.NDArray[np.uint32], int]:
+    """Number the connected parts of each label above 0, or of a mask, as 1 … n; and tell n.
+
+    Parameters
+    ----------
+    array : ndarray of integers or bool, shape (Y, X) or (Z, Y, X)
+    faces : bool
+        Voxels are connected at faces alone; otherwise at faces, edges and corners.
+    """
+    around = (6 if faces else 26) if array.ndim == 3 else (4 if faces else 8)
+    # as integers: for 2D arrays of bool, cc3d 4.1.1 finds parts that are not there
+    parts, count = cc3d.connected_components(plain(array), connectivity=around, out_dtype=np.uint32, return_N=True)
+    return parts, int(count)
 
 
 def grown_box(box: Box, margin: tuple[int, ...], shape: tuple[int, ...]) -> Box:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 
@@ -25,7 +24,16 @@ from napari_unetseg.core.cleanup.steps import (
     Smooth,
     Step,
 )
-from napari_unetseg.core.label_arrays import Box, LabelArray, grown_box, plain, present_labels, regions, renumbering
+from napari_unetseg.core.label_arrays import (
+    Box,
+    LabelArray,
+    connected_parts,
+    grown_box,
+    plain,
+    present_labels,
+    regions,
+    renumbering,
+)
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.same_grid import common_grid
 from napari_unetseg.core.structure import Structure
@@ -160,7 +168,7 @@ def _(step: Separate, canvas: Canvas) -> Canvas:
 def _(step: NumberParts, canvas: Canvas) -> Canvas:
     found = _one_structure(step, canvas)
     mine = np.where(np.isin(canvas.array, [label for label, _ in found]), canvas.array, 0)
-    parts = cc3d.connected_components(mine, connectivity=masks.everywhere(mine), out_dtype=np.uint32)
+    parts, _ = connected_parts(mine)
     return _numbered(canvas, parts, found)
 
 

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import cc3d
 import numpy as np
 import numpy.typing as npt
+
+from napari_unetseg.core.label_arrays import connected_parts
 
 Mask = npt.NDArray[np.bool_]
 
 
 def keep_largest(mask: Mask, parts: int) -> Mask:
     """The `parts` largest connected parts; voxels are connected at faces, edges and corners."""
-    kept: npt.NDArray[Any] = cc3d.largest_k(mask, k=parts, connectivity=everywhere(mask))
-    return kept > 0
+    numbered, _ = connected_parts(mask)
+    sizes = np.bincount(numbered.ravel())
+    kept: Mask = np.isin(numbered, np.argsort(-sizes[1:], kind="stable")[:parts] + 1)
+    return kept
 
 
 def remove_small(mask: Mask, voxels: float) -> Mask:
     """The connected parts of `voxels` or more."""
-    kept: Mask = cc3d.dust(mask, threshold=int(np.ceil(voxels)), connectivity=everywhere(mask))
+    numbered, _ = connected_parts(mask)
+    large = np.bincount(numbered.ravel()) >= voxels
+    large[0] = False
+    kept: Mask = large[numbered]
     return kept
 
 
@@ -30,11 +34,6 @@ def fill_holes(mask: Mask, per_slice: bool = False) -> Mask:
     """
     if per_slice and mask.ndim == 3:
         return np.stack([fill_holes(piece) for piece in mask])
-    outside: npt.NDArray[Any] = cc3d.connected_components(~np.pad(mask, 1), connectivity=6 if mask.ndim == 3 else 4)
+    outside, _ = connected_parts(~np.pad(mask, 1), faces=True)
     filled: Mask = (outside != outside[(0,) * mask.ndim])[(slice(1, -1),) * mask.ndim]
     return filled
-
-
-def everywhere(array: npt.NDArray[Any]) -> int:
-    """The name, in cc3d, of connecting voxels at faces, edges and corners."""
-    return 26 if array.ndim == 3 else 8

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import cc3d
 import edt
 import fastremap
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage, sparse
-from skimage.morphology import h_maxima
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from napari_unetseg.core.cleanup.masks import Mask, everywhere
-from napari_unetseg.core.label_arrays import LabelArray, present_labels, renumbering
+from napari_unetseg.core.cleanup.masks import Mask
+from napari_unetseg.core.label_arrays import LabelArray, connected_parts, present_labels, renumbering
 from napari_unetseg.errors import SettingsError
 
 Along = Literal["distance", "edges", "bright"]
@@ -24,8 +23,8 @@ Numbered = npt.NDArray[np.uint32]
 def separate(mask: Mask, depth: float, spacing: tuple[float, ...], along: Along, image: LabelArray | None) -> Numbered:
     """Cut a mask into objects with a thick core each, and number them from 1.
 
-    A core is a maximum of the distance to the outside that rises `depth` or more above the way to any higher one (an
-    h-maximum; Soille, DOI 10.1007/978-3-662-05088-0). A part of the mask without such a core is one object.
+    A core is a maximum of the distance to the outside that rises more than `depth` above the way to any higher one
+    (an extended maximum; Soille, DOI 10.1007/978-3-662-05088-0). A part of the mask without a core is one object.
 
     Parameters
     ----------
@@ -43,12 +42,15 @@ def separate(mask: Mask, depth: float, spacing: tuple[float, ...], along: Along,
     SettingsError
         If the image is missing.
     """
+    if along != "distance" and image is None:
+        raise SettingsError(f"Separating along {along} needs the image; give it, or separate along distance.")
+    if mask.all():  # without an outside there is no distance to it
+        return np.ones(mask.shape, np.uint32)
     thickness = edt.edt(mask, anisotropy=spacing)
-    parts = cc3d.connected_components(mask, connectivity=everywhere(mask))
-    cores = cc3d.connected_components(h_maxima(thickness, depth) > 0, connectivity=everywhere(mask))
-    cores[~mask] = 0
+    cores, count = connected_parts(mask & local_maxima(reconstruction(thickness - depth, thickness)))
+    parts, _ = connected_parts(mask)
     coreless = np.isin(parts, np.unique(parts[cores > 0]), invert=True) & mask
-    markers = np.where(coreless, parts + cores.max(), cores).astype(np.int32)
+    markers = np.where(coreless, parts + count, cores).astype(np.int32)
     cut: npt.NDArray[Any] = watershed(
         _landscape(thickness, along, image), markers, connectivity=np.ones((3,) * mask.ndim), mask=mask
     )
@@ -58,10 +60,8 @@ def separate(mask: Mask, depth: float, spacing: tuple[float, ...], along: Along,
 
 def _landscape(thickness: npt.NDArray[Any], along: Along, image: LabelArray | None) -> npt.NDArray[Any]:
     """What a watershed floods: low in the middle of objects, high where they meet."""
-    if along == "distance":
+    if along == "distance" or image is None:
         return -thickness
-    if image is None:
-        raise SettingsError(f"Separating along {along} needs the image; give it, or separate along distance.")
     blurred = ndimage.gaussian_gradient_magnitude if along == "edges" else ndimage.gaussian_filter
     return np.asarray(blurred(image.astype(np.float32), 1))
 

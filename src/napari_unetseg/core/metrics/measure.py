@@ -5,12 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cc3d
 import numpy as np
 import numpy.typing as npt
 from skimage.measure import find_contours, marching_cubes, mesh_surface_area, regionprops_table
 
-from napari_unetseg.core.label_arrays import Box, LabelArray, plain, present_labels, regions, renumbering
+from napari_unetseg.core.label_arrays import (
+    Box,
+    LabelArray,
+    connected_parts,
+    plain,
+    present_labels,
+    regions,
+    renumbering,
+)
 from napari_unetseg.core.metrics.surface import Mask, count_parts
 from napari_unetseg.core.same_grid import common_grid
 from napari_unetseg.core.volume import Labels, Volume
@@ -137,7 +144,7 @@ def _objects(array: LabelArray, are_objects: bool) -> tuple[LabelArray, npt.NDAr
     if are_objects:
         numbers = present_labels(array)
         return np.asarray(renumbering(numbers)(array)), numbers
-    parts, count = cc3d.connected_components(array, connectivity=26 if array.ndim == 3 else 8, return_N=True)
+    parts, count = connected_parts(array)
     return parts, np.arange(1, count + 1)
 
 

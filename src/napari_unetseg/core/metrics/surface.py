@@ -11,11 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cc3d
 import edt
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
+
+from napari_unetseg.core.label_arrays import connected_parts
 
 Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.floating[Any]]
@@ -104,4 +105,4 @@ def inner_band(mask: Mask, spacing: tuple[float, ...], width: float) -> Mask:
 
 def count_parts(mask: Mask) -> int:
     """Connected parts of a mask; voxels are connected at faces, edges and corners."""
-    return int(cc3d.connected_components(mask, connectivity=26 if mask.ndim == 3 else 8, return_N=True)[1])
+    return connected_parts(mask)[1]
