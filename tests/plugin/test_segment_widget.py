@@ -2,6 +2,7 @@
 
 import time
 
+import endless_jobs
 import numpy as np
 import psutil
 import pytest
@@ -226,17 +227,39 @@ def test_a_file_that_is_no_model_is_refused_when_it_is_chosen(dock, tmp_path, no
     assert "never a pickle" in notifications[0]
 
 
-@pytest.fixture
-def busy(viewer, dock, qtbot, tiny_model):
-    """A widget in the middle of a job that would take minutes."""
-    viewer.add_image(np.zeros((64, 512, 512), np.uint8), axis_labels=("z", "y", "x"))
-    widget = dock(tiny_model)
-    widget.flips.setChecked(True)
+def start(qtbot, widget):
     with qtbot.waitSignal(
         widget.bridge.progressed, timeout=PATIENCE, check_params_cb=lambda p: p.stage == "Predicting"
     ):
         click(qtbot, widget)
+
+
+@pytest.fixture
+def busy(viewer, dock, qtbot, tiny_model, blocks, monkeypatch):
+    """A widget in the middle of a job in its own child that does not end by itself."""
+    monkeypatch.setattr("napari_unetseg.plugin.segment.segment_layer", endless_jobs.endless_on_a_layer)
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock(tiny_model)
+    start(qtbot, widget)
     return widget
+
+
+def test_a_real_segmentation_is_cancelled_within_two_seconds(viewer, dock, qtbot, tiny_model):
+    viewer.add_image(np.zeros((64, 512, 512), np.uint8), axis_labels=("z", "y", "x"))
+    widget = dock(tiny_model)
+    widget.flips.setChecked(True)
+    start(qtbot, widget)
+    pid = widget.bridge.pid
+    click(qtbot, widget)
+    assert not widget.bridge.is_running
+    assert ended(pid)
+    assert len(viewer.layers) == 1
+
+
+def test_progress_is_shown_while_it_runs(busy):
+    assert busy.job.progress.isVisibleTo(busy)
+    assert busy.job.progress.maximum() == 100
+    assert busy.job.line.text() == "Predicting, 2 min left…"
 
 
 def test_cancel_ends_the_job_within_two_seconds(busy, viewer, qtbot):
@@ -250,14 +273,14 @@ def test_cancel_ends_the_job_within_two_seconds(busy, viewer, qtbot):
     assert len(viewer.layers) == 1
 
 
-def test_the_activity_dock_shows_the_job_and_cancels_it(busy, viewer):
+def test_the_activity_dock_shows_the_job_and_cancels_it(busy, qtbot):
     from napari.utils.progress import progress
 
     (bar,) = progress._all_instances
     assert bar.desc.startswith("Segmenting: predicting")
     pid = busy.bridge.pid
-    bar.cancel()
-    assert not busy.bridge.is_running
+    with qtbot.waitSignal(busy.bridge.ended, timeout=1000):
+        bar.cancel()
     assert not progress._all_instances
     assert ended(pid)
 

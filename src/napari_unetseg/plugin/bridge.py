@@ -130,6 +130,8 @@ class Bridge(QObject):
 
     def _deliver(self) -> None:
         """Emit what the threads have put into their queues since the last time."""
+        if self._bar is not None and self._bar.is_canceled:  # by the button in the activity dock
+            self.cancel()
         while self._run is not None and (message := self._run.next_message()) is not None:
             kind, value = message
             if kind == "record":
@@ -165,7 +167,7 @@ class Bridge(QObject):
         if not isinstance(record, Progress) or not self._title:
             return
         if self._bar is None:
-            self._bar = cancelable_progress(total=record.total, desc=self._title, cancel_callback=self.cancel)
+            self._bar = cancelable_progress(total=record.total, desc=self._title)
         if self._bar.total != record.total:
             self._bar.total = record.total
         self._bar.set_description(f"{self._title}: {record.stage.lower()}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from napari.layers import Layer
 from napari.viewer import Viewer
@@ -18,7 +17,7 @@ from napari_unetseg.plugin import jobs
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form
 from napari_unetseg.plugin.job_bar import JobBar
-from napari_unetseg.plugin.layer_data import LayerData, labels_layer, volume_layers
+from napari_unetseg.plugin.layer_data import labels_layer, volume_layers
 from napari_unetseg.plugin.part_rows import PartRows
 
 
@@ -91,14 +90,14 @@ class LoadWidget(Panel):
             self.bridge.start("Loading", _load, self._path, self.part.selection, as_labels)
             self._refresh()
 
-    def _show(self, result: jobs.Inspection | list[LayerData]) -> None:
+    def _show(self, result: jobs.Inspection | list[Layer]) -> None:
         if isinstance(result, jobs.Inspection):
             self.part.show_info(result.info)
             self.as_labels.setChecked(result.are_labels)
             self.job.say(" ".join(result.info.notes))
         else:
-            for data, attributes, kind in result:
-                self._viewer.add_layer(Layer.create(data, attributes, kind))
+            for layer in result:
+                self._viewer.add_layer(layer)
             self.job.say("Loaded.")
 
     def _refresh(self) -> None:
@@ -122,7 +121,8 @@ def _inspect(worker: Worker, path: Path) -> Job[jobs.Inspection]:
     return (yield from worker.run(jobs.inspect, path))
 
 
-def _load(worker: Worker, path: Path, selection: Selection, as_labels: bool) -> Job[list[Any]]:
-    """Load in the child; make ready here, in the background, what the new layers need."""
+def _load(worker: Worker, path: Path, selection: Selection, as_labels: bool) -> Job[list[Layer]]:
+    """Load in the child; make the layers here, in the background."""
     loaded = yield from worker.run(jobs.load, path, selection, as_labels)
-    return [labels_layer(loaded)] if isinstance(loaded, Labels) else volume_layers([loaded])
+    layers = [labels_layer(loaded)] if isinstance(loaded, Labels) else volume_layers([loaded])
+    return [Layer.create(*data) for data in layers]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
@@ -172,8 +171,8 @@ class SegmentWidget(Panel):
 
     def _show(self, shown: Shown) -> None:
         """Add the layers and fill the table."""
-        for data, attributes, kind in shown.layers:
-            self._viewer.add_layer(Layer.create(data, attributes, kind))
+        for layer in shown.layers:
+            self._viewer.add_layer(layer)
         result = shown.finding.segmentation
         self.job.say(f"Done in {duration(result.seconds)} on {result.device}.")
         unit = result.labels.grid.unit + ("²" if result.labels.array.shape[0] == 1 else "³")

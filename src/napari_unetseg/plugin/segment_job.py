@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from napari.layers import Layer
+
 from napari_unetseg.core.child import Worker
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
@@ -37,10 +39,10 @@ class SegmentRequest:
 
 @dataclass(frozen=True)
 class Shown:
-    """A finding, and the layers that show it."""
+    """A finding, and the layers that show it, ready to be added: to make them takes longer than a frame."""
 
     finding: jobs.Finding
-    layers: list[LayerData]
+    layers: list[Layer]
 
 
 def segment_layer(worker: Worker, request: SegmentRequest) -> Job[Shown]:
@@ -49,7 +51,7 @@ def segment_layer(worker: Worker, request: SegmentRequest) -> Job[Shown]:
     volume = request.source.volume(request.grid)
     finding = yield from worker.run(jobs.segment, volume, request.model, request.settings)
     yield Progress(1, 1, "Showing the result")
-    return Shown(finding, _layers(request.source, finding))
+    return Shown(finding, [Layer.create(*data) for data in _layers(request.source, finding)])
 
 
 def forecast_layer(worker: Worker, request: SegmentRequest) -> Job[Any]:
