@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_unetseg.core.card import Normalisation
 from napari_unetseg.core.volume import Volume
 
-SAMPLE = 10_000_000
+SAMPLE = 2**22
 """Voxels per channel, at most, that percentiles and means are measured on."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
@@ -95,18 +95,18 @@ def mixed(part: npt.NDArray[Any], mix: npt.NDArray[np.float64] | None) -> npt.ND
 
 def _range(channel: npt.NDArray[Any], normalisation: Normalisation) -> tuple[float, float, float]:
     """What becomes 0, what becomes 1, and what replaces values that are not finite."""
-    finite = channel[np.isfinite(channel)].astype(np.float64)
+    finite = channel[np.isfinite(channel)]
     if finite.size == 0:
         return 0.0, 0.0, 0.0
-    median = float(np.median(finite))
+    median = float(np.median(finite, overwrite_input=True))
     if normalisation.method == "window":
         return normalisation.low, normalisation.high, median
     if finite.min() == finite.max():
         return median, median, median
     if normalisation.method == "zscore":
-        mean = float(finite.mean())
-        return mean, mean + float(finite.std()), median
-    low, high = np.percentile(finite, (normalisation.low, normalisation.high))
+        mean = float(finite.mean(dtype=np.float64))
+        return mean, mean + float(finite.std(dtype=np.float64)), median
+    low, high = np.percentile(finite, (normalisation.low, normalisation.high), overwrite_input=True)
     return float(low), float(high), median
 
 

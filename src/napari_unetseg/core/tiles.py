@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 Step = tuple[int, int, int]
 Span = tuple[int, int]
 Box = tuple[Span, Span, Span]
-CANDIDATES = 20
+CANDIDATES = 12
 """Tile lengths that are tried per axis when a tile is fitted to a number of voxels."""
 
 
@@ -96,7 +96,7 @@ def fit_size(shape: Step, needs: Needs, voxels: int) -> Step:
     allowed = max(voxels, smallest)
     best = min(
         (combination for combination in itertools.product(*options) if _volume(combination) <= allowed),
-        key=lambda combination: (math.prod(length * count for length, count in combination), -_volume(combination)),
+        key=_cost,
     )
     return triple(length for length, _ in best)
 
@@ -187,6 +187,11 @@ def _options(length: int, needs: Needs, axis: int) -> Iterator[tuple[int, int]]:
         if tile not in tried:
             tried.add(tile)
             yield tile, _count(total, tile, needs, axis)
+
+
+def _cost(combination: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
+    """Voxels seen in all; then large tiles are better than small, and whole rows better than cut ones."""
+    return math.prod(length * count for length, count in combination), -_volume(combination), -combination[-1][0]
 
 
 def _volume(combination: tuple[tuple[int, int], ...]) -> int:

@@ -3,77 +3,156 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_unetseg.engine.unet import CONVOLUTION, ConvBlock, UNet, _central
+from napari_unetseg.engine.unet import CONVOLUTION, ConvBlock, UNet
 
 Convolution = nn.Conv2d | nn.Conv3d
+CONVOLVE: dict[int, Any] = {2: F.conv2d, 3: F.conv3d}
+CPU_CHUNKS = 8
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
 class FastUNet(nn.Module):
-    """A U-Net for prediction: batch norm folded into the convolutions, channels last, skips released early.
+    """A U-Net for prediction: batch norm folded into the convolutions, channels last, and little memory.
 
-    The first convolution after each skip is split in two, one for the skip and one for what comes from below, and
-    their results are added: a convolution is linear, so the joined copy is never made. An unpadded network is padded
-    here, with the same weights: away from the border (by its receptive field) it gives what it gave before.
+    On a CPU it holds about two images of its first width at its peak: convolutions write over their input
+    (`_InPlace`), and no skip is joined with what comes from below (`_Merge`). An unpadded network is padded here, with
+    the same weights: away from the border (by its receptive field) it gives what it gave before.
 
     Input (N, C, [Z,] Y, X) of a multiple of the stride, in any float type; output (N, classes, [Z,] Y, X) in the
     network's own.
+
+    Parameters
+    ----------
+    network : UNet
+    chunks : int
+        In how many parts a convolution is computed: more take less memory, 1 suits a GPU.
     """
 
-    def __init__(self, network: UNet) -> None:
+    def __init__(self, network: UNet, chunks: int = 1) -> None:
         super().__init__()
         network = copy.deepcopy(network).eval()
         for block in [module for module in network.modules() if isinstance(module, ConvBlock)]:
             _simplify(block)
+        for _, second in cast("Iterable[Any]", [*network.down, *network.merge]):
+            second[0] = _InPlace(second[0], chunks)
+        if network.settings.inputs == 1:
+            _widen(cast("Any", network.down[0])[0])
         self.settings = network.settings
-        self.down, self.pool, self.up, self.head = network.down, network.pool, network.up, network.head
-        self.merge = nn.ModuleList()
-        self.split = nn.ModuleList()
-        for up, merge in zip(self.up, network.merge, strict=True):
-            (conv, *rest), second = cast("Iterable[Any]", merge.children())
-            self.split.append(_Split(conv, conv.in_channels - cast("nn.Conv3d", up).out_channels))
-            self.merge.append(nn.Sequential(*rest, second))
+        self.down, self.pool, self.head = network.down, network.pool, network.head
+        self.merge = nn.ModuleList(
+            _Merge(up, merge, chunks) for up, merge in zip(network.up, network.merge, strict=True)
+        )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Class scores; see the class for shapes."""
-        image = image.to(self.head.weight.dtype).contiguous(memory_format=LAYOUT[self.settings.dimensions])
+        image = image.to(self.head.weight.dtype)
+        if self.settings.inputs == 1:
+            image = torch.cat([image, torch.zeros_like(image)], dim=1)
+        image = image.contiguous(memory_format=LAYOUT[self.settings.dimensions])
         skips = []
         for block, pool in zip(self.down, [*self.pool, None], strict=True):
             image = block(image)
             if pool is not None:
                 skips.append(image)
                 image = pool(image)
-        for up, split, merge in zip(self.up, self.split, self.merge, strict=True):
-            image = merge(split(skips.pop(), up(image)))
+        for merge in self.merge:
+            image = merge(image, skips)
         scores: torch.Tensor = self.head(image)
         return scores
 
 
-class _Split(nn.Module):
-    """One convolution of two images side by side, without putting them side by side."""
+class _InPlace(nn.Module):
+    """A convolution that keeps the number of channels and, on a CPU, writes its result over its input.
 
-    def __init__(self, conv: Convolution, skip_width: int) -> None:
+    It goes in chunks of rows of the first spatial axis, and keeps those rows that the next chunk still needs.
+    """
+
+    def __init__(self, conv: Convolution, chunks: int) -> None:
         super().__init__()
-        self.skip = _part(conv, slice(skip_width), conv.bias)
-        self.below = _part(conv, slice(skip_width, None), None)
+        self.conv = conv
+        self.chunks = chunks
 
-    def forward(self, skip: torch.Tensor, below: torch.Tensor) -> torch.Tensor:
-        joined: torch.Tensor = self.skip(_central(skip, below.shape[2:]))
-        return joined.add_(self.below(below))
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if self.chunks == 1 or self.conv.in_channels != self.conv.out_channels:
+            result: torch.Tensor = self.conv(image)
+            return result
+        margin = self.conv.kernel_size[0] // 2
+        for sample in torch.split(image, 1):
+            before = torch.zeros_like(sample[:, :, :margin])
+            for start, stop in _spans(image.shape[2], self.chunks):
+                rows = _padded(
+                    torch.cat([before, sample[:, :, start : stop + margin]], dim=2), stop - start + 2 * margin
+                )
+                before = sample[:, :, stop - margin : stop].clone()
+                sample[:, :, start:stop] = _convolve_rows(self.conv, rows)
+        return image
 
 
-def _part(conv: Convolution, inputs: slice, bias: torch.Tensor | None) -> nn.Module:
+class _Merge(nn.Module):
+    """A level of the decoder. A convolution is linear: that of two images side by side is the sum of one of each.
+
+    So the skip goes first and is released, and what comes from below is raised and added in chunks of rows.
+    """
+
+    def __init__(self, up: nn.Module, merge: nn.Module, chunks: int) -> None:
+        super().__init__()
+        (conv, *rest), second = cast("Iterable[Any]", merge.children())
+        self.up = cast("nn.ConvTranspose3d", up)
+        width = conv.in_channels - self.up.out_channels
+        self.skip = _InPlace(_part(conv, slice(width), conv.bias), chunks)
+        self.below = _part(conv, slice(width, None), None)
+        self.rest = nn.Sequential(*rest, second)
+        self.chunks = chunks
+
+    def forward(self, below: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
+        joined = self.skip(skips.pop())
+        for sample, source in zip(torch.split(joined, 1), torch.split(below, 1), strict=True):
+            for start, stop in _spans(joined.shape[2], self.chunks):
+                sample[:, :, start:stop] += self._rows(source, start, stop, joined.shape[2])
+        result: torch.Tensor = self.rest(joined)
+        return result
+
+    def _rows(self, below: torch.Tensor, start: int, stop: int, length: int) -> torch.Tensor:
+        """Rows `start` to `stop` of the convolution of what is raised from below."""
+        margin, pool = self.below.kernel_size[0] // 2, self.up.stride[0]
+        first, last = max(start - margin, 0), min(stop + margin, length)
+        raised = self.up(below[:, :, first // pool : -(-last // pool)]).narrow(2, first % pool, last - first)
+        if first == 0:
+            raised = torch.cat([torch.zeros_like(raised[:, :, :margin]), raised], dim=2)
+        return _convolve_rows(self.below, _padded(raised, stop - start + 2 * margin))
+
+
+def _spans(length: int, chunks: int) -> Iterator[tuple[int, int]]:
+    """At most so many stretches, of 8 rows or more."""
+    step = max(8, -(-length // chunks))
+    return ((start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _padded(rows: torch.Tensor, length: int) -> torch.Tensor:
+    """Rows with zeros behind them, as a convolution's padding has them, up to `length`."""
+    missing = length - rows.shape[2]
+    return F.pad(rows, [0, 0] * (rows.dim() - 3) + [0, missing]) if missing else rows
+
+
+def _convolve_rows(conv: Convolution, rows: torch.Tensor) -> torch.Tensor:
+    """The convolution where its kernel has all its rows: padding along the other axes only."""
+    result: torch.Tensor = CONVOLVE[rows.dim() - 2](rows, conv.weight, conv.bias, padding=(0, *conv.padding[1:]))
+    return result
+
+
+def _part(conv: Convolution, inputs: slice, bias: torch.Tensor | None) -> Convolution:
     """The convolution of some of the input channels only."""
-    weight = conv.weight[:, inputs]
-    kind, has_bias = CONVOLUTION[weight.dim() - 2], bias is not None
-    part: nn.Module = kind(weight.shape[1], weight.shape[0], conv.kernel_size, padding=conv.padding, bias=has_bias)
+    weight, has_bias = conv.weight[:, inputs], bias is not None
+    kind = CONVOLUTION[weight.dim() - 2]
+    part: Convolution = kind(weight.shape[1], weight.shape[0], conv.kernel_size, padding=conv.padding, bias=has_bias)
     part.load_state_dict({"weight": weight, "bias": bias} if has_bias else {"weight": weight})
     return part
 
@@ -87,9 +166,22 @@ def _simplify(block: ConvBlock) -> None:
         block[1] = nn.Identity()
 
 
+def _widen(block: ConvBlock) -> None:
+    """Give the first convolution a second input of weight 0: the layout of one channel is ambiguous.
+
+    PyTorch then takes it for channels first, and the next convolution copies the whole image to turn it round.
+    """
+    conv = cast("Convolution", block[0])
+    conv.weight = nn.Parameter(torch.cat([conv.weight, torch.zeros_like(conv.weight)], dim=1))
+
+
 def prepare(network: UNet, device: torch.device, dtype: torch.dtype) -> FastUNet:
     """A copy of the network on the device, in that precision. The given network is left as it is."""
-    fast = FastUNet(network).to(device=device, dtype=dtype).requires_grad_(False)
+    fast = (
+        FastUNet(network, 1 if device.type == "cuda" else CPU_CHUNKS)
+        .to(device=device, dtype=dtype)
+        .requires_grad_(False)
+    )
     layout = LAYOUT[network.settings.dimensions]
     for weights in fast.parameters():
         if weights.dim() == network.settings.dimensions + 2:

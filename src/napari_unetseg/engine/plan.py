@@ -20,6 +20,9 @@ TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
+SMALLEST_LIMIT, BYTES_PER_VOXEL = 64e6, 14
+"""On a CPU a tile takes no more memory than this, or than so many bytes for each voxel of the whole grid: larger ones
+gain little speed."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +66,16 @@ def plan(card: ModelCard, fitted: Fit, voxels: int) -> Plan:
     return Plan(plan_tiles(shape, fit_size(shape, needs, voxels), needs), blend=False)
 
 
-def tile_voxels(card: ModelCard, device: torch.device, passes: int = 1) -> int:
+def tile_voxels(card: ModelCard, fitted: Fit, device: torch.device, passes: int = 1) -> int:
     """How many voxels a tile may have on a device: by its memory, and by how long a tile may take."""
     dtype = fast_dtype(device)
-    by_memory = int(MEMORY_SHARE * free_memory(device) / bytes_per_voxel(card, dtype))
+    memory = MEMORY_SHARE * free_memory(device)
     if device.type != "cpu":
-        return min(by_memory, GPU_VOXELS)
-    return min(by_memory, int(TILE_FLOPS[dtype] * torch.get_num_threads() / (passes * flops_per_voxel(card))))
+        return min(int(memory / bytes_per_voxel(card, dtype)), GPU_VOXELS)
+    whole = math.prod(axis.network_length for axis in fitted.grid)
+    memory = min(memory, max(SMALLEST_LIMIT, BYTES_PER_VOXEL * whole))
+    work = TILE_FLOPS[dtype] * torch.get_num_threads() / passes
+    return int(min(memory / bytes_per_voxel(card, dtype), work / flops_per_voxel(card)))
 
 
 def flops_per_voxel(card: ModelCard) -> float:
@@ -78,12 +84,11 @@ def flops_per_voxel(card: ModelCard) -> float:
 
 
 def bytes_per_voxel(card: ModelCard, dtype: torch.dtype) -> float:
-    """Bytes that a tile takes at its peak, per voxel.
-
-    Three images of the first width at full resolution, the input, and the network's output and softmax as floats.
-    """
+    """Bytes that a tile takes at its peak, per voxel: two images of the first width, and the input as float."""
     settings = UNetSettings.from_json(card.architecture)
-    return 3.5 * settings.widths[0] * dtype.itemsize + 4 * (settings.inputs + 3 * settings.outputs)
+    features = 2 * settings.widths[0] * dtype.itemsize
+    outputs = (dtype.itemsize + 8) * settings.outputs
+    return max(features, outputs) + (4 + dtype.itemsize) * settings.inputs
 
 
 @lru_cache
