@@ -1,5 +1,6 @@
 """Figures per structure, in physical units, each checked against another implementation."""
 
+from napari_unetseg.core.metrics.advice import Advice, AdviceRules, Found, advise, found_by_size
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
 from napari_unetseg.core.metrics.objects import ObjectScores, match
@@ -11,13 +12,18 @@ from napari_unetseg.core.metrics.table import save_table, table_rows
 __all__ = [
     "DISTANCES",
     "METRICS",
+    "Advice",
+    "AdviceRules",
     "Evaluation",
+    "Found",
     "MetricSettings",
     "ObjectScores",
     "Overlap",
     "StructureScore",
+    "advise",
     "count_overlap",
     "evaluate",
+    "found_by_size",
     "match",
     "measure_objects",
     "measure_structures",

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core.metrics import AdviceRules, Found, advise, evaluate, found_by_size
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Labels
+
+AXON = (Structure(label=1, name="axon", colour="#ff0000"),)
+
+
+def square(*places: tuple[slice, slice]) -> Labels:
+    array = np.zeros((1, 60, 60), np.uint8)
+    for place in places:
+        array[0][place] = 1
+    return Labels(array, structures=AXON)
+
+
+REFERENCE = square((slice(10, 30), slice(10, 30)))
+
+
+def test_a_perfect_result_needs_no_advice():
+    assert advise(evaluate(REFERENCE, REFERENCE)) == []
+
+
+@pytest.mark.parametrize(("found", "weight"), [(10, 2), (6, 3), (2, 5)])
+def test_mostly_background_wants_more_weight(found, weight):
+    predicted = square((slice(10, 10 + found), slice(10, 30)))
+    (advice,) = advise(evaluate(predicted, REFERENCE))
+    assert (advice.structure, advice.setting, advice.value) == (1, "structure_weight", weight)
+    assert "axon" in advice.text
+    assert f"{found / 20:.0%} of it is found" in advice.text
+
+
+def test_a_good_whole_with_a_poor_boundary_wants_a_boundary_term():
+    predicted = square((slice(12, 30), slice(12, 30)))
+    (advice,) = advise(evaluate(predicted, REFERENCE))
+    assert (advice.setting, advice.value) == ("boundary_term", 1)
+    assert "boundary" in advice.text
+
+
+def test_missed_small_parts_want_several_scales():
+    large = [(slice(2, 14), slice(2, 14)), (slice(2, 14), slice(20, 32))]
+    small = [(slice(40, 42), slice(2, 4)), (slice(40, 42), slice(20, 22))]
+    predicted, reference = square(*large), square(*large, *small)
+    found = found_by_size(predicted, reference)
+    assert found == {1: Found(small=0, large=1)}
+    assert [advice.setting for advice in advise(evaluate(predicted, reference), found)] == ["several_scales"]
+    assert advise(evaluate(predicted, reference)) == []
+
+
+def test_few_parts_have_no_sizes():
+    assert found_by_size(REFERENCE, REFERENCE) == {}
+
+
+def test_rules_can_be_moved():
+    predicted = square((slice(12, 30), slice(12, 30)))
+    assert advise(evaluate(predicted, REFERENCE), rules=replace(AdviceRules(), good_dice=0.99)) == []
+
+
+def test_nothing_is_said_of_what_the_reference_lacks():
+    assert advise(evaluate(REFERENCE, square())) == []
