@@ -76,9 +76,8 @@ class MetricsRows(QObject):
             ("Image", self.image_box), ("A row each", self.each_box),
         ):  # fmt: skip
             self._layout.addRow(label, box)
-            box.currentIndexChanged.connect(self._choose)
-        for box in (self.predicted_box, self.reference_box, self.image_box):
-            box.layer_changed.connect(self._choose)
+            changed = box.layer_changed if isinstance(box, LayerBox) else box.currentIndexChanged
+            changed.connect(self._choose)
         self._layout.addRow(self.painted)
         self.painted.toggled.connect(self._choose)
         self.reference_box.activated.connect(self._keep_reference)
