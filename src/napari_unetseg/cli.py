@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_unetseg import __version__, terminal
+from napari_unetseg import __version__, label_commands, terminal
+from napari_unetseg.cli_options import Json, Spacing, option, selection_of
 from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.settings import SegmentSettings, Selection, help_of
-from napari_unetseg.errors import OutputError, ResourceError, SettingsError, UnetsegError
+from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
 if TYPE_CHECKING:
     from napari_unetseg.core.batch import Task
@@ -38,17 +39,6 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-def _option(record: type, name: str, *flags: str) -> Any:
-    """A command's option whose help is that of a settings field."""
-    return typer.Option(*flags, help=help_of(record, name))
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
-Spacing = Annotated[
-    str | None, typer.Option("--spacing", metavar="Z,Y,X[UNIT]", help="Voxel size, instead of the file's.")
-]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -91,16 +81,16 @@ def segment(
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="A bundled model's name or a model file. Default: by the image.")
     ] = None,
-    device: Annotated[str, _option(SegmentSettings, "device")] = DEFAULTS.device,
-    write: Annotated[str, _option(SegmentSettings, "write")] = DEFAULTS.write,
-    flips: Annotated[bool, _option(SegmentSettings, "flips", "--flips")] = DEFAULTS.flips,
-    vote: Annotated[bool, _option(SegmentSettings, "vote", "--vote")] = DEFAULTS.vote,
-    smallest: Annotated[float, _option(SegmentSettings, "smallest")] = DEFAULTS.smallest,
+    device: Annotated[str, option(SegmentSettings, "device")] = DEFAULTS.device,
+    write: Annotated[str, option(SegmentSettings, "write")] = DEFAULTS.write,
+    flips: Annotated[bool, option(SegmentSettings, "flips", "--flips")] = DEFAULTS.flips,
+    vote: Annotated[bool, option(SegmentSettings, "vote", "--vote")] = DEFAULTS.vote,
+    smallest: Annotated[float, option(SegmentSettings, "smallest")] = DEFAULTS.smallest,
     spacing: Spacing = None,
-    unit: Annotated[str | None, _option(Selection, "unit")] = None,
-    channel: Annotated[str | None, _option(Selection, "channels", "--channel")] = None,
-    time_point: Annotated[int, _option(Selection, "time", "--time")] = EVERYTHING.time,
-    level: Annotated[int, _option(Selection, "level")] = EVERYTHING.level,
+    unit: Annotated[str | None, option(Selection, "unit")] = None,
+    channel: Annotated[str | None, option(Selection, "channels", "--channel")] = None,
+    time_point: Annotated[int, option(Selection, "time", "--time")] = EVERYTHING.time,
+    level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +99,7 @@ def segment(
     from napari_unetseg.core.batch import plan_tasks
 
     settings = SegmentSettings(device, write, flips, vote, smallest)  # type: ignore[arg-type] # checked when made
-    selection = _selection(spacing, unit, channel, time_point, level)
+    selection = selection_of(spacing, unit, channel, time_point, level)
     tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack)
     loaded = api.load_model(model) if model else None
     if len(tasks) == 1:
@@ -173,11 +163,11 @@ def finetune(
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="A 2D model to begin with. Default: the most general one.")
     ] = None,
-    minutes: Annotated[float | None, _option(FineTuneSettings, "minutes")] = None,
-    steps: Annotated[int | None, _option(FineTuneSettings, "steps")] = None,
+    minutes: Annotated[float | None, option(FineTuneSettings, "minutes")] = None,
+    steps: Annotated[int | None, option(FineTuneSettings, "steps")] = None,
     spacing: Spacing = None,
-    device: Annotated[str, _option(FineTuneSettings, "device")] = "auto",
-    seed: Annotated[int, _option(FineTuneSettings, "seed")] = 0,
+    device: Annotated[str, option(FineTuneSettings, "device")] = "auto",
+    seed: Annotated[int, option(FineTuneSettings, "seed")] = 0,
     as_json: Json = False,
 ) -> None:
     """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
@@ -187,7 +177,7 @@ def finetune(
         raise OutputError(f"Expected a model file that ends with {MODEL_SUFFIX}; got {out}.")
     if not out.parent.is_dir():
         raise OutputError(f"Expected an existing folder to write to; {out.parent} is not one. Make it first.")
-    settings, selection = FineTuneSettings(minutes, steps, device, seed), _selection(spacing)
+    settings, selection = FineTuneSettings(minutes, steps, device, seed), selection_of(spacing)
     with terminal.warnings_as_notes(), terminal.progress_bar(inputs[0].name) as show:
         images = [api.load_volume(path, selection) for path in inputs]
         paint = [api.load_labels(path, selection) for path in painted]
@@ -201,32 +191,8 @@ def finetune(
         terminal.facts({name: str(value) for name, value in shown.items()})
 
 
-@app.command()
-def evaluate(
-    predicted: Annotated[Path, typer.Argument(help="Labels to score.")],
-    reference: Annotated[Path, typer.Argument(help="Labels that are right.")],
-    spacing: Spacing = None,
-    objects: Annotated[
-        bool | None,
-        typer.Option("--objects/--classes", help="What the numbers are. Default: as the files say, or by how many."),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Score labels against a reference, structure by structure."""
-    from napari_unetseg import api
-    from napari_unetseg.core.metrics import MetricSettings, save_table
-
-    selection = _selection(spacing)
-    with terminal.warnings_as_notes():
-        labels = [api.load_labels(path, selection) for path in (predicted, reference)]
-        evaluation = api.evaluate(labels[0], labels[1], settings=MetricSettings(objects=objects))
-    if out is not None:
-        save_table(out, evaluation)
-    if as_json:
-        terminal.say_json(terminal.evaluation_record(evaluation))
-    else:
-        terminal.show_evaluation(evaluation, f"{predicted.name} against {reference.name}")
+for _command in (label_commands.evaluate, label_commands.measure, label_commands.clean):
+    app.command()(_command)
 
 
 @app.command()
@@ -295,21 +261,3 @@ def _open_viewer() -> None:
     viewer = napari.Viewer()
     viewer.window.add_plugin_dock_widget("napari-unetseg", "Segment")
     napari.run()
-
-
-def _selection(
-    spacing: str | None, unit: str | None = None, channels: str | None = None, time_point: int = 0, level: int = 0
-) -> Selection:
-    from napari_unetseg.core.spacing import parse_spacing, parse_unit
-
-    size, size_unit = parse_spacing(spacing) if spacing else (None, None)
-    unit = parse_unit(unit) if unit else size_unit
-    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit)
-
-
-def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
-    """Read ``"0,2"``."""
-    try:
-        return None if text is None else tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise SettingsError(f"Expected channels as whole numbers from 0, such as 0 or 0,2; got {text!r}.") from error

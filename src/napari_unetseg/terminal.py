@@ -89,6 +89,24 @@ def show_evaluation(evaluation: Evaluation, title: str) -> None:
         _table("numbered objects", titles, [tuple(map(_figure, (*figures, found.splits, found.merges)))])
 
 
+def show_cases(summary: Mapping[str, Any], title: str) -> None:
+    """Print what `core.cases.summarise` says: a row a case, and the means of each structure."""
+    rows = [(case["case"], _figure(case["mean_dice"])) for case in summary["cases"]]
+    _table(title, ("case", "mean Dice"), [*rows, ("mean", _figure(summary["mean_dice"]))])
+    names = ("dice", "iou", "precision", "sensitivity", "hausdorff95", "assd")
+    means = [(str(row["label"]), row["name"], *(_figure(row[name]) for name in names)) for row in summary["structures"]]
+    _table(f"means over {len(rows)} cases", ("label", "structure", *names), means)
+
+
+def show_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+    """Print rows that have the same columns; nothing to show is said."""
+    if not rows:
+        say(f"{title}: no labels")
+        return
+    cells = ([_figure(value) if isinstance(value, float) else str(value) for value in row.values()] for row in rows)
+    _table(title, list(rows[0]), cells)
+
+
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
     """A score for programs; that of numbered objects also has the figures most asked for at its top."""
     record, found = evaluation.to_dict(), evaluation.objects

@@ -1,0 +1,38 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from napari_unetseg.core.settings import Selection, help_of
+from napari_unetseg.core.spacing import parse_spacing, parse_unit
+from napari_unetseg.errors import SettingsError
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]
+Spacing = Annotated[
+    str | None, typer.Option("--spacing", metavar="Z,Y,X[UNIT]", help="Voxel size, instead of the file's.")
+]
+
+
+def option(record: type, name: str, *flags: str) -> Any:
+    """A command's option whose help is that of a settings field."""
+    return typer.Option(*flags, help=help_of(record, name))
+
+
+def selection_of(
+    spacing: str | None, unit: str | None = None, channels: str | None = None, time_point: int = 0, level: int = 0
+) -> Selection:
+    """Which part of a file to load, from options as typed."""
+    size, size_unit = parse_spacing(spacing) if spacing else (None, None)
+    unit = parse_unit(unit) if unit else size_unit
+    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit)
+
+
+def _whole_numbers(text: str | None) -> tuple[int, ...] | None:
+    """Read ``"0,2"``."""
+    try:
+        return None if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"Expected channels as whole numbers from 0, such as 0 or 0,2; got {text!r}.") from error

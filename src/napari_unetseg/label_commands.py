@@ -1,0 +1,154 @@
+"""The commands that work on labels: score, measure and clean them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unetseg import terminal
+from napari_unetseg.cli_options import Json, Spacing, option, selection_of
+from napari_unetseg.core.metric_settings import MetricSettings
+from napari_unetseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.settings import Selection
+    from napari_unetseg.core.volume import Volume
+
+Image = Annotated[Path | None, typer.Option("--image", help="The image that the labels are of.")]
+LabelFile = Annotated[Path, typer.Argument(metavar="LABELS", help="A file of labels.")]
+Steps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--step",
+        metavar="'KIND NAME=VALUE…'",
+        help="A step, once for each, in order: keep_largest [parts=2], remove_small volume=10 unit=um, "
+        "fill_holes [per_slice=true], smooth radius=1, dilate distance=1, erode distance=1, separate [depth=1] "
+        "[along=edges], number_parts, merge_tiles tile=64,256,256, renumber. All take structures=1,2.",
+    ),
+]
+
+
+def evaluate(
+    predicted: Annotated[Path, typer.Argument(help="Labels to score, or a folder of them.")],
+    reference: Annotated[Path, typer.Argument(help="Labels that are right, or a folder with the same names.")],
+    spacing: Spacing = None,
+    objects: Annotated[
+        bool | None,
+        typer.Option("--objects/--classes", help="What the numbers are. Default: as the files say, or by how many."),
+    ] = None,
+    tolerance: Annotated[float | None, option(MetricSettings, "tolerance")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
+    processes: Annotated[
+        int | None, typer.Option("--processes", min=1, help="For folders. Default: one for each processor.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score labels against a reference, structure by structure; of two folders, file by file."""
+    from napari_unetseg.core.cases import is_case_folder
+
+    settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
+    if is_case_folder(predicted) and is_case_folder(reference):
+        record = _evaluate_folders(predicted, reference, selection, settings, out, processes, as_json)
+    else:
+        record = _evaluate_files(predicted, reference, selection, settings, out, as_json)
+    if as_json:
+        terminal.say_json(record)
+
+
+def _evaluate_files(
+    predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, out: Path | None, quiet: bool
+) -> dict[str, Any]:
+    from napari_unetseg import api
+    from napari_unetseg.core.metrics import save_table
+
+    with terminal.warnings_as_notes():
+        labels = [api.load_labels(path, selection) for path in (predicted, reference)]
+        evaluation = api.evaluate(labels[0], labels[1], settings=settings)
+    if out is not None:
+        save_table(out, evaluation)
+    if not quiet:
+        terminal.show_evaluation(evaluation, f"{predicted.name} against {reference.name}")
+    return terminal.evaluation_record(evaluation)
+
+
+def _evaluate_folders(
+    predicted: Path,
+    reference: Path,
+    selection: Selection,
+    settings: MetricSettings,
+    out: Path | None,
+    processes: int | None,
+    quiet: bool,
+) -> dict[str, Any]:
+    from napari_unetseg.core.cases import iter_evaluate_cases, pair_by_name, summarise
+    from napari_unetseg.core.metrics import save_table
+    from napari_unetseg.core.progress import finish
+
+    pairs = pair_by_name(predicted, reference)
+    with terminal.warnings_as_notes(), terminal.progress_bar(predicted.name) as show:
+        evaluations = finish(iter_evaluate_cases(pairs, selection, settings, processes), show)
+    if out is not None:
+        save_table(out, evaluations)
+    record = summarise(evaluations)
+    if not quiet:
+        terminal.show_cases(record, f"{predicted.name} against {reference.name}")
+    return record
+
+
+def measure(
+    labels: LabelFile,
+    image: Image = None,
+    objects: Annotated[bool, typer.Option("--objects", help="One row an object instead of a structure.")] = False,
+    spacing: Spacing = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure labels without a reference: volume, surface, parts, extent and brightness."""
+    from napari_unetseg import api
+    from napari_unetseg.core.metrics import measure_objects, measure_structures
+    from napari_unetseg.core.metrics.scores import finite
+    from napari_unetseg.core.table import write_csv
+
+    selection = selection_of(spacing)
+    with terminal.warnings_as_notes():
+        found = api.load_labels(labels, selection)
+        rows = (measure_objects if objects else measure_structures)(found, _load(image, selection))
+    if out is not None:
+        write_csv(out, rows)
+    if as_json:
+        terminal.say_json({"objects" if objects else "structures": finite(rows), "unit": found.grid.unit})
+    else:
+        terminal.show_rows(rows, labels.name)
+
+
+def clean(
+    labels: LabelFile,
+    out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")],
+    step: Steps = None,
+    image: Image = None,
+    spacing: Spacing = None,
+    as_json: Json = False,
+) -> None:
+    """Clean labels up, step by step."""
+    from napari_unetseg import api
+    from napari_unetseg.core.cleanup import iter_clean, parse_step, steps_to_json
+    from napari_unetseg.core.progress import finish
+
+    if not step:
+        raise SettingsError("Expected one --step or more, such as --step keep_largest; see clean --help.")
+    steps, selection = [parse_step(text) for text in step], selection_of(spacing)
+    with terminal.warnings_as_notes(), terminal.progress_bar(labels.name) as show:
+        cleaned = finish(iter_clean(api.load_labels(labels, selection), steps, _load(image, selection)), show)
+    api.save_labels(out, cleaned)
+    if as_json:
+        terminal.say_json({"output": str(out), "steps": steps_to_json(steps)})
+    else:
+        terminal.say(str(out))
+
+
+def _load(image: Path | None, selection: Selection) -> Volume | None:
+    from napari_unetseg import api
+
+    return None if image is None else api.load_volume(image, selection)
