@@ -156,7 +156,7 @@ class MetricsWidget(Panel):
         self.limits.set_unit(report.rows[0]["unit"])
         self.table.show_rows(report.rows, columns_of(report.rows, report.dimensions), colours)
         self.summary.setText(summary(report))
-        self.advice.setText("\n".join(report.advice))
+        self.advice.setText("\n".join(f"→ {advice.text}" for advice in report.advice))
         self._show_plot(report, dict(zip(labels, colours, strict=True)))
 
     def _show_plot(self, report: Report, colours: dict[int, QColor]) -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Labels as LabelsLayer
 
 from napari_unetseg.core.child import Worker
 from napari_unetseg.core.metrics import MetricSettings
@@ -15,6 +14,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.same_grid import common_grid
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import METADATA, LayerSource
 from napari_unetseg.plugin.metrics_report import Report, as_painted, foreground, measure, score
@@ -26,34 +26,6 @@ ERRORS = (
     Structure(label=2, name="false negative", colour="#56b4e9"),
     Structure(label=3, name="other structure", colour="#f0e442"),
 )
-
-
-@dataclass(frozen=True)
-class LabelsSource:
-    """A snapshot of a labels layer: what its values mean, and where to read them."""
-
-    source: LayerSource
-    structures: tuple[Structure, ...] = ()
-    are_objects: bool = False
-
-    @classmethod
-    def of(cls, layer: LabelsLayer, time: int = 0, are_objects: bool | None = None) -> Self:
-        """A layer as it is now, at one time point; `are_objects` stands in for what the layer says."""
-        record = layer.metadata.get(METADATA, {})
-        if are_objects is None:
-            are_objects = bool(record.get("are_objects", False))
-        return cls(LayerSource.of(layer, time=time, channel=0), tuple(record.get("structures", ())), are_objects)
-
-    def labels(self) -> Labels:
-        """The labels; computed where the layer is lazy."""
-        return self._with(self.source.volume().array[0])
-
-    def outline(self) -> Labels:
-        """A stand-in without the voxels, which takes no memory."""
-        return self._with(np.broadcast_to(np.uint8(0), self.source.shape[1:]))
-
-    def _with(self, array: npt.NDArray[Any]) -> Labels:
-        return Labels(array, self.source.grid, self.structures, self.are_objects, self.source.name)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.metrics import Evaluation, MetricSettings, count_overlap, evaluate, table_rows
-from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
+from napari_unetseg.core.metrics import (
+    Advice,
+    Evaluation,
+    MetricSettings,
+    advise,
+    count_overlap,
+    evaluate,
+    found_by_size,
+    measure_objects,
+    measure_structures,
+    table_rows,
+)
 from napari_unetseg.core.painted import UNKNOWN, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Labels, Volume
@@ -63,7 +73,7 @@ class Report:
     dimensions: int
     evaluation: Evaluation | None = None
     slices: Slices | None = None
-    advice: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
 
 
 def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricSettings) -> Job[Report]:
@@ -75,7 +85,9 @@ def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricS
         settings = replace(settings, objects=False)
     evaluation = evaluate(predicted, reference, settings, known)
     slices = _slices(predicted, reference, known, evaluation)
-    return Report(table_rows(evaluation), evaluation.dimensions, evaluation, slices)
+    parts_are_known = known is None and evaluation.objects is None
+    advice = advise(evaluation, found_by_size(predicted, reference) if parts_are_known else None)
+    return Report(table_rows(evaluation), evaluation.dimensions, evaluation, slices, tuple(advice))
 
 
 def measure(labels: Labels, image: Volume | None, objects: bool) -> Job[Report]:

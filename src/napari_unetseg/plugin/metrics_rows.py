@@ -11,8 +11,9 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout
 from napari_unetseg.core.metrics import MetricSettings
 from napari_unetseg.core.settings import help_of
 from napari_unetseg.plugin.fields import LayerBox, combo, show_row
+from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layers import METADATA, LayerSource
-from napari_unetseg.plugin.metrics_job import ERRORS_MARK, LabelsSource, MetricsRequest
+from napari_unetseg.plugin.metrics_job import ERRORS_MARK, MetricsRequest
 from napari_unetseg.plugin.metrics_view import index_on_screen
 
 REST = 300

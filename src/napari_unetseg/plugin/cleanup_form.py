@@ -1,0 +1,155 @@
+"""A form for any clean-up step, made from the fields of its record."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from annotated_types import Ge, Le
+from pydantic.fields import FieldInfo
+from qtpy.QtCore import QLocale, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+
+from napari_unetseg.core.cleanup import Step
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.plugin.cleanup_steps import parameters, unit_of
+from napari_unetseg.plugin.fields import combo, form
+
+ALL = "all"
+
+
+@dataclass(frozen=True)
+class Editor:
+    """A widget for one parameter: what it says, and the signal of its changes."""
+
+    widget: QWidget
+    value: Callable[[], Any]
+    changed: Any
+
+
+class StepForm(QWidget):
+    """Shows one step at a time; `step` is what the form says."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._kind: Any = None
+        self._unit: dict[str, Any] = {}
+        self.editors: dict[str, Editor] = {}
+
+    def show_step(self, step: Step | None, structures: tuple[Structure, ...] = (), flat: bool = False) -> None:
+        """Show a step's parameters; None leaves the form empty."""
+        while self._column.count():
+            self._column.takeAt(0).widget().deleteLater()
+        self.editors = {}
+        if step is None:
+            return
+        self._kind = type(step)
+        self._unit = {"unit": step.unit} if hasattr(step, "unit") else {}
+        inside, rows = QWidget(), form()
+        inside.setLayout(rows)
+        for name, field in sorted(parameters(self._kind).items(), key=lambda item: item[0] == "structures"):
+            editor = _editor(name, field, getattr(step, name), structures, unit_of(step, name, flat))
+            editor.changed.connect(lambda *_: self.changed.emit())
+            rows.addRow("" if isinstance(editor.widget, QCheckBox) else _words(name), editor.widget)
+            self.editors[name] = editor
+        self._column.addWidget(inside)
+
+    @property
+    def step(self) -> Step:
+        """The step with the parameters that the form shows."""
+        values = {name: editor.value() for name, editor in self.editors.items()}
+        step: Step = self._kind(**values, **self._unit)
+        return step
+
+
+def _editor(name: str, field: FieldInfo, value: Any, structures: tuple[Structure, ...], unit: str) -> Editor:
+    if name == "structures":
+        return _labels(value, structures)
+    if isinstance(value, bool):
+        return _flag(name, value)
+    if isinstance(value, str):
+        return _choice(value, get_args(field.annotation))
+    if isinstance(value, tuple):
+        return _triple(value)
+    return _number(field, value, unit) if isinstance(value, float) else _count(field, value)
+
+
+def _labels(value: tuple[int, ...], structures: tuple[Structure, ...]) -> Editor:
+    """All structures, one of them, or several labels with commas between."""
+    box = combo()
+    box.setEditable(True)
+    box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+    box.addItem(ALL)
+    box.addItems([f"{structure.label} {structure.name}" for structure in structures])
+    box.setToolTip("The structures to work on: all, one of them, or labels with commas between, such as 1, 3.")
+    text = ", ".join(map(str, value)) or ALL
+    index = next((i for i in range(box.count()) if box.itemText(i).split()[0] == text), -1)
+    box.setCurrentIndex(index)
+    if index < 0:
+        box.setEditText(text)
+    return Editor(box, lambda: read_labels(box.currentText()), box.editTextChanged)
+
+
+def read_labels(text: str) -> tuple[int, ...]:
+    """The labels that a text begins with or lists; empty for ``all``, and for what is no label."""
+    parts = (re.match(r"\s*(\d+)", part) for part in text.split(","))
+    return tuple(int(part[1]) for part in parts if part is not None)
+
+
+def _flag(name: str, value: bool) -> Editor:
+    box = QCheckBox(_words(name).lower())
+    box.setChecked(value)
+    return Editor(box, box.isChecked, box.toggled)
+
+
+def _choice(value: str, choices: tuple[str, ...]) -> Editor:
+    box = combo()
+    box.addItems(choices)
+    box.setCurrentText(value)
+    return Editor(box, box.currentText, box.currentIndexChanged)
+
+
+def _count(field: FieldInfo, value: int) -> Editor:
+    box = QSpinBox()
+    box.setRange(next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0), 10**6)
+    box.setValue(value)
+    box.setKeyboardTracking(False)
+    return Editor(box, box.value, box.valueChanged)
+
+
+def _number(field: FieldInfo, value: float, unit: str) -> Editor:
+    """A number above 0."""
+    box = QDoubleSpinBox()
+    box.setLocale(QLocale.c())
+    box.setDecimals(4)
+    box.setRange(1e-4, next((limit.le for limit in field.metadata if isinstance(limit, Le)), 1e12))
+    box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+    box.setSuffix(f" {unit}" if unit else "")
+    box.setValue(value)
+    box.setKeyboardTracking(False)
+    return Editor(box, box.value, box.valueChanged)
+
+
+def _triple(value: tuple[int, ...]) -> Editor:
+    """Three whole numbers above 0: z, y, x. The signal is that of the last box, which hears the others."""
+    holder, boxes = QWidget(), [QSpinBox() for _ in value]
+    row = QHBoxLayout(holder)
+    row.setContentsMargins(0, 0, 0, 0)
+    for box, number in zip(boxes, value, strict=True):
+        box.setRange(1, 10**6)
+        box.setValue(number)
+        box.setKeyboardTracking(False)
+        row.addWidget(box, 1)
+    for box in boxes[:-1]:
+        box.valueChanged.connect(lambda: boxes[-1].valueChanged.emit(boxes[-1].value()))
+    return Editor(holder, lambda: tuple(box.value() for box in boxes), boxes[-1].valueChanged)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").capitalize()
