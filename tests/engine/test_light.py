@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_unetseg.core.card import Normalisation
+from napari_unetseg.core.intensity import normaliser
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.features import Extractor, FeatureSource
+from napari_unetseg.engine.filters import FilterSettings
+from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head
+from napari_unetseg.engine.learn import class_dice, mean_dice, painted_slices, thinned
+from napari_unetseg.engine.light import LightNet, LightSettings, Refiner
+from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.errors import SettingsError
+
+FILTERS = FilterSettings(flat=(1.0, 2.0), deep=(1.0,))
+SMALL = UNetSettings(2, 1, 2, widths=(4, 8, 8), norm="batch")
+CPU = torch.device("cpu")
+
+
+def source(shape=(5, 21, 26), room=10**9):
+    torch.manual_seed(0)
+    volume = Volume(np.random.default_rng(0).random((1, *shape)).astype(np.float32))
+    return FeatureSource(volume, normaliser(volume, Normalisation()), Extractor(FILTERS, UNet(SMALL)), CPU, room)
+
+
+def head_for(extractor, outputs=3):
+    generator = torch.Generator().manual_seed(0)
+    head = Head(extractor.widths, 8, outputs)
+    for parameter in head.parameters():
+        parameter.data.normal_(0, 0.1, generator=generator)
+    return head
+
+
+@torch.no_grad()
+def test_a_head_gives_the_same_for_a_slice_as_for_its_single_pixels():
+    """Mapping a coarse level and interpolating the result is interpolating and mapping."""
+    features = source()[2]
+    head = head_for(source().extractor)
+    y, x = (a.ravel() for a in np.mgrid[:21, :26])
+    points = features.at(torch.from_numpy(y), torch.from_numpy(x))
+    whole = head.scores(head.hidden_maps(features)).flatten(1).T
+    torch.testing.assert_close(head(points), whole, atol=1e-4, rtol=1e-3)
+
+
+def test_features_of_a_slice_are_its_own_and_are_kept():
+    found = source()
+    first = found[1]
+    assert found[1] is first
+    torch.testing.assert_close(source()[1].hand, first.hand)
+    assert first.image.shape == (1, 21, 26)
+    assert [len(level) for level in first.levels] == [8, 8, 4]
+    assert first.strides == ((4, 4), (2, 2), (1, 1))
+
+
+def test_features_are_dropped_where_there_is_no_room():
+    found = source(room=0)
+    first = found[1]
+    found[2]
+    assert found[1] is not first
+
+
+def test_a_head_learns_what_one_feature_tells_whatever_its_scale():
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(3000, 4, generator=generator) * torch.tensor([1e-3, 1.0, 1e3, 1.0])
+    classes = (features[:, 0] > 0.5e-3).long()
+    settings = HeadSettings(steps=150)
+    head = fit_head(features, classes, settings, fresh_head((4,), features, settings, 2))
+    assert (head(features).argmax(1) == classes).float().mean() > 0.95
+    again = fit_head(features, classes, settings, fresh_head((4,), features, settings, 2))
+    torch.testing.assert_close(head(features), again(features), rtol=0, atol=0)
+
+
+def test_a_head_that_is_fitted_on_starts_from_what_it_knew():
+    features = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
+    classes = (features[:, 0] > 0).long()
+    first = fit_head(features, classes, HeadSettings(steps=100), fresh_head((4,), features, HeadSettings(), 2))
+    second = fit_head(features + 1, classes, HeadSettings(steps=1, learning_rate=1e-12, weight_decay=0.0), first)
+    torch.testing.assert_close(first(features), second(features), atol=1e-3, rtol=1e-3)
+
+
+def test_painted_slices_are_those_with_paint():
+    painted = np.zeros((6, 4, 5), np.uint8)
+    painted[1, 2, 3], painted[4, :, :2] = 2, 1
+    first, second = painted_slices([np.zeros((2, 4, 5), np.uint8), painted])
+    assert (first.image, first.z, first.y.tolist(), first.x.tolist(), first.classes.tolist()) == (1, 1, [2], [3], [1])
+    assert (second.z, second.classes.tolist()) == (4, [0] * 8)
+
+
+def test_few_slices_are_chosen_so_that_every_class_is_there():
+    painted = np.zeros((50, 4, 5), np.uint8)
+    painted[:40] = 1
+    painted[45, 0, 0] = 2
+    chosen = painted_slices([painted], most=5)
+    assert len(chosen) == 5
+    assert 45 in [s.z for s in chosen]
+
+
+def test_thinning_keeps_rare_classes():
+    painted = np.ones((1, 200, 200), np.uint8)
+    painted[0, 0, :50] = 2
+    kept = thinned(painted_slices([painted]), seed=0, most=4000)
+    counts = torch.bincount(torch.cat([s.classes for s in kept]))
+    assert counts[1] == 50
+    assert 3500 < counts[0] < 4500
+
+
+def test_dice_by_class():
+    dice = class_dice(torch.tensor([0, 1, 1, 2]), torch.tensor([0, 1, 2, 2]))
+    assert dice == {1: pytest.approx(2 / 3), 2: pytest.approx(2 / 3)}
+    assert mean_dice(dice) == pytest.approx(2 / 3)
+    assert class_dice(torch.tensor([1, 1]), torch.tensor([0, 0])) == {}
+    assert mean_dice({}) == 0
+
+
+@torch.no_grad()
+def test_a_fresh_refiner_adds_nothing():
+    start = UNet(SMALL)
+    settings = UNetSettings(2, 1 + 8, 3, widths=(4, 8, 8), norm="batch")
+    seen = torch.randn(1, 1 + 8 + 3, 21, 26, generator=torch.Generator().manual_seed(0))
+    for refiner in (Refiner.fresh(settings, 1, start), Refiner.fresh(settings, 1)):
+        torch.testing.assert_close(refiner.eval()(seen), seen[:, -3:])
+
+
+@torch.no_grad()
+def test_a_refiner_sees_the_image_as_its_start_does():
+    start = UNet(SMALL).eval()
+    refiner = Refiner.fresh(UNetSettings(2, 2 + 8, 3, widths=(4, 8, 8), norm="batch"), 2, start).eval()
+    image = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    seen = torch.cat([image, image, torch.randn(1, 8, 16, 16)], dim=1)
+    torch.testing.assert_close(refiner.features(seen)[-1], start.features(image)[-1])
+
+
+def test_settings_survive_a_card():
+    settings = LightSettings(FILTERS, SMALL, 8, 3, None)
+    assert LightSettings.from_json(settings.to_json()) == settings
+    assert LightNet(settings).settings.dimensions == 3
+    with pytest.raises(SettingsError, match="does not know"):
+        LightSettings.from_json({"kind": "light"})
