@@ -1,0 +1,167 @@
+"""The commands that score, measure and clean, on files; every figure of the table is worked out again."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from napari_unetseg.core.cases import iter_evaluate_cases, pair_by_name, summarise
+from napari_unetseg.core.formats import load_labels, save_labels
+from napari_unetseg.core.metrics import METRICS
+from napari_unetseg.core.progress import finish
+from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.errors import InputError, UnetsegError
+
+from .oracles import boundary_dice, monai_overlap, monai_surfaces
+from .shapes import distorted
+
+SPACING = (1.5, 1.0, 0.8)
+CASES = ("hippocampus_001", "hippocampus_003")
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    """A NIfTI file as other programs write it: x, y, z, with the voxel size in the header."""
+    image = nibabel.Nifti1Image(array.transpose(2, 1, 0), np.diag([*SPACING[::-1], 1]))
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, path)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two cases from a real hippocampus; the predictions are distorted and named as `segment` names them."""
+    predicted, reference = (tmp_path_factory.mktemp(name) for name in ("predicted", "reference"))
+    real = load_labels(find_sample("hippocampus").labels).array.astype(np.uint8)
+    for number, case in enumerate(CASES):
+        array = real[:, :, ::-1] if number else real
+        write(reference / f"{case}.nii.gz", array)
+        write(predicted / f"{case}-labels.nii.gz", distorted(array, seed=number))
+    return predicted, reference
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def expected(predicted: np.ndarray, reference: np.ndarray) -> dict[str, float]:
+    voxel, tolerance = np.prod(SPACING), max(SPACING)
+    sizes = predicted.sum() * voxel, reference.sum() * voxel
+    return (
+        monai_overlap(predicted, reference)
+        | monai_surfaces(predicted, reference, SPACING, tolerance)
+        | {
+            "boundary_dice": boundary_dice(predicted, reference, SPACING, tolerance),
+            "volume": sizes[0],
+            "reference_volume": sizes[1],
+            "volume_difference": sizes[0] - sizes[1],
+            "volume_difference_percent": 100 * (sizes[0] - sizes[1]) / sizes[1],
+        }
+    )
+
+
+def test_two_folders_give_a_table_that_the_oracles_agree_with(folders, tmp_path, command):
+    outcome = command("evaluate", *folders, "-o", tmp_path / "t.csv", "--processes", 2, "--json")
+    assert outcome.code == 0, outcome.err
+    rows = rows_of(tmp_path / "t.csv")
+    assert [(row["case"], row["label"]) for row in rows] == [(case, label) for case in CASES for label in "12"]
+    for row in rows:
+        files = folders[0] / f"{row['case']}-labels.nii.gz", folders[1] / f"{row['case']}.nii.gz"
+        masks = [np.asarray(nibabel.load(file).dataobj).transpose(2, 1, 0) == int(row["label"]) for file in files]
+        for name, value in expected(*masks).items():
+            assert float(row[name]) == pytest.approx(value, rel=1e-5), (row["case"], row["label"], name)
+        assert row["unit"] == "mm"
+    dice = [float(row["dice"]) for row in rows]
+    assert outcome.json["mean_dice"] == pytest.approx(np.mean(dice))
+    assert outcome.json["structures"][0]["dice"] == pytest.approx((dice[0] + dice[2]) / 2)
+    assert [case["case"] for case in outcome.json["cases"]] == list(CASES)
+    assert outcome.json["cases"][0]["structures"][1]["dice"] == dice[1]
+
+
+def test_one_pair_gives_the_same_figures(folders, command):
+    outcome = command("evaluate", folders[0] / f"{CASES[0]}-labels.nii.gz", folders[1] / f"{CASES[0]}.nii.gz", "--json")
+    (evaluation,) = finish(iter_evaluate_cases(dict(list(pair_by_name(*folders).items())[:1]))).values()
+    assert outcome.json["structures"] == evaluation.to_dict()["structures"]
+    assert outcome.json["unit"] == "mm"
+    assert outcome.json["structures"][0].keys() == {"label", "name", *METRICS}
+
+
+def test_folders_are_shown_as_tables(folders, command):
+    outcome = command("evaluate", *folders, "--processes", 1)
+    assert all(case in outcome.out for case in CASES)
+    assert "means over 2 cases" in outcome.out
+
+
+def test_a_case_that_is_missing_is_named(folders, tmp_path, command):
+    write(tmp_path / f"{CASES[0]}.nii.gz", np.ones((3, 4, 5), np.uint8))
+    outcome = command("evaluate", folders[0], tmp_path, "-o", tmp_path / "t.csv")
+    assert outcome.code == 2
+    assert CASES[1] in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_a_case_that_cannot_be_scored_is_named(folders, tmp_path):
+    for case in CASES:
+        write(tmp_path / f"{case}.nii.gz", np.ones((3, 4, 5), np.uint8))
+    with pytest.raises(UnetsegError, match=r"hippocampus_00\d: .* shapes differ"):
+        finish(iter_evaluate_cases(pair_by_name(folders[0], tmp_path), processes=2))
+
+
+def test_names_may_differ_in_format_alone(tmp_path):
+    for folder, name in (("p", "a-labels.ome.tif"), ("r", "a.tif")):
+        (tmp_path / folder).mkdir()
+        save_labels(tmp_path / folder / name, Labels(np.ones((2, 3, 4), np.uint8)))
+    assert pair_by_name(tmp_path / "p", tmp_path / "r").keys() == {"a"}
+    save_labels(tmp_path / "r" / "a.nii.gz", Labels(np.ones((2, 3, 4), np.uint8)))
+    with pytest.raises(InputError, match="several for a"):
+        pair_by_name(tmp_path / "p", tmp_path / "r")
+
+
+def test_no_cases_have_no_mean():
+    assert summarise({}) == {"structures": [], "mean_dice": None, "unit": None, "cases": []}
+
+
+@pytest.fixture
+def cell(tmp_path):
+    array = np.zeros((4, 10, 10), np.uint8)
+    array[1:3, 2:6, 2:6] = 1
+    array[0, 9, 9] = 1
+    path = tmp_path / "cell.ome.tif"
+    structures = (Structure(label=1, name="cell", colour="#ff0000"),)
+    save_labels(path, Labels(array, Grid((2.0, 0.5, 0.5), "µm"), structures))
+    return path
+
+
+def test_measure_writes_a_table(cell, tmp_path, command):
+    outcome = command("measure", cell, "-o", tmp_path / "t.csv", "--json")
+    (row,) = outcome.json["structures"]
+    assert (row["name"], row["voxels"], row["parts"], row["volume"]) == ("cell", 33, 2, 33 * 0.5)
+    assert outcome.json["unit"] == "µm"
+    assert float(rows_of(tmp_path / "t.csv")[0]["extent_z"]) == 6
+    assert len(command("measure", cell, "--objects", "--json").json["objects"]) == 2
+    assert "cell" in command("measure", cell).out
+
+
+def test_clean_writes_labels_and_says_the_steps(cell, tmp_path, command):
+    out = tmp_path / "clean.ome.tif"
+    outcome = command(
+        "clean", cell, "-o", out, "--step", "keep_largest", "--step", "erode distance=0.5 unit=um", "--json"
+    )
+    assert [step["kind"] for step in outcome.json["steps"]] == ["keep_largest", "erode"]
+    cleaned = load_labels(out)
+    assert cleaned.array.sum() == 2 * 2 * 2
+    assert (cleaned.grid.spacing, cleaned.structures[0].name) == ((2.0, 0.5, 0.5), "cell")
+
+
+@pytest.mark.parametrize("steps", [[], ["--step", "polish"], ["--step", "smooth radius=-1"]])
+def test_a_wrong_step_writes_nothing(cell, tmp_path, command, steps):
+    outcome = command("clean", cell, "-o", tmp_path / "out.ome.tif", *steps)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "out.ome.tif").exists()
