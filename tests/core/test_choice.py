@@ -39,9 +39,13 @@ def image(spacing: float, unit: str, channels: int = 1, depth: int = 4, names: t
 
 
 def test_the_nearest_voxel_size_comes_first_whatever_the_unit() -> None:
-    assert [c.name for c in rank_models(CARDS, image(4e-4, "mm"))] == ["nuclei", "membrane", "brain", "any"]
+    assert [c.name for c in rank_models(CARDS, image(4e-4, "mm"))] == ["nuclei", "any", "membrane", "brain"]
     assert choose_model(CARDS, image(0.02, "µm")).name == "membrane"
     assert choose_model(CARDS, image(900, "µm")).name == "brain"
+
+
+def test_a_voxel_size_that_is_far_off_speaks_against_a_model() -> None:
+    assert choose_model(CARDS, image(5, "µm")).name == "any"
 
 
 def test_without_a_voxel_size_the_order_of_the_cards_stays() -> None:

@@ -9,20 +9,24 @@ from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.volume import UNITS, Volume
 from napari_unetseg.errors import ModelError
 
+NEAR = 4.0
+"""Up to this factor a voxel size speaks for a model; beyond it, against."""
+
 
 def rank_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
-    A model fits by its dimensions and its channels. Those that fit are ordered by how near the voxel size of their
-    training is to the volume's. Models without a voxel size, and all of them where the volume has none, follow in the
-    order given. What is in the image is not looked at: a person who knows it names the model.
+    A model fits by its dimensions and its channels. First come those whose voxel size is at most `NEAR` times off, the
+    nearest one first; then models without a voxel size, and all of them where the volume has none, in the order given;
+    then those whose voxel size is farther off. What is in the image is not looked at: a person who knows it names the
+    model.
 
     Returns
     -------
     list of ModelCard
         Empty where no model fits.
     """
-    return sorted((card for card in cards if _fits(card, volume)), key=lambda card: _distance(card, volume))
+    return sorted((card for card in cards if _fits(card, volume)), key=lambda card: _order(card, volume))
 
 
 def choose_model(cards: Sequence[ModelCard], volume: Volume) -> ModelCard:
@@ -46,10 +50,11 @@ def _fits(card: ModelCard, volume: Volume) -> bool:
     return card.dimensions == (2 if volume.is_2d else 3) and same_channels
 
 
-def _distance(card: ModelCard, volume: Volume) -> float:
-    """Factor between the two voxel sizes along y and x, as |log|; infinite where either is not known."""
+def _order(card: ModelCard, volume: Volume) -> tuple[int, float]:
+    """Near, not known, or far; then the factor between the two voxel sizes along y and x, as |log|."""
     size = card.voxel_size
     if size is None or not volume.grid.is_physical or size.unit not in UNITS:
-        return math.inf
+        return 1, 0.0
     here = volume.grid.spacing_in(size.unit)
-    return abs(math.log(math.hypot(*here[1:]) / math.hypot(*size.spacing[1:])))
+    distance = abs(math.log(math.hypot(*here[1:]) / math.hypot(*size.spacing[1:])))
+    return 0 if distance <= math.log(NEAR) else 2, distance

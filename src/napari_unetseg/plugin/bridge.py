@@ -99,7 +99,7 @@ class Bridge(QObject):
         self, answer: Callable[[Any], None], job: Callable[Concatenate[Worker, P], Job[Any]],
         *args: P.args, **kwargs: P.kwargs,
     ) -> None:  # fmt: skip
-        """A small question beside the jobs: only its result is heard, by `answer`; None stands for a failure.
+        """A small question beside the jobs: `answer` gets its result, or the exception that it ended with.
 
         A job that starts meanwhile waits for its turn in the child; a new question replaces the old one.
         """
@@ -143,7 +143,7 @@ class Bridge(QObject):
         while self._question is not None and (message := self._question[0].next_message()) is not None:
             if message[0] != "record":
                 (_, answer), self._question = self._question, None
-                answer(message[1] if message[0] == "returned" else None)
+                answer(message[1])
         if self._run is None and self._question is None:
             self._timer.stop()
 

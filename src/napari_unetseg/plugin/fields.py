@@ -78,6 +78,12 @@ def combo() -> QComboBox:
     return box
 
 
+def narrow(widget: QWidget) -> None:
+    """Let a widget be narrower than it would like: Qt counts with the longest number that a spin box can show."""
+    widget.setMinimumWidth(44)
+    widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+
+
 class LayerBox(QComboBox):
     """Chooses one of the viewer's layers of a kind; follows the layer list and the layer that is active in it.
 
@@ -158,7 +164,7 @@ class _Number(QDoubleSpinBox):
         self.setDecimals(12)
         self.setRange(1e-9, 1e9)
         self.setKeyboardTracking(False)
-        self.setMinimumWidth(44)
+        narrow(self)
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
         return f"{value:.5g}"

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QListWidget, QListW
 from napari_unetseg.core.formats import VolumeInfo
 from napari_unetseg.core.settings import Selection, help_of
 from napari_unetseg.core.volume import Grid
-from napari_unetseg.plugin.fields import VoxelSize, combo, note, show_row
+from napari_unetseg.plugin.fields import VoxelSize, combo, narrow, note, show_row
 from napari_unetseg.plugin.wording import lengths, memory, voxel_size
 
 
@@ -29,6 +29,7 @@ class CropRange(QWidget):
         for box, text in ((self.start, "from"), (self.stop, "to")):
             box.setToolTip(f"{help_of(Selection, 'crop')} {axis}, counted from 0; the end is not included.")
             box.setKeyboardTracking(False)
+            narrow(box)
             box.valueChanged.connect(lambda: self.changed.emit())
             row.addWidget(QLabel(text))
             row.addWidget(box, 1)

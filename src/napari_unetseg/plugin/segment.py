@@ -7,13 +7,15 @@ from typing import Any
 
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
 from superqt import QCollapsible
 
 from napari_unetseg.core.choice import rank_models
 from napari_unetseg.core.settings import SegmentSettings, help_of
+from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.fields import Panel, combo, form, note
+from napari_unetseg.plugin.fields import Panel, combo, form, narrow, note
 from napari_unetseg.plugin.job_bar import JobBar
 from napari_unetseg.plugin.layer_rows import LayerRows
 from napari_unetseg.plugin.model_box import ModelBox
@@ -25,7 +27,7 @@ FORECAST_DELAY = 500
 """Milliseconds without a change before a forecast is asked for."""
 DEVICES = ("auto", "cpu", "mps") if sys.platform == "darwin" else ("auto", "cpu", "cuda")
 WRITES = {
-    "auto": "as the model does",
+    "auto": "automatic",
     "classes": "classes",
     "objects": "numbered objects",
     "probabilities": "probabilities",
@@ -85,6 +87,7 @@ class SegmentWidget(Panel):
         self.smallest = QDoubleSpinBox()
         self.smallest.setRange(0, 1e12)
         self.smallest.setDecimals(3)
+        narrow(self.smallest)
         self.smallest.setSpecialValueText("the model's own")
         inside = QWidget()
         rows = form()
@@ -156,10 +159,18 @@ class SegmentWidget(Panel):
             self.bridge.ask(self._show_forecast, forecast_layer, request)
 
     def _show_forecast(self, forecast: Any) -> None:
-        if forecast is not None:
+        """What the click would cost, or why it would fail, as far as the user can mend that."""
+        if isinstance(forecast, UnetsegError):
+            self.forecast.setText(str(forecast))
+        elif not isinstance(forecast, Exception):
             self.forecast.setText(
                 f"About {duration(forecast.seconds)} and {memory(forecast.peak_bytes)} on {forecast.device}"
             )
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Ask for the forecast that a hidden widget did without."""
+        super().showEvent(event)
+        self._refresh()
 
     def _start(self) -> None:
         request = self.request()

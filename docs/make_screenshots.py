@@ -1,0 +1,118 @@
+"""Make the pictures of ``docs/images``: napari with the widgets at work on the samples and the bundled models.
+
+Run under a display, or a virtual one::
+
+    xvfb-run -a -s "-screen 0 1400x1000x24" python docs/make_screenshots.py
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import napari
+from napari._qt.qt_event_loop import get_qapp
+from PIL import Image
+
+from napari_unetseg.core.samples import find_sample
+from napari_unetseg.plugin.load import LoadWidget
+from napari_unetseg.plugin.metrics import MetricsWidget
+from napari_unetseg.plugin.segment import SegmentWidget
+
+IMAGES = Path(__file__).parent / "images"
+SIZE = (1280, 860)
+
+
+def main() -> None:
+    """Make every picture."""
+    os.chdir(IMAGES.parents[1])
+    IMAGES.mkdir(exist_ok=True)
+    for name, show in (("segment.png", _structures), ("objects.png", _objects), ("load.png", _load), ("metrics.png", _metrics)):
+        _picture(IMAGES / name, show)
+
+
+def _picture(path: Path, show: Callable[[napari.Viewer], None]) -> None:
+    viewer = napari.Viewer(show=True)
+    window = viewer.window._qt_window
+    window.resize(*SIZE)
+    show(viewer)
+    _pass_time(2.0)
+    window.grab().save(str(path))
+    Image.open(path).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    viewer.close()
+
+
+def _structures(viewer: napari.Viewer) -> None:
+    """A brain structure in an MR: named classes, and their volumes in the table."""
+    _segment(viewer, "hippocampus")
+    viewer.dims.set_current_step(0, 17)
+    viewer.reset_view()
+
+
+def _objects(viewer: napari.Viewer) -> None:
+    """A stack of nuclei: numbered objects, seen in 3D."""
+    _segment(viewer, "plant-nuclei")
+    viewer.dims.ndisplay = 3
+    viewer.camera.angles = (-20, 25, -60)
+    viewer.reset_view(reset_camera_angle=False)
+
+
+def _segment(viewer: napari.Viewer, sample: str) -> None:
+    viewer.open_sample("napari-unetseg", sample)
+    viewer.layers.pop()  # the reference labels
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment")
+    widget.job.button.click()
+    _wait_until(lambda: not widget.bridge.is_running)
+    _wait_until(lambda: widget.forecast.text() != "")
+
+
+def _load(viewer: napari.Viewer) -> None:
+    """A file that has been inspected, and then loaded."""
+    widget = LoadWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Load volume")
+    widget.inspect(find_sample("fly-brain").image.relative_to(Path.cwd()))
+    _wait_until(lambda: not widget.bridge.is_running)
+    widget.job.button.click()
+    _wait_until(lambda: not widget.bridge.is_running)
+    viewer.reset_view()
+
+
+def _metrics(viewer: napari.Viewer) -> None:
+    """A segmentation beside its reference: figures, Dice by slice, and a layer of what is wrong."""
+    viewer.open_sample("napari-unetseg", "hippocampus")
+    image, reference = viewer.layers
+    reference.name = "reference"
+    segment = SegmentWidget(viewer)
+    segment.job.button.click()
+    _wait_until(lambda: not segment.bridge.is_running)
+    widget = MetricsWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Metrics")
+    widget.choice.reference_box.choose(reference)
+    _wait_until(lambda: widget.report is not None)
+    widget.errors_button.click()
+    _wait_until(lambda: not widget.errors_bridge.is_running)
+    viewer.dims.set_current_step(0, 17)
+    image.contrast_limits = (0, image.contrast_limits[1])
+    viewer.reset_view()
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("The widget did not come to its end.")
+        _pass_time(0.05)
+
+
+def _pass_time(seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        get_qapp().processEvents()
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main()
