@@ -134,6 +134,6 @@ def test_a_refiner_sees_the_image_as_its_start_does():
 def test_settings_survive_a_card():
     settings = LightSettings(FILTERS, SMALL, 8, 3, None)
     assert LightSettings.from_json(settings.to_json()) == settings
-    assert LightNet(settings).settings.dimensions == 3
+    assert LightNet.from_settings(settings).settings.dimensions == 3
     with pytest.raises(SettingsError, match="does not know"):
         LightSettings.from_json({"kind": "light"})

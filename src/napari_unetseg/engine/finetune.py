@@ -25,7 +25,7 @@ from napari_unetseg.engine.features import Extractor, FeatureSource
 from napari_unetseg.engine.filters import FilterSettings
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, mean_dice
-from napari_unetseg.engine.light import LightNet, LightSettings, Refiner
+from napari_unetseg.engine.light import LightNet, Refiner
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
 from napari_unetseg.engine.train import Trained, TrainSettings, iter_train
@@ -113,10 +113,10 @@ def iter_fine_tune(
     refiner, steps, dice = None, 0, fitted.dice
     if fitted.dice:
         left = _Budget(settings, began)
-        trial = yield from run.train(fitted.trial, fitted, learning, left.first(), "trial")
+        trial = yield from run.train(fitted.trial, learning, left.first(), "trial")
         found = run.score(fitted, trial.network, held)
-        if mean_dice(found) > mean_dice(fitted.dice):
-            last = yield from run.train(fitted.head, fitted, run.painted, left.second(), "final", trial.network)
+        if mean_dice(found) >= mean_dice(fitted.dice):
+            last = yield from run.train(fitted.head, run.painted, left.second(), "final", trial.network)
             refiner, steps, dice = last.network, trial.steps + last.steps, found
     model = run.model(fitted, refiner, dice, names)
     run.forget()
@@ -127,7 +127,7 @@ def iter_fine_tune(
 def _why_light(fitted: FittedHead) -> str:
     if not fitted.dice:
         return "Too little is painted to hold any of a structure out: the light head was taken, without a score."
-    return "Training the U-Net was not better on held-out paint: the light head was taken."
+    return "Training the U-Net made it worse on held-out paint: the light head was taken."
 
 
 @dataclass
@@ -167,7 +167,7 @@ class _Run:
         check_painted(painted, [volume.shape for volume in volumes])
         _check_alike(volumes)
         self.volumes, self.painted, self.start, self.settings = volumes, painted, start, settings
-        self.base = _base(start)
+        self.base = base_of(start)
         self.channels, self.outputs = len(volumes[0].channels), class_count(painted)
         device = choose_device(settings.device)
         extractor = Extractor(filters_for(volumes), self.base)
@@ -192,28 +192,13 @@ class _Run:
             if file is not None:
                 file.unlink(missing_ok=True)
 
-    def light(self, head: Head, fitted: FittedHead, refiner: UNet | None = None) -> LightNet:
+    def light(self, head: Head, refiner: UNet | None = None) -> LightNet:
         """The light model of a head, and of a refiner."""
-        base = self.base if fitted.uses_base else None
-        settings = LightSettings(
-            self.sources[0].extractor.filters.settings,
-            base.settings if base is not None else None,
-            head.hidden,
-            self.outputs,
-            refiner.settings if refiner is not None else None,
-        )
-        network = LightNet(settings)
-        network.head.load_state_dict(head.state_dict())
-        if network.extractor.base is not None and base is not None:
-            network.extractor.base.load_state_dict(base.state_dict())
-        if network.refiner is not None and refiner is not None:
-            network.refiner.load_state_dict(refiner.state_dict())
-        return network.to(self.sources[0].device).eval()
+        return LightNet(self.sources[0].extractor, head, refiner).eval()
 
     def train(
         self,
         head: Head,
-        fitted: FittedHead,
         painted: Sequence[Array],
         settings: TrainSettings,
         stage: str,
@@ -221,7 +206,7 @@ class _Run:
     ) -> Job[Trained]:
         """Train a refiner on some of the paint, seen through `head`."""
         yield Progress(0, 1, "Preparing to train")
-        network = self.light(head, fitted)
+        network = self.light(head)
         slices = seen_slices(network, self.sources, painted)
         batches = RefinerBatches(slices, self.channels, self.settings.seed)
         if refiner is None:
@@ -236,14 +221,14 @@ class _Run:
 
     def score(self, fitted: FittedHead, refiner: UNet, held: Sequence[Array]) -> dict[int, float]:
         """Held-out Dice of the refined trial head."""
-        slices = seen_slices(self.light(fitted.trial, fitted), self.sources, held)
+        slices = seen_slices(self.light(fitted.trial), self.sources, held)
         return class_dice(*refined_classes(refiner, slices))
 
     def model(
         self, fitted: FittedHead, refiner: UNet | None, dice: dict[int, float], names: Mapping[int, str] | None
     ) -> Model:
         """The result, with its card filled in, on the CPU."""
-        network = self.light(fitted.head, fitted, refiner).cpu()
+        network = self.light(fitted.head, refiner).cpu()
         voxels = sum(int(np.count_nonzero(p)) for p in self.painted)
         images = sum(bool(p.any()) for p in self.painted)
         paint = Paint(structures_of(self.outputs - 1, names), voxels, images, dice)
@@ -270,8 +255,14 @@ def _check_alike(volumes: Sequence[Volume]) -> None:
         )
 
 
-def _base(start: Model | None) -> UNet | None:
-    """The 2D U-Net whose features are used."""
+def base_of(start: Model | None) -> UNet | None:
+    """The 2D U-Net whose features are used.
+
+    Raises
+    ------
+    ModelError
+        If the model has none that fits.
+    """
     if start is None:
         return None
     network = start.network

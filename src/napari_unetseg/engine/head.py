@@ -62,6 +62,8 @@ class Head(nn.Module):
     def hidden_maps(self, features: SliceFeatures) -> torch.Tensor:
         """Hidden layer (hidden, Y, X) of a slice, after its ReLU."""
         hidden = _mapped(self.hand, features.hand)
+        if not self.levels:  # hand-made features only, whatever else was computed
+            return torch.relu(hidden)
         maps = [_mapped(linear, level) for linear, level in zip(self.first[1:], features.levels, strict=True)]
         for raised in features.raised(maps):
             hidden = hidden + raised

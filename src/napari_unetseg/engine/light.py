@@ -123,15 +123,37 @@ class Refiner(UNet):
 
 
 class LightNet(nn.Module):
-    """The network that `settings` describe. It takes a stack slice by slice."""
+    """Features, a head on them, and a refiner on top. It takes a stack slice by slice.
 
-    def __init__(self, settings: LightSettings) -> None:
+    Parameters
+    ----------
+    extractor : Extractor
+        Its U-Net is left out where the head does not look at it.
+    head : Head
+    refiner : UNet or None
+        A `Refiner`.
+    """
+
+    def __init__(self, extractor: Extractor, head: Head, refiner: UNet | None = None) -> None:
         super().__init__()
-        self.settings = settings
-        base = UNet(settings.base) if settings.base is not None else None
-        self.extractor = Extractor(settings.filters, base)
-        self.head = Head(self.extractor.widths, settings.hidden, settings.outputs)
-        self.refiner = Refiner(settings.refiner) if settings.refiner is not None else None
+        filters = extractor.filters.settings
+        self.extractor = extractor if len(head.levels) else Extractor(filters)
+        self.head, self.refiner = head, refiner
+        base = self.extractor.base
+        self.settings = LightSettings(
+            filters,
+            base.settings if base is not None else None,
+            head.hidden,
+            head.out.out_features,
+            refiner.settings if refiner is not None else None,
+        )
+
+    @classmethod
+    def from_settings(cls, settings: LightSettings) -> Self:
+        """A network with random weights."""
+        extractor = Extractor(settings.filters, UNet(settings.base) if settings.base is not None else None)
+        head = Head(extractor.widths, settings.hidden, settings.outputs)
+        return cls(extractor, head, Refiner(settings.refiner) if settings.refiner is not None else None)
 
     def forward(self, features: SliceFeatures) -> torch.Tensor:
         """Class scores (outputs, Y, X) of a slice, before the softmax."""

@@ -106,7 +106,7 @@ def seconds_per_pixel(settings: LightSettings, device: torch.device) -> float:
     """Time a network of that architecture on one small slice: a second pass, the first one warms up."""
     side = 128
     volume = Volume(np.zeros((settings.inputs, 1 + 2 * settings.filters.halo[0], side, side), np.float32))
-    network, read = LightNet(settings).to(device).eval(), normaliser(volume, Normalisation())
+    network, read = LightNet.from_settings(settings).to(device).eval(), normaliser(volume, Normalisation())
     for _ in range(2):
         began = time.perf_counter()
         source = FeatureSource(volume, read, network.extractor, device, room=0)

@@ -77,7 +77,7 @@ def _full(tensor: torch.Tensor) -> torch.Tensor:
 def _network(architecture: dict[str, object]) -> UNet | LightNet:
     """A network with fresh weights; a card that names no kind describes a U-Net."""
     if is_light(architecture):
-        return LightNet(LightSettings.from_json(architecture))
+        return LightNet.from_settings(LightSettings.from_json(architecture))
     return UNet(UNetSettings.from_json(architecture))
 
 

@@ -1,0 +1,166 @@
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model, structures_of
+from napari_unetseg.core.progress import Progress, finish
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.engine import finetune
+from napari_unetseg.engine.finetune import filters_for, iter_fine_tune
+from napari_unetseg.engine.head import HeadSettings
+from napari_unetseg.engine.model_file import load_model, save_model
+from napari_unetseg.engine.predict import iter_predict
+from napari_unetseg.engine.train import Trained
+from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.errors import InputError, SettingsError
+
+SHORT = FineTuneSettings(steps=3, device="cpu")
+
+
+def spheres(shape=(9, 48, 48)):
+    """Bright spheres on noise, and their labels."""
+    z, y, x = np.indices(shape)
+    labels = ((z - shape[0] // 2) ** 2 + (y % 24 - 12) ** 2 + (x % 24 - 12) ** 2 < 49).astype(np.uint8)
+    noise = np.random.default_rng(0).normal(0, 0.15, shape)
+    return Volume((labels + noise).astype(np.float32)[None], Grid((2.0, 1.0, 1.0), "µm"), name="Spheres 1"), labels
+
+
+def painted_from(labels, slices):
+    painted = np.zeros_like(labels)
+    painted[slices] = labels[slices] + 1
+    return painted
+
+
+def dice(a, b):
+    return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+
+@pytest.fixture(autouse=True, scope="module")
+def quick():
+    """Fewer steps than a good result takes; these images are easy."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "HeadSettings", partial(HeadSettings, hidden=16, steps=60))
+        patch.setattr(finetune, "SMALL", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
+        patch.setattr("napari_unetseg.engine.train.NORM_BATCHES", 2)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tuned():
+    volume, labels = spheres()
+    return finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, SHORT, {1: "bead"}))
+
+
+def test_what_was_painted_is_found_in_the_other_slices_through_a_file(tuned, tmp_path):
+    volume, labels = spheres()
+    save_model(tmp_path / "m.safetensors", tuned.model)
+    model = load_model(tmp_path / "m.safetensors")
+    found = finish(iter_predict(model, volume, SegmentSettings(device="cpu"))).classes
+    assert dice(found[[1, 3, 5, 7]] == 1, labels[[1, 3, 5, 7]] == 1) > 0.9
+
+
+def test_the_card_says_what_and_how_good(tuned):
+    card = tuned.model.card
+    assert [(s.label, s.name, s.channels) for s in card.structures] == [(1, "bead", (1,))]
+    assert card.name == "spheres-1"
+    assert card.scores[0].value == pytest.approx(tuned.held_out_dice[1], abs=1e-4)
+    assert tuned.mean_dice > 0.8
+    assert tuned.held_out_dice[1] >= tuned.head_dice[1]
+
+
+def test_the_same_seed_gives_the_same_model(tuned):
+    volume, labels = spheres()
+    again = finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, SHORT, {1: "bead"}))
+    torch.testing.assert_close(again.model.network.state_dict(), tuned.model.network.state_dict(), rtol=0, atol=0)
+
+
+def test_probabilities_and_mirrored_averages_are_those_of_the_slices(tuned):
+    volume, _ = spheres()
+    settings = SegmentSettings(device="cpu", write="probabilities", flips=True)
+    found = finish(iter_predict(tuned.model, volume, settings))
+    assert found.probabilities.shape == (2, 9, 48, 48)
+    np.testing.assert_allclose(found.probabilities.sum(0), 1, atol=2e-3)
+
+
+def test_windows_of_a_large_slice_give_what_the_whole_gives(tuned, monkeypatch):
+    volume, _ = spheres((3, 200, 48))
+    whole = finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
+    monkeypatch.setattr("napari_unetseg.engine.light_predict.WINDOW", 184)
+    parts = finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
+    assert (whole == parts).mean() > 0.999
+
+
+def test_training_that_does_not_help_is_not_kept(monkeypatch):
+    def ruined(refiner, *_, **__):
+        yield Progress(0, 1, "Training")
+        torch.nn.init.constant_(refiner.head.bias, float("nan"))
+        return Trained(refiner, 3, 0.0, 0)
+
+    monkeypatch.setattr(finetune, "iter_train", ruined)
+    volume, labels = spheres()
+    result = finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, SHORT))
+    assert result.steps == 0
+    assert result.model.network.refiner is None
+    assert result.held_out_dice == result.head_dice
+    assert "worse" in result.notes[0]
+
+
+def test_several_2d_images_are_learned_together():
+    volume, labels = spheres((9, 48, 48))
+    images = [Volume(volume.array[:, z : z + 1]) for z in (3, 4, 5)]
+    paint = [labels[z : z + 1] + 1 for z in (3, 4, 5)]
+    result = finish(iter_fine_tune(images, paint, None, SHORT))
+    assert result.model.card.dimensions == 2
+    found = finish(iter_predict(result.model, images[0], SegmentSettings(device="cpu"))).classes
+    assert dice(found == 1, labels[3:4] == 1) > 0.8
+
+
+def test_checkpoints_are_gone_at_the_end_and_left_by_a_stop(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune._Run, "score", lambda *_: {1: 1.0})  # training is always kept
+    volume, labels = spheres()
+    paint = [painted_from(labels, [2, 4, 6])]
+    settings = replace(SHORT, steps=8)
+    whole = finish(iter_fine_tune([volume], paint, None, settings))
+    job = iter_fine_tune([volume], paint, None, settings, checkpoint=tmp_path / ".m")
+    for progress in job:
+        if progress.stage == "Training" and progress.total == 5 and progress.done == 4:  # the last training
+            break
+    job.close()
+    left = sorted(path.name.split(".")[-1] for path in tmp_path.iterdir())
+    assert left == ["trial"]
+    resumed = finish(iter_fine_tune([volume], paint, None, settings, checkpoint=tmp_path / ".m"))
+    assert list(tmp_path.iterdir()) == []
+    torch.testing.assert_close(resumed.model.network.state_dict(), whole.model.network.state_dict())
+
+
+def test_bad_paint_is_refused_before_anything_is_computed():
+    volume, labels = spheres()
+    with pytest.raises(InputError, match="Nothing is painted"):
+        next(iter_fine_tune([volume], [np.zeros_like(labels)], None, SHORT))
+    with pytest.raises(InputError, match="of one kind"):
+        next(iter_fine_tune([volume, Volume(volume.array[:, :1])], [labels + 1, labels[:1] + 1], None, SHORT))
+
+
+def test_filters_follow_the_voxel_size():
+    volume, _ = spheres()
+    assert filters_for([volume]).depth == 2
+    assert filters_for([Volume(volume.array[:, :1])]).deep == ()
+
+
+def test_settings_take_minutes_or_steps():
+    assert FineTuneSettings().minutes == 1
+    assert FineTuneSettings(steps=5).minutes is None
+    for wrong in ({"steps": 1, "minutes": 1.0}, {"steps": -1}, {"minutes": float("nan")}):
+        with pytest.raises(SettingsError, match="minutes or steps"):
+            FineTuneSettings(**wrong)
+
+
+def test_names_for_cards():
+    assert model_name("My Stack_01.ome") == "my-stack-01.ome"
+    assert model_name("…") == "painted"
+    assert [s.name for s in structures_of(2, {2: "lumen"})] == ["structure 1", "lumen"]
+    assert starting_model([]) is None
