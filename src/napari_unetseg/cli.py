@@ -191,7 +191,7 @@ def finetune(
         terminal.facts({name: str(value) for name, value in shown.items()})
 
 
-for _command in (label_commands.evaluate, label_commands.measure, label_commands.clean):
+for _command in label_commands.ALL:
     app.command()(_command)
 
 

@@ -1,7 +1,8 @@
-"""The commands that work on labels: score, measure and clean them."""
+"""The commands that work on labels: score, measure, clean, mesh and report them."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,7 +149,71 @@ def clean(
         terminal.say(str(out))
 
 
+def report(
+    labels: LabelFile,
+    out: Annotated[Path, typer.Option("-o", "--out", help="HTML file to write.")],
+    image: Image = None,
+    reference: Annotated[Path | None, typer.Option("--reference", help="Labels that are right.")] = None,
+    model: Annotated[str | None, typer.Option("-m", "--model", help="The model that made them: name or file.")] = None,
+    step: Steps = None,
+    spacing: Spacing = None,
+    as_json: Json = False,
+) -> None:
+    """Put a result on one page: pictures, tables, the model's card, versions. Steps tell what clean-up was done."""
+    from napari_unetseg import api
+    from napari_unetseg.core.cleanup import parse_step
+    from napari_unetseg.core.models import find_model, read_card
+    from napari_unetseg.core.report import Report, record_of, save_report
+
+    selection, steps = selection_of(spacing), tuple(parse_step(text) for text in step or ())
+    with terminal.warnings_as_notes():
+        card = None if model is None else read_card(find_model(model))
+        result = api.load_labels(labels, selection)
+        if card is not None and not result.structures:  # the file has no names: the model knows them
+            result = replace(result, structures=card.structures)
+        truth = None if reference is None else api.load_labels(reference, selection)
+        page = Report(
+            result,
+            _load(image, selection),
+            truth,
+            None if truth is None else api.evaluate(result, truth),
+            card,
+            steps,
+            {} if spacing is None else {"spacing": spacing},
+            {role: path for role, path in (("labels", labels), ("image", image), ("reference", reference)) if path},
+        )
+        save_report(out, page)
+    if as_json:
+        terminal.say_json({"output": str(out), **record_of(page)})
+    else:
+        terminal.say(str(out))
+
+
+def surfaces(
+    labels: LabelFile,
+    out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write one file a structure to.")],
+    suffix: Annotated[str, typer.Option("--format", help=".ply or .stl")] = ".ply",
+    spacing: Spacing = None,
+    as_json: Json = False,
+) -> None:
+    """Write the surface of each structure as a mesh in physical units."""
+    from napari_unetseg import api
+    from napari_unetseg.core.surfaces import save_surfaces
+
+    with terminal.warnings_as_notes():
+        paths = save_surfaces(out, api.load_labels(labels, selection_of(spacing)), f".{suffix.lstrip('.')}")
+    if as_json:
+        terminal.say_json({"outputs": [str(path) for path in paths]})
+    else:
+        for path in paths:
+            terminal.say(str(path))
+
+
 def _load(image: Path | None, selection: Selection) -> Volume | None:
     from napari_unetseg import api
 
     return None if image is None else api.load_volume(image, selection)
+
+
+ALL = (evaluate, measure, clean, surfaces, report)
+"""In the order in which help lists them."""
