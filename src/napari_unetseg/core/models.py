@@ -62,12 +62,10 @@ def _metadata(path: Path) -> dict[str, str]:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(length)) if length <= MAX_HEADER else None
-    except (OSError, ValueError) as error:
+        metadata = dict(header.pop("__metadata__", {}))
+        ends = [entry["data_offsets"][1] for entry in header.values()]
+    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise broken from error
-    if not isinstance(header, dict):
-        raise broken
-    metadata = header.get("__metadata__", {})
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
     if path.stat().st_size != 8 + length + max(ends, default=0):
         raise ModelError(f"{path} is cut off: its header declares more weights than it holds. Copy it again.")
-    return dict(metadata)
+    return metadata

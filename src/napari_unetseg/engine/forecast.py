@@ -18,7 +18,7 @@ from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightSettings, is_light
 from napari_unetseg.engine.light_predict import WINDOW, seconds_per_pixel
-from napari_unetseg.engine.plan import bytes_per_voxel, plan, tile_voxels
+from napari_unetseg.engine.plan import Plan, bytes_per_voxel, plan, tile_voxels
 from napari_unetseg.engine.unet import UNet, UNetSettings
 
 SAMPLE_VOXELS = 2**16
@@ -58,7 +58,7 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
         return _forecast_light(card, volume, settings, fitted, device)
     count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
     planned = plan(card, fitted, tile_voxels(card, fitted, device, count))
-    tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device))
+    tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device)) + _slab_bytes(card, fitted, planned)
     return Forecast(
         seconds=count * planned.seen_voxels * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
         peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
@@ -77,6 +77,16 @@ def _forecast_light(
     seconds = passes_of_flips * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)
     peak = min(pixels, WINDOW**2) * architecture.bytes_per_pixel
     return Forecast(seconds, int(peak + _result_bytes(card, fitted, settings)), volume.shape[0], device_name(device))
+
+
+def _slab_bytes(card: ModelCard, fitted: Fit, planned: Plan) -> int:
+    """The slab in which tiles are blended, twice while it rolls on: every output and the weight as floats."""
+    if not planned.blend:
+        return 0
+    thickness = max(stop - start for (start, stop), _, _ in (tile.fills for tile in planned.tiles))
+    _, y, x = (axis.length for axis in fitted.grid)
+    outputs = 1 + sum(len(structure.channels) for structure in card.structures)
+    return 2 * 4 * (outputs + 1) * thickness * y * x
 
 
 def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> int:

@@ -1,0 +1,51 @@
+"""Cards are checked when they are read, and travel as JSON."""
+
+import pydantic
+import pytest
+
+from napari_unetseg.core.card import ModelCard, Score, VoxelSize
+from napari_unetseg.core.structure import Structure
+
+FIELDS = {
+    "name": "nuclei-3d", "title": "Nuclei", "description": "", "version": "1", "dimensions": 3, "architecture": {},
+    "structures": ({"label": 1, "name": "nucleus", "colour": "#00ff00", "channels": (1, 2), "seed_channel": 2},),
+    "patch": (16, 32, 32), "halo": (8, 8, 8),
+}  # fmt: skip
+
+
+def test_a_card_survives_json():
+    card = ModelCard(
+        **FIELDS,
+        voxel_size=VoxelSize(spacing=(1, 0.5, 0.5), unit="µm"),
+        scores=(Score(held_out="x", structure="nucleus", metric="Dice", value=0.8, images=3),),
+    )
+    assert ModelCard.model_validate_json(card.model_dump_json()) == card
+
+
+def test_a_seed_channel_makes_objects():
+    assert ModelCard(**FIELDS).finds_objects
+    plain = {"label": 1, "name": "nucleus", "colour": "#00ff00", "channels": (1,)}
+    assert not ModelCard(**{**FIELDS, "structures": (plain,)}).finds_objects
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "../escape"},
+        {"name": "Upper Case"},
+        {"dimensions": 4},
+        {"format_version": 2},
+        {"unheard_of": 1},
+        {"patch": (1, 2)},
+        {"structures": ({"label": 2, "name": "a", "colour": "#000000"},)},
+        {"structures": ({"label": 1, "name": "a", "colour": "red"},)},
+    ],
+)
+def test_what_does_not_fit_is_refused(wrong):
+    with pytest.raises(pydantic.ValidationError):
+        ModelCard(**{**FIELDS, **wrong})
+
+
+def test_structures_are_frozen():
+    with pytest.raises(pydantic.ValidationError):
+        Structure(label=1, name="a", colour="#000000").label = 2

@@ -1,0 +1,142 @@
+"""Model files travel whole; a damaged, foreign or dangerous one is refused with one clear line."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from napari_unetseg.core.models import CARD_KEY, find_model, list_models, read_card
+from napari_unetseg.engine.model_file import Model, load_model, save_model
+from napari_unetseg.engine.unet import UNet
+from napari_unetseg.errors import ModelError, OutputError
+
+
+def test_a_model_is_the_same_after_saving_and_loading(tiny_model, tmp_path):
+    model = load_model(tiny_model)
+    save_model(tmp_path / "copy.safetensors", model)
+    again = load_model(tmp_path / "copy.safetensors")
+    assert again.card == model.card
+    image = torch.rand(1, 1, 8, 8, 8)
+    with torch.inference_mode():
+        torch.testing.assert_close(again.network(image), model.network(image), rtol=0, atol=0)
+
+
+def test_half_precision_halves_the_file_and_loads_as_float32(tiny_model, tmp_path):
+    model = load_model(tiny_model)
+    save_model(tmp_path / "half.safetensors", model, half=True)
+    stored = load_file(tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float16}
+    loaded = load_model(tmp_path / "half.safetensors")
+    assert {tensor.dtype for tensor in loaded.network.state_dict().values()} == {torch.float32}
+    assert not loaded.network.training
+
+
+def test_an_unknown_model_is_named():
+    with pytest.raises(ModelError, match="no 'nonsense'"):
+        load_model("nonsense")
+
+
+class Trap:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def truncated(path, whole):
+    path.write_bytes(whole.read_bytes()[:-100])
+
+
+def cut_in_its_header(path, whole):
+    path.write_bytes(whole.read_bytes()[:50])
+
+
+def empty(path, whole):
+    path.write_bytes(b"")
+
+
+def random_bytes(path, whole):
+    path.write_bytes(np.random.default_rng(0).bytes(5000))
+
+
+def text(path, whole):
+    path.write_text("not a model\n" * 100)
+
+
+def json_that_is_no_header(path, whole):
+    path.write_bytes((13).to_bytes(8, "little") + b'{"a": [1, 2]}')
+
+
+def pickled(path, whole):
+    path.write_bytes(pickle.dumps(Trap(str(path.parent / "trap"))))
+
+
+def torch_file(path, whole):
+    torch.save({"weights": Trap(str(path.parent / "trap"))}, path)
+
+
+def without_a_card(path, whole):
+    save_file({"a": torch.zeros(3)}, path)
+
+
+def with_a_wrong_card(path, whole):
+    save_file({"a": torch.zeros(3)}, path, metadata={CARD_KEY: '{"name": 3}'})
+
+
+def with_a_wrong_shape(path, whole):
+    weights = load_file(whole)
+    weights["head.weight"] = torch.zeros(9, 4, 1, 1, 1)
+    save_file(weights, path, metadata={CARD_KEY: read_card(whole).model_dump_json()})
+
+
+def without_a_layer(path, whole):
+    weights = load_file(whole)
+    del weights["head.bias"]
+    save_file(weights, path, metadata={CARD_KEY: read_card(whole).model_dump_json()})
+
+
+def with_an_unknown_architecture(path, whole):
+    card = read_card(whole).model_copy(update={"architecture": {"rooms": 3}})
+    save_file(load_file(whole), path, metadata={CARD_KEY: card.model_dump_json()})
+
+
+def with_other_channels(path, whole):
+    card = read_card(whole).model_copy(update={"channels": ("red", "green")})
+    save_file(load_file(whole), path, metadata={CARD_KEY: card.model_dump_json()})
+
+
+BROKEN = [
+    truncated, cut_in_its_header, empty, random_bytes, text, json_that_is_no_header, pickled, torch_file,
+    without_a_card, with_a_wrong_card, with_a_wrong_shape, without_a_layer, with_an_unknown_architecture, with_other_channels,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("breaking", BROKEN)
+def test_a_broken_file_is_refused_in_one_line_and_nothing_in_it_runs(breaking, tiny_model, tmp_path):
+    path = tmp_path / "broken.safetensors"
+    breaking(path, tiny_model)
+    with pytest.raises(ModelError) as failure:
+        load_model(path)
+    assert "broken.safetensors" in str(failure.value)
+    assert "\n" not in str(failure.value)
+    assert len(str(failure.value)) < 500
+    assert not (tmp_path / "trap").exists()
+
+
+def test_a_folder_that_is_missing_is_said(tiny_model, tmp_path):
+    with pytest.raises(OutputError, match="folder"):
+        save_model(tmp_path / "missing" / "m.safetensors", load_model(tiny_model))
+
+
+def test_bundled_models_load_and_agree_with_their_cards():
+    for card in list_models():
+        model = load_model(card.name)
+        assert isinstance(model, Model)
+        assert isinstance(model.network, UNet)
+        assert find_model(card.name).stem == card.name
