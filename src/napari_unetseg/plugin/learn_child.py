@@ -1,0 +1,76 @@
+"""What learning runs in the child process: short jobs on one session, so that a new stroke never waits for long.
+
+This module is imported by the window's process too, to name the functions; so it loads no torch by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.learned import Verdict, Version
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.errors import ModelError
+
+if TYPE_CHECKING:
+    from napari_unetseg.engine.live import LiveSession
+
+_sessions: dict[str, LiveSession] = {}
+"""At most one, by its token: it holds gigabytes."""
+
+
+def is_open(token: str) -> Job[bool]:
+    """Whether this process holds a session: not if it was started since."""
+    yield Progress(0, 1, "Looking for the session")
+    return token in _sessions
+
+
+def begin(token: str, volume: Volume, start: str | None, kept: Path | None) -> Job[tuple[Version, ...]]:
+    """Open a session in place of any other one; a `kept` model that is damaged is left alone."""
+    yield Progress(0, 1, "Loading the engine")
+    from napari_unetseg.engine.live import LiveSession
+    from napari_unetseg.engine.model_file import load_model
+
+    _sessions.clear()
+    loaded = load_model(start) if start is not None else None
+    try:
+        restored = load_model(kept) if kept is not None and kept.is_file() else None
+    except ModelError:
+        restored = None
+    _sessions[token] = LiveSession(volume, loaded, kept=restored)
+    return _sessions[token].versions
+
+
+def learn(token: str, painted: npt.NDArray[Any], names: Mapping[int, str]) -> Job[Verdict]:
+    """`LiveSession.learn`."""
+    return (yield from _sessions[token].learn(painted, names))
+
+
+def fine_tune(
+    token: str, painted: npt.NDArray[Any], names: Mapping[int, str], minutes: float, seconds: float
+) -> Job[Verdict | None]:
+    """`LiveSession.fine_tune`."""
+    return (yield from _sessions[token].fine_tune(painted, names, minutes, seconds))
+
+
+def predict(token: str, z: int, total: int, done: int) -> Job[npt.NDArray[np.uint8]]:
+    """`LiveSession.predict`, of the slice after the first `done` of `total`."""
+    yield Progress(done, total, "Predicting")
+    return _sessions[token].predict(z)
+
+
+def revert(token: str, number: int) -> Job[Version]:
+    """`LiveSession.revert`."""
+    yield Progress(0, 1, "Reverting")
+    return _sessions[token].revert(number)
+
+
+def save(token: str, path: Path) -> Job[None]:
+    """`LiveSession.save`."""
+    yield Progress(0, 1, "Saving the model")
+    _sessions[token].save(path)

@@ -1,0 +1,92 @@
+"""Where the window puts what the loop of learning should do next. Nothing here waits for the other side."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+
+@dataclass(frozen=True)
+class PaintCopy:
+    """Paint as it was at one moment.
+
+    Parameters
+    ----------
+    painted : ndarray of whole numbers, (Z, Y, X)
+        A copy that nobody writes to.
+    names : mapping
+        Names of structures by output label.
+    """
+
+    painted: npt.NDArray[Any]
+    names: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Revert:
+    """Go back to a version."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write the current model."""
+
+    path: Path
+
+
+Order = PaintCopy | Revert | Save
+
+
+class Desk:
+    """Orders from the window's thread to the loop's; of paint only the newest counts.
+
+    Parameters
+    ----------
+    view : int
+        The slice on screen.
+    live : bool
+        Whether the loop waits for more paint when all is done.
+    """
+
+    def __init__(self, view: int = 0, *, live: bool = False) -> None:
+        self.view, self.live = view, live
+        self.is_stopped = False
+        self._paint: PaintCopy | None = None
+        self._orders: deque[Order] = deque()
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+
+    def bring(self, order: Order) -> None:
+        """Put an order on the desk."""
+        with self._lock:
+            if isinstance(order, PaintCopy):
+                self._paint = order
+            else:
+                self._orders.append(order)
+            self._changed.set()
+
+    def stop(self) -> None:
+        """Let the loop end at the next opportunity."""
+        self.is_stopped = True
+        self._changed.set()
+
+    def take(self) -> Order | None:
+        """The next order: those that are no paint first; None where there is none."""
+        with self._lock:
+            self._changed.clear()
+            if self._orders:
+                return self._orders.popleft()
+            paint, self._paint = self._paint, None
+            return paint
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something has changed since the last `take`, but no longer than so many seconds."""
+        self._changed.wait(seconds)

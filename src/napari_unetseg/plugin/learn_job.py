@@ -1,0 +1,196 @@
+"""The loop of learning: what was painted is learned, what is in view is predicted first, then the rest, nearest first.
+
+It runs in a thread of the window's process and hands all computing to the child process in short jobs; between them
+it looks for new paint. It holds no Qt object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.child import Worker
+from napari_unetseg.core.learned import Verdict, Version
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.volume import Grid
+from napari_unetseg.errors import InputError
+from napari_unetseg.plugin import learn_child as child
+from napari_unetseg.plugin.layers import LayerSource
+from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
+
+WAITING = "Waiting for paint"
+BREATH = 0.5
+"""Seconds that fine-tuning computes before it looks for new paint."""
+PATIENCE = 0.25
+"""Seconds that the loop waits for new paint before it looks whether it was cancelled."""
+
+
+@dataclass(frozen=True)
+class LearnRequest:
+    """What to learn on.
+
+    Parameters
+    ----------
+    token : str
+        Of the session: another one for another image, or other settings.
+    start : str or None
+        Name or path of the model to begin with.
+    kept : Path or None
+        Where the last accepted model is kept beside the paint.
+    minutes : float
+        To train the U-Net for, when the light head has predicted everything; 0 leaves it at that.
+    """
+
+    token: str
+    source: LayerSource
+    grid: Grid
+    start: str | None
+    kept: Path | None
+    minutes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session was opened; these are its versions."""
+
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate was accepted or not."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """An earlier version is in use again."""
+
+    version: Version
+
+
+@dataclass(frozen=True)
+class SliceSeen:
+    """Output labels (Y, X) of one slice."""
+
+    z: int
+    labels: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The model was written."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Why one cannot learn from this paint yet."""
+
+    text: str
+
+
+Record = Progress | Opened | Judged | Reverted | SliceSeen | Saved | Hint
+Loop = Generator[Any, None, None]
+"""Yields `Record`s."""
+
+
+def learn(worker: Worker, request: LearnRequest, desk: Desk) -> Loop:
+    """Do what lies on the desk until everything is done, or until it says stop where it is live.
+
+    Raises
+    ------
+    InputError
+        If one cannot learn from the paint; where it is live, that is a `Hint`.
+    """
+    yield from _Loop(worker, request, desk).run()
+
+
+class _Loop:
+    def __init__(self, worker: Worker, request: LearnRequest, desk: Desk) -> None:
+        self._worker, self._request, self._desk = worker, request, desk
+        self._slices = request.source.shape[1]
+        self._pending: set[int] = set()
+        self._paint: PaintCopy | None = None
+        self._tuning = self._unkept = False
+
+    def run(self) -> Loop:
+        """The loop."""
+        yield from self._open()
+        while not self._desk.is_stopped:
+            order = self._desk.take()
+            if isinstance(order, PaintCopy):
+                yield from self._learn(order)
+            elif isinstance(order, Revert):
+                yield Reverted((yield from self._run(child.revert, order.number)))
+                self._renew()
+            elif isinstance(order, Save):
+                yield from self._run(child.save, order.path)
+                yield Saved(order.path)
+            elif self._pending:
+                yield from self._predict()
+            elif self._unkept:
+                yield from self._keep()
+            elif self._tuning and self._paint is not None:
+                yield from self._fine_tune(self._paint)
+            elif self._desk.live:
+                yield Progress(1, 1, WAITING)
+                self._desk.wait(PATIENCE)
+            else:
+                return
+
+    def _run(self, target: Any, *args: Any) -> Job[Any]:
+        return self._worker.run(target, self._request.token, *args)
+
+    def _open(self) -> Loop:
+        request = self._request
+        if not (yield from self._run(child.is_open)):
+            yield Progress(0, 1, "Reading the layer")
+            volume = request.source.volume(request.grid)
+            versions = yield from self._run(child.begin, volume, request.start, request.kept)
+            yield Opened(versions)
+            if versions:
+                self._renew()
+
+    def _learn(self, paint: PaintCopy) -> Loop:
+        try:
+            verdict = yield from self._run(child.learn, paint.painted, paint.names)
+        except InputError as error:
+            if not self._desk.live:
+                raise
+            yield Hint(str(error))
+            return
+        self._paint, self._tuning = paint, self._request.minutes > 0
+        yield Judged(verdict)
+        if verdict.accepted:
+            self._renew()
+
+    def _renew(self) -> None:
+        """The model has changed: predict everything again, keep it, and train no U-Net on top of the one before."""
+        self._pending, self._unkept = set(range(self._slices)), True
+
+    def _predict(self) -> Loop:
+        z = min(self._pending, key=lambda other: abs(other - self._desk.view))
+        done = self._slices - len(self._pending)
+        yield SliceSeen(z, (yield from self._run(child.predict, z, self._slices, done)))
+        self._pending.remove(z)
+
+    def _keep(self) -> Loop:
+        self._unkept = False
+        if self._request.kept is not None:
+            yield from self._run(child.save, self._request.kept)
+
+    def _fine_tune(self, paint: PaintCopy) -> Loop:
+        verdict = yield from self._run(child.fine_tune, paint.painted, paint.names, self._request.minutes, BREATH)
+        if verdict is not None:
+            self._tuning = False
+            yield Judged(verdict)
+            if verdict.accepted:
+                self._renew()

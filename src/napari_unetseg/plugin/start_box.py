@@ -1,0 +1,66 @@
+"""What learning begins with: a bundled model that fits, a file, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from napari.utils.notifications import show_error
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
+
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.fine_tuning import starting_model
+from napari_unetseg.core.models import list_models, read_card
+from napari_unetseg.errors import ModelError
+from napari_unetseg.plugin.fields import combo
+
+
+class StartBox(QWidget):
+    """A combo box of models whose features help, and a button that opens a model file."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.box = combo()
+        self.box.setToolTip("A model whose features are joined with hand-made ones, or an earlier result.")
+        self.box.addItem("nothing", None)
+        cards = [card for card in list_models() if _fits(card)]
+        for card in cards:
+            self.box.addItem(card.title, card.name)
+        self.box.setCurrentIndex(max(0, self.box.findData(starting_model(cards))))
+        button = QPushButton("…")
+        button.setFixedWidth(28)
+        button.setToolTip("Begin with a model file (.safetensors).")
+        button.clicked.connect(self._choose_file)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        row.addWidget(self.box, 1)
+        row.addWidget(button)
+        self.box.currentIndexChanged.connect(self.changed)
+
+    @property
+    def model(self) -> str | None:
+        """Name or path of the model; None for nothing."""
+        data = self.box.currentData()
+        return None if data is None else str(data)
+
+    def add_file(self, path: str | Path) -> None:
+        """Offer a model file and choose it; shows one notification where it is not a model file."""
+        try:
+            card = read_card(Path(path))
+        except ModelError as error:
+            show_error(str(error))
+        else:
+            self.box.addItem(card.title, str(path))
+            self.box.setCurrentIndex(self.box.count() - 1)
+
+    def _choose_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Begin with a model", "", "U-Net models (*.safetensors)")
+        if path:
+            self.add_file(path)
+
+
+def _fits(card: ModelCard) -> bool:
+    return card.dimensions == 2 and len(card.channels) == 1
