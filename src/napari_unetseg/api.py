@@ -158,6 +158,10 @@ def iter_segment(
         labels = objects_of(prediction.classes, prediction.seeds, card, volume, smallest)
     else:
         labels = classes_of(prediction.classes, card, volume, smallest)
+    if card.cleanup:
+        from napari_unetseg.core.cleanup import iter_clean
+
+        labels = yield from iter_clean(labels, card.cleanup, volume)
     soft = prediction.probabilities
     return Segmentation(
         labels,

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from napari_unetseg.core.cleanup_steps import Step
 from napari_unetseg.core.structure import Structure
 
 
@@ -72,6 +73,8 @@ class ModelCard(_Record):
         How many voxels around a tile the network needs to see (its measured, effective field of view).
     minimum_object : int
         Objects of fewer network voxels are dropped; 0 keeps all.
+    cleanup : tuple of Step
+        Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
     """
 
     format_version: Literal[1] = 1
@@ -88,6 +91,7 @@ class ModelCard(_Record):
     patch: tuple[int, int, int]
     halo: tuple[int, int, int]
     minimum_object: int = 0
+    cleanup: tuple[Step, ...] = ()
     training_data: tuple[DataSource, ...] = ()
     training: str = ""
     licence: str = ""

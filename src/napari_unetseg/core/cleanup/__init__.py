@@ -1,7 +1,7 @@
 """Clean-up of a segmentation, step by step, each step a record that a card or a report can hold."""
 
 from napari_unetseg.core.cleanup.apply import clean, iter_clean
-from napari_unetseg.core.cleanup.steps import (
+from napari_unetseg.core.cleanup_steps import (
     Dilate,
     Erode,
     FillHoles,

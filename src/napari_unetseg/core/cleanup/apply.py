@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.cleanup import contest, masks, objects
-from napari_unetseg.core.cleanup.steps import (
+from napari_unetseg.core.cleanup_steps import (
     Dilate,
     Erode,
     FillHoles,
