@@ -11,13 +11,13 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg import __version__
 from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.cleanup import Step, steps_to_json
 from napari_unetseg.core.metrics import Evaluation
 from napari_unetseg.core.metrics.scores import finite
 from napari_unetseg.core.volume import Labels, Volume
 
+PROGRAM = "napari-unetseg"
 LIBRARIES = ("numpy", "scipy", "scikit-image", "torch", "napari")
 
 
@@ -58,7 +58,7 @@ def record_of(report: Report) -> dict[str, Any]:
     grid, card = report.labels.grid, report.card
     record: dict[str, Any] = finite(
         {
-            "program": f"napari-unetseg {__version__}",
+            "program": f"{PROGRAM} {_version(PROGRAM)}",
             "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "platform": platform.platform(),
