@@ -93,3 +93,11 @@ def test_errors_are_told_apart():
     assert compare(predicted, reference, None).tolist() == [0, 0, 1, 3, 0, 2]
     assert compare(predicted, reference, 1).tolist() == [0, 0, 1, 1, 0, 0]
     assert compare(predicted, reference, 2).tolist() == [0, 0, 0, 2, 0, 2]
+
+
+def test_advice_is_given_where_most_of_a_structure_is_missed(reference):
+    predicted = np.zeros_like(reference.array)
+    predicted[0, 1, 1:5] = 1
+    (advice,) = finish(score(labels(predicted), reference, False, DEFAULTS)).advice
+    assert (advice.structure, advice.setting, advice.value) == (1, "structure_weight", 5)
+    assert "8% of it is found" in advice.text

@@ -117,7 +117,7 @@ def test_a_click_on_a_row_shows_its_structure_at_its_worst_slice_and_a_second_on
     assert viewer.dims.current_step[0] == WORST
     for layer in viewer.layers:
         assert (layer.selected_label, layer.show_selected_label) == (1, True)
-    assert [line.isVisible() for line in widget.plot.lines.values()] == [True, False]
+    assert {label: line.isVisible() for label, line in widget.plot.lines.items()} == {1: True, 2: False}
     assert widget.plot.marked == WORST
     click_row(qtbot, widget, CELL)
     assert not any(layer.show_selected_label for layer in viewer.layers)

@@ -7,12 +7,12 @@ from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QAbstractItemView, QCheckBox, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout
 
 from napari_unetseg.core.cleanup import Step
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.cleanup_form import StepForm
-from napari_unetseg.plugin.cleanup_job import CleanRequest, clean_layer
+from napari_unetseg.plugin.cleanup_job import STEPS, CleanRequest, clean_layer
 from napari_unetseg.plugin.cleanup_steps import KINDS, describe, new_step, title
 from napari_unetseg.plugin.fields import LayerBox, Panel, combo, form, note
 from napari_unetseg.plugin.job_bar import JobBar
@@ -81,7 +81,7 @@ class CleanupWidget(Panel):
 
     def _list(self) -> QVBoxLayout:
         self.list = QListWidget()
-        self.list.setDragDropMode(QAbstractItemView.DragDropMode.NoDragDrop)
+        self.list.setSpacing(2)
         self.undo_button, self.remove_button = QPushButton("Undo last step"), QPushButton("Remove chosen")
         buttons = QHBoxLayout()
         for button in (self.undo_button, self.remove_button):
@@ -112,7 +112,8 @@ class CleanupWidget(Panel):
         if layer is None or not self.steps:
             return None
         source = image and LayerSource.of(image, time=index_on_screen(self._viewer, image, "T"))
-        return CleanRequest(self._source(layer), tuple(self.steps), source)
+        earlier = tuple(layer.metadata.get(METADATA, {}).get(STEPS, ()))
+        return CleanRequest(self._source(layer), tuple(self.steps), source, earlier)
 
     def _source(self, layer: LabelsLayer) -> LabelsSource:
         return LabelsSource.of(layer, index_on_screen(self._viewer, layer, "T"))
@@ -145,7 +146,7 @@ class CleanupWidget(Panel):
         self.list.setCurrentRow(chosen)
         self.list.blockSignals(False)
         height = self.list.sizeHintForRow(0) if self.steps else self.fontMetrics().height()
-        self.list.setFixedHeight(min(max(len(self.steps), 1), MOST_VISIBLE_STEPS) * height + 8)
+        self.list.setFixedHeight(min(max(len(self.steps), 1), MOST_VISIBLE_STEPS) * (height + 4) + 8)
         self._show_form(chosen)
         self._wait()
 
@@ -160,6 +161,7 @@ class CleanupWidget(Panel):
         layer = self.labels_box.layer
         step = self.steps[index] if 0 <= index < len(self.steps) else None
         self.about.setText("" if step is None else (type(step).__doc__ or "").splitlines()[0])
+        self.about.setVisible(step is not None)
         self.form.show_step(step, self._source(layer).structures if layer is not None else (), self._is_flat)
         self._refresh()
 
@@ -197,20 +199,16 @@ class CleanupWidget(Panel):
             return
         self.job.say("A preview is shown; Apply keeps it.")
         record = attributes["metadata"][METADATA]
-        old = self._preview
-        if (
-            old is not None
-            and old in self._viewer.layers
-            and old.metadata[METADATA]["are_objects"] == record["are_objects"]
-        ):
-            old.data = data
-            return
-        self._drop_preview()
-        record[PREVIEW_MARK] = True
-        self._preview = self._viewer.add_labels(data, **{**attributes, "name": PREVIEW})
-        self._preview.editable = False
-        self._hidden = self.labels_box.layer
-        self._hidden.visible = False
+        shown = self._preview if self._preview in self._viewer.layers else None
+        if shown is not None and shown.metadata[METADATA]["are_objects"] == record["are_objects"]:
+            shown.data = data
+        else:
+            self._drop_preview()
+            record[PREVIEW_MARK] = True
+            self._preview = shown = self._viewer.add_labels(data, **{**attributes, "name": PREVIEW})
+            self._hidden = self.labels_box.layer
+            self._hidden.visible = False
+        shown.editable = False  # napari makes a layer of new data editable again
 
     def _drop_preview(self) -> None:
         preview, hidden, self._preview, self._hidden = self._preview, self._hidden, None, None

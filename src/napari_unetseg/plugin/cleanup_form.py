@@ -20,6 +20,14 @@ from napari_unetseg.plugin.fields import combo, form
 ALL = "all"
 
 
+class PlainNumber(QDoubleSpinBox):
+    """A number with the digits that it has."""
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Without zeros at the end."""
+        return f"{value:.6g}"
+
+
 @dataclass(frozen=True)
 class Editor:
     """A widget for one parameter: what it says, and the signal of its changes."""
@@ -125,7 +133,7 @@ def _count(field: FieldInfo, value: int) -> Editor:
 
 def _number(field: FieldInfo, value: float, unit: str) -> Editor:
     """A number above 0."""
-    box = QDoubleSpinBox()
+    box = PlainNumber()
     box.setLocale(QLocale.c())
     box.setDecimals(4)
     box.setRange(1e-4, next((limit.le for limit in field.metadata if isinstance(limit, Le)), 1e12))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from napari_unetseg.core.child import Worker
 from napari_unetseg.core.cleanup import Step, iter_clean, steps_to_json
@@ -23,11 +24,14 @@ class CleanRequest:
     ----------
     image : LayerSource or None
         For steps that cut along what an image shows.
+    earlier : tuple of dict
+        The steps that the labels have behind them already, as plain records.
     """
 
     labels: LabelsSource
     steps: tuple[Step, ...]
     image: LayerSource | None = None
+    earlier: tuple[dict[str, Any], ...] = ()
 
 
 def clean_layer(worker: Worker, request: CleanRequest) -> Job[LayerData]:
@@ -37,5 +41,5 @@ def clean_layer(worker: Worker, request: CleanRequest) -> Job[LayerData]:
     image = None if request.image is None else request.image.volume()
     cleaned = yield from worker.run(iter_clean, labels, request.steps, image)
     data, attributes = request.labels.source.labels(cleaned, f"{labels.name} (cleaned)")
-    attributes["metadata"][METADATA][STEPS] = steps_to_json(request.steps)
+    attributes["metadata"][METADATA][STEPS] = [*request.earlier, *steps_to_json(request.steps)]
     return data, attributes, "labels"

@@ -22,10 +22,11 @@ from napari_unetseg.plugin.metrics_report import Report, as_painted, foreground,
 ERRORS_MARK = "errors"
 """Marks our layers of errors, in our record of their metadata: they are no segmentation to be measured."""
 ERRORS = (
-    Structure(label=1, name="false positive", colour="#d55e00"),
-    Structure(label=2, name="false negative", colour="#56b4e9"),
-    Structure(label=3, name="other structure", colour="#f0e442"),
+    Structure(label=1, name="false positive", colour="#ff2fa0"),
+    Structure(label=2, name="false negative", colour="#39ff14"),
+    Structure(label=3, name="other structure", colour="#ffffff"),
 )
+"""In colours that no structure of ours has."""
 
 
 @dataclass(frozen=True)

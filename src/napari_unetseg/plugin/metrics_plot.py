@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 HEIGHT = 130
 
 
+MOST_LINES = 12
+"""Of more structures, only the worst have a line from the beginning."""
+
+
 class SlicePlot(QWidget):
     """One line a structure, in its colour, over the slices; a mark stands at the slice in view.
 
@@ -29,6 +33,8 @@ class SlicePlot(QWidget):
         self._canvas: pyqtgraph.PlotWidget | None = None
         self._mark: Any = None
         self._slices = 0
+        self._dice: dict[int, npt.NDArray[np.float64]] = {}
+        self._colours: dict[int, QColor] = {}
         self.lines: dict[int, Any] = {}
         """pyqtgraph's curves by label."""
         column = QVBoxLayout(self)
@@ -39,23 +45,32 @@ class SlicePlot(QWidget):
     def show_lines(self, dice: dict[int, npt.NDArray[np.float64]], colours: dict[int, QColor]) -> None:
         """Show Dice by slice, of each label."""
         canvas = self._canvas or self._make()
-        for line in self.lines.values():
-            canvas.removeItem(line)
+        self._dice, self._colours = dice, colours
         self._slices = max((len(values) for values in dice.values()), default=0)
-        # A line breaks where a slice has no Dice, so that a lone slice would be invisible without its symbol.
-        self.lines = {
-            label: canvas.plot(
-                values, pen={"color": colours[label], "width": 1.5}, connect="finite", symbol="o", symbolSize=3,
-                symbolBrush=colours[label], symbolPen=None,
-            )
-            for label, values in dice.items()
-        }  # fmt: skip
+        for label in [label for label in self.lines if label not in dice]:
+            canvas.removeItem(self.lines.pop(label))
+        for label in sorted(dice, key=lambda label: _mean(dice[label]))[:MOST_LINES]:
+            self._draw(canvas, label)
         canvas.setXRange(-0.5, self._slices - 0.5, padding=0)
 
     def emphasise(self, label: int | None) -> None:
         """Show one line alone, or all of them."""
+        if self._canvas is not None and label in self._dice:
+            self._draw(self._canvas, label)
         for of, line in self.lines.items():
             line.setVisible(label in (None, of))
+
+    def _draw(self, canvas: pyqtgraph.PlotWidget, label: int) -> None:
+        """Each slice is a step of its own, so that a lone one between slices without the structure can be seen."""
+        import pyqtgraph
+
+        values = self._dice[label]
+        edges, pen = np.arange(len(values) + 1) - 0.5, pyqtgraph.mkPen(self._colours[label], width=2)
+        if label in self.lines:
+            self.lines[label].setData(edges, values, pen=pen)
+        else:
+            self.lines[label] = pyqtgraph.PlotCurveItem(edges, values, pen=pen, stepMode="center", connect="finite")
+            canvas.addItem(self.lines[label])
 
     def mark(self, slice_number: int) -> None:
         """Put the mark at the slice in view."""
@@ -94,3 +109,9 @@ class SlicePlot(QWidget):
         assert self._canvas is not None  # noqa: S101 - for the type checker: it is the canvas that was clicked
         place = self._canvas.getPlotItem().getViewBox().mapSceneToView(event.scenePos())
         self.slice_clicked.emit(min(max(round(place.x()), 0), self._slices - 1))
+
+
+def _mean(dice: npt.NDArray[np.float64]) -> float:
+    """Mean over the slices that have the structure; 1 where none has."""
+    known = dice[~np.isnan(dice)]
+    return float(known.mean()) if known.size else 1.0

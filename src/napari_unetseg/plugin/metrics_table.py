@@ -153,6 +153,7 @@ class MetricsTable(QTableView):
         self.setSortingEnabled(True)
         titles.setMinimumSectionSize(26)
         titles.setHighlightSections(False)
+        titles.setResizeContentsPrecision(30)  # rows that are looked at for a column's width
         names.setHighlightSections(False)
         names.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         names.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+import numpy as np
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtGui import QColor
@@ -41,8 +42,8 @@ def move_to_slice(viewer: Viewer, layer: LabelsLayer, number: int) -> None:
     viewer.dims.set_point(hidden, [float(world[axis - offset]) for axis in hidden])
 
 
-def colours_of(layer: LabelsLayer, labels: Iterable[int]) -> list[QColor]:
+def colours_of(layer: LabelsLayer, labels: Sequence[int]) -> list[QColor]:
     """The colours in which a layer shows labels when it shows all of them."""
     colormap = layer.colormap.model_copy()
     colormap.use_selection = False
-    return [QColor.fromRgbF(*(float(part) for part in colormap.map(label)[:3])) for label in labels]
+    return [QColor.fromRgbF(*colour[:3]) for colour in colormap.map(np.array(labels)).tolist()]
