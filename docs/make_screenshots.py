@@ -29,7 +29,12 @@ def main() -> None:
     """Make every picture."""
     os.chdir(IMAGES.parents[1])
     IMAGES.mkdir(exist_ok=True)
-    for name, show in (("segment.png", _structures), ("objects.png", _objects), ("load.png", _load), ("metrics.png", _metrics)):
+    for name, show in (
+        ("segment.png", _structures),
+        ("objects.png", _objects),
+        ("load.png", _load),
+        ("metrics.png", _metrics),
+    ):
         _picture(IMAGES / name, show)
 
 
@@ -55,7 +60,7 @@ def _objects(viewer: napari.Viewer) -> None:
     """A stack of nuclei: numbered objects, seen in 3D."""
     _segment(viewer, "plant-nuclei")
     viewer.dims.ndisplay = 3
-    viewer.camera.angles = (-20, 25, -60)
+    viewer.scene.camera.angles = (-20, 25, -60)
     viewer.reset_view(reset_camera_angle=False)
 
 
@@ -66,7 +71,7 @@ def _segment(viewer: napari.Viewer, sample: str) -> None:
     viewer.window.add_dock_widget(widget, name="Segment")
     widget.job.button.click()
     _wait_until(lambda: not widget.bridge.is_running)
-    _wait_until(lambda: widget.forecast.text() != "")
+    _wait_until(lambda: widget.forecast.text() != "")  # so that the picture has one
 
 
 def _load(viewer: napari.Viewer) -> None:

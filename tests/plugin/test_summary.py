@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from napari_unetseg.core.card import ModelCard, Score
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.plugin.summary import StructureSummary, summarise
-from napari_unetseg.plugin.wording import duration, lengths, memory, quantity, voxel_size
+from napari_unetseg.plugin.wording import card_lines, duration, lengths, memory, quantity, voxel_size
 
 A = Structure(label=1, name="a", colour="#e69f00")
 B = Structure(label=2, name="b", colour="#56b4e9")
@@ -52,3 +53,15 @@ def test_shapes_and_voxel_sizes():
     assert voxel_size(Grid((1.75, 0.8, 0.8), "µm")) == "1.75 × 0.8 × 0.8 µm"
     assert voxel_size(Grid((1.0, 0.8, 0.8), "µm"), flat=True) == "0.8 × 0.8 µm"
     assert voxel_size(Grid((4.0, 1.0, 1.0))) == "not known (ratio 4 × 1 × 1)"
+
+
+def test_a_card_s_scores_are_told_from_the_worst_to_the_best():
+    scores = [("Dice", 0.3), ("Dice", 0.86), ("F1@0.5", 0.5)]
+    card = ModelCard(
+        name="m", title="M", description="Finds a.", version="1", dimensions=3, architecture={}, structures=(A,),
+        patch=(1, 1, 1), halo=(0, 0, 0),
+        scores=tuple(Score(held_out="x", structure="a", metric=m, value=v, images=1) for m, v in scores),
+    )  # fmt: skip
+    lines = card_lines(card).split("<br>")
+    assert lines[0] == "Finds a."
+    assert lines[-1] == "Held out: a Dice 0.30 to 0.86, a F1@0.5 0.50"

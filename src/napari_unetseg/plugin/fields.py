@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_unetseg.core.volume import UNITS, Grid, Triple
 
-WIDTH = 340
+WIDTH = 380
 """Pixels that a docked widget wants."""
 
 
@@ -78,10 +78,10 @@ def combo() -> QComboBox:
     return box
 
 
-def narrow(widget: QWidget) -> None:
-    """Let a widget be narrower than it would like: Qt counts with the longest number that a spin box can show."""
-    widget.setMinimumWidth(44)
+def narrow(widget: QAbstractSpinBox) -> None:
+    """Let a spin box be narrower than Qt (by the longest number it can show) and napari's style would have it."""
     widget.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    widget.setStyleSheet("min-width: 36px;")
 
 
 class LayerBox(QComboBox):
@@ -186,7 +186,7 @@ class VoxelSize(QWidget):
             number.valueChanged.connect(lambda: self.changed.emit())
             row.addWidget(number, 1)
         self.unit_box = combo()
-        self.unit_box.setMinimumContentsLength(3)
+        self.unit_box.setMinimumContentsLength(2)
         self.unit_box.addItems([*UNITS, "pixel"])
         self.unit_box.setToolTip("Unit of the voxel size. pixel: no physical size is known.")
         self.unit_box.currentIndexChanged.connect(lambda: self.changed.emit())
