@@ -24,19 +24,21 @@ class FineTuneSettings:
     Raises
     ------
     SettingsError
-        If both steps and minutes are given, or a number is not above 0.
+        If both steps and minutes are given, minutes are not above 0, or steps are below.
     """
 
     minutes: float | None = setting(None, "Minutes to learn, all in all. 1 where neither minutes nor steps are given.")
-    steps: int | None = setting(None, "Steps to train the U-Net, instead of minutes: the same steps, the same model.")
+    steps: int | None = setting(None, "Steps to train the U-Net, instead of minutes. 0: the light head alone.")
     device: str = setting("auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU if there is one.")
     seed: int = setting(0, "Seed of everything random. The same seed and steps give the same model on a CPU.")
 
     def __post_init__(self) -> None:
         if self.minutes is not None and self.steps is not None:
             raise SettingsError("Expected minutes or steps, not both.")
-        if not 0 < (self.minutes or self.steps or MINUTES) < float("inf"):
-            raise SettingsError(f"Expected minutes or steps above 0; got {self.minutes} and {self.steps}.")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise SettingsError(f"Expected minutes above 0; got {self.minutes}.")
+        if self.steps is not None and self.steps < 0:
+            raise SettingsError(f"Expected steps of 0 or more; got {self.steps}.")
         if (self.minutes, self.steps) == (None, None):
             object.__setattr__(self, "minutes", MINUTES)
 

@@ -50,7 +50,7 @@ class FineTuned:
     model : Model
         Its card holds the held-out scores.
     steps : int
-        Training steps of the U-Net; 0 where the light head was better without it.
+        Training steps of the U-Net; 0 where the light head was better without it, or none were asked for.
     held_out_dice : dict of float
         Dice on held-out paint by structure label, before the model saw that paint. The head and the U-Net were chosen
         by it. Empty where no structure could be held out.
@@ -111,7 +111,7 @@ def iter_fine_tune(
     learning, held = hold_out(run.painted)
     fitted = yield from iter_fit_head(run.sources, run.painted, held, HeadSettings(seed=settings.seed))
     refiner, steps, dice = None, 0, fitted.dice
-    if fitted.dice:
+    if fitted.dice and settings.steps != 0:
         left = _Budget(settings, began)
         trial = yield from run.train(fitted.trial, learning, left.first(), "trial")
         found = run.score(fitted, trial.network, held)
@@ -120,7 +120,7 @@ def iter_fine_tune(
             refiner, steps, dice = last.network, trial.steps + last.steps, found
     model = run.model(fitted, refiner, dice, names)
     run.forget()
-    notes = () if refiner is not None else (_why_light(fitted),)
+    notes = () if refiner is not None or settings.steps == 0 else (_why_light(fitted),)
     return FineTuned(model, steps, dice, fitted.dice, time.monotonic() - began, notes)
 
 

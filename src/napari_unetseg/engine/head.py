@@ -20,7 +20,7 @@ class HeadSettings:
 
     hidden: int = setting(64, "Units of the hidden layer.")
     steps: int = setting(300, "Steps of the fit; each looks at `batch` painted voxels.")
-    batch: int = setting(4096, "Painted voxels a step.")
+    batch: int = setting(2048, "Painted voxels a step.")
     learning_rate: float = setting(5e-3, "Peak of the one-cycle schedule.")
     weight_decay: float = setting(1e-2, "Of AdamW.")
     dice_share: float = setting(0.5, "Share of soft Dice in the loss, 0 to 1; cross-entropy has the rest.")

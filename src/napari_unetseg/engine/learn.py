@@ -15,7 +15,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.features import FeatureSource
 from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head
 
-MOST_VOXELS = 60_000  # painted voxels that a head is fitted to
+MOST_VOXELS = 40_000  # painted voxels that a head is fitted to
 LEAST_OF_CLASS = 3_000  # of these, so many of each class, if it has them
 MOST_SLICES = 32  # slices whose features a fit may ask for: paint along y or x touches all of them
 

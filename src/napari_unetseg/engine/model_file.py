@@ -55,7 +55,7 @@ def load_model(model: str | Path) -> Model:
 
 
 def save_model(path: Path, model: Model, *, half: bool = False) -> None:
-    """Write weights and card to one file, atomically; `half` stores the weights as float16.
+    """Write weights and card to one file, atomically; `half` stores most weights as float16.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
         If the file cannot be written.
     """
     weights = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).detach().cpu().contiguous()
+        name: (tensor.half() if half and _bears_half(model, name) else tensor).detach().cpu().contiguous()
         for name, tensor in model.network.state_dict().items()
     }
     with atomic_path(Path(path)) as temporary:
@@ -72,6 +72,12 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
 
 def _full(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _bears_half(model: Model, name: str) -> bool:
+    """Whether float16 is enough for a tensor. A light model's head undoes the features' scale, so it is not."""
+    is_head = isinstance(model.network, LightNet) and name.startswith("head.")
+    return model.network.state_dict()[name].is_floating_point() and not is_head
 
 
 def _network(architecture: dict[str, object]) -> UNet | LightNet:
