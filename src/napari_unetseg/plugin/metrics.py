@@ -16,9 +16,9 @@ from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form, note, show_row
 from napari_unetseg.plugin.layer_data import LayerData
-from napari_unetseg.plugin.layers import LayerSource
+from napari_unetseg.plugin.layers import METADATA, LayerSource
 from napari_unetseg.plugin.metrics_columns import Row, as_text, columns_of, label_of
-from napari_unetseg.plugin.metrics_job import MetricsRequest, find_errors, measure_layers
+from napari_unetseg.plugin.metrics_job import ERRORS_MARK, MetricsRequest, find_errors, measure_layers
 from napari_unetseg.plugin.metrics_limits_form import LimitsForm
 from napari_unetseg.plugin.metrics_plot import SlicePlot
 from napari_unetseg.plugin.metrics_report import Report, summary
@@ -128,8 +128,10 @@ class MetricsWidget(Panel):
             self._say("Choose the labels to measure.")
         else:
             request.check()
-            self._say("Measuring…")
-            self.bridge.start("" if self.report else "Measuring", _measure, request)
+            first = self.report is None  # later ones come silently: the table stays where it is while one paints
+            if first:
+                self._say("Measuring…")
+            self.bridge.start("Measuring" if first else "", _measure, request)
 
     def _rest(self) -> None:
         """The user has cancelled: wait for the next change."""
@@ -221,7 +223,8 @@ class MetricsWidget(Panel):
     def _show_errors(self, made: LayerData) -> None:
         """Add the layer of errors, or bring the one of that name up to date."""
         data, attributes, _ = made
-        old = next((layer for layer in self._viewer.layers if layer.name == attributes["name"]), None)
+        ours = (layer for layer in self._viewer.layers if layer.metadata.get(METADATA, {}).get(ERRORS_MARK, False))
+        old = next((layer for layer in ours if layer.name == attributes["name"]), None)
         if old is not None and old.data.shape == data.shape:
             old.data = data
         else:
