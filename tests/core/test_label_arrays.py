@@ -47,6 +47,13 @@ def test_renumbering_keeps_the_order_and_zero(factor):
     assert renumbering(present_labels(array))(array).tolist() == [[2, 0, 1, 2]]
 
 
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", "u8"])
+def test_renumbering_takes_arrays_that_cannot_hold_the_labels(dtype):
+    labels = np.array([1, *range(5000, 5400)], np.uint64)
+    assert renumbering(labels)(np.array([0, 1], dtype)).tolist() == [0, 1]
+    assert renumbering(np.array([1, 2**40], np.uint64))(np.array([0, 1], dtype)).tolist() == [0, 1]
+
+
 def test_a_box_grows_up_to_the_ends():
     assert grown_box((slice(1, 3), slice(4, 6)), (2, 2), (9, 7)) == (slice(0, 5), slice(2, 7))
 
