@@ -27,12 +27,17 @@ def measured_halo(network: UNet, images: list[Array]) -> tuple[int, int, int]:
         Larger than the field of view where possible; 2D ones have one slice.
     """
     stride = network.settings.stride
-    inputs = [normalised(image[0] if len(stride) == 2 else image)[None] for image in images]
+    inputs = [_poolable(normalised(image[0] if len(stride) == 2 else image)[None], stride) for image in images]
     halo = list(stride)
     while not _agrees(network, inputs, halo) and max(halo) < LARGEST:
         halo = [length + step for length, step in zip(halo, stride, strict=True)]
     z, y, x = [0, *halo] if len(halo) == 2 else halo
     return z, y, x
+
+
+def _poolable(image: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
+    """The image cut to multiples of the stride: a network grows other sizes at both ends, which shifts its poolings."""
+    return image[(..., *(slice(length // step * step) for length, step in zip(image.shape[2:], stride, strict=True)))]
 
 
 @torch.inference_mode()
