@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from napari_unetseg.core.metric_settings import MetricSettings
 from napari_unetseg.errors import SettingsError
 
 if TYPE_CHECKING:
+    from napari_unetseg.core.metrics import Evaluation
     from napari_unetseg.core.settings import Selection
     from napari_unetseg.core.volume import Volume
 
@@ -39,6 +40,9 @@ def evaluate(
         bool | None,
         typer.Option("--objects/--classes", help="What the numbers are. Default: as the files say, or by how many."),
     ] = None,
+    painted: Annotated[
+        bool, typer.Option("--painted", help="The reference is paint: 0 unknown, 1 background, 2… structures.")
+    ] = False,
     tolerance: Annotated[float | None, option(MetricSettings, "tolerance")] = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
     processes: Annotated[
@@ -47,55 +51,48 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score labels against a reference, structure by structure; of two folders, file by file."""
-    from napari_unetseg.core.cases import is_case_folder
+    from napari_unetseg.core.cases import is_case_folder, summarise
+    from napari_unetseg.core.metrics import Evaluation, save_table
 
     settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
+    found: Evaluation | dict[str, Evaluation]
     if is_case_folder(predicted) and is_case_folder(reference):
-        record = _evaluate_folders(predicted, reference, selection, settings, out, processes, as_json)
+        if painted:
+            raise SettingsError("Painted labels are scored file by file; give two files.")
+        found = _evaluate_folders(predicted, reference, selection, settings, processes)
     else:
-        record = _evaluate_files(predicted, reference, selection, settings, out, as_json)
+        found = _evaluate_files(predicted, reference, selection, settings, painted)
+    if out is not None:
+        save_table(out, found)
+    title = f"{predicted.name} against {reference.name}"
     if as_json:
-        terminal.say_json(record)
+        terminal.say_json(terminal.evaluation_record(found) if isinstance(found, Evaluation) else summarise(found))
+    elif isinstance(found, Evaluation):
+        terminal.show_evaluation(found, title)
+    else:
+        terminal.show_cases(summarise(found), title)
 
 
 def _evaluate_files(
-    predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, out: Path | None, quiet: bool
-) -> dict[str, Any]:
+    predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, painted: bool
+) -> Evaluation:
     from napari_unetseg import api
-    from napari_unetseg.core.metrics import save_table
+    from napari_unetseg.core.metrics import evaluate, evaluate_painted
 
     with terminal.warnings_as_notes():
-        labels = [api.load_labels(path, selection) for path in (predicted, reference)]
-        evaluation = api.evaluate(labels[0], labels[1], settings=settings)
-    if out is not None:
-        save_table(out, evaluation)
-    if not quiet:
-        terminal.show_evaluation(evaluation, f"{predicted.name} against {reference.name}")
-    return terminal.evaluation_record(evaluation)
+        result, truth = (api.load_labels(path, selection) for path in (predicted, reference))
+        return evaluate_painted(result, truth, settings) if painted else evaluate(result, truth, settings)
 
 
 def _evaluate_folders(
-    predicted: Path,
-    reference: Path,
-    selection: Selection,
-    settings: MetricSettings,
-    out: Path | None,
-    processes: int | None,
-    quiet: bool,
-) -> dict[str, Any]:
-    from napari_unetseg.core.cases import iter_evaluate_cases, pair_by_name, summarise
-    from napari_unetseg.core.metrics import save_table
+    predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, processes: int | None
+) -> dict[str, Evaluation]:
+    from napari_unetseg.core.cases import iter_evaluate_cases, pair_by_name
     from napari_unetseg.core.progress import finish
 
     pairs = pair_by_name(predicted, reference)
     with terminal.warnings_as_notes(), terminal.progress_bar(predicted.name) as show:
-        evaluations = finish(iter_evaluate_cases(pairs, selection, settings, processes), show)
-    if out is not None:
-        save_table(out, evaluations)
-    record = summarise(evaluations)
-    if not quiet:
-        terminal.show_cases(record, f"{predicted.name} against {reference.name}")
-    return record
+        return finish(iter_evaluate_cases(pairs, selection, settings, processes), show)
 
 
 def measure(

@@ -6,6 +6,7 @@ from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
 from napari_unetseg.core.metrics.objects import ObjectScores, match
 from napari_unetseg.core.metrics.overlap import Overlap, count_overlap
+from napari_unetseg.core.metrics.painted_reference import evaluate_painted, painted_reference
 from napari_unetseg.core.metrics.scores import DISTANCES, METRICS, Evaluation, StructureScore
 from napari_unetseg.core.metrics.table import save_table, table_rows
 
@@ -23,10 +24,12 @@ __all__ = [
     "advise",
     "count_overlap",
     "evaluate",
+    "evaluate_painted",
     "found_by_size",
     "match",
     "measure_objects",
     "measure_structures",
+    "painted_reference",
     "save_table",
     "table_rows",
 ]
