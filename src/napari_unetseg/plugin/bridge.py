@@ -70,7 +70,8 @@ class Bridge(QObject):
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self._deliver)
         parent.installEventFilter(self)
-        parent.destroyed.connect(lambda: self._abandon())  # a lambda: this object is being destroyed as well
+        self._is_gone = False
+        parent.destroyed.connect(lambda: self._go())  # a lambda: this object is being destroyed as well
 
     @property
     def is_running(self) -> bool:
@@ -113,6 +114,10 @@ class Bridge(QObject):
             self.cancelled.emit()
             self._end()
 
+    def _go(self) -> None:
+        self._is_gone = True
+        self._abandon()
+
     def _abandon(self) -> None:
         """Let go of job and child; touches no Qt object."""
         run, self._run = self._run, None
@@ -132,11 +137,12 @@ class Bridge(QObject):
         """Emit what the threads have put into their queues since the last time."""
         if self._bar is not None and self._bar.is_canceled:  # by the button in the activity dock
             self.cancel()
-        while self._run is not None and (message := self._run.next_message()) is not None:
+        while (run := self._run) is not None and (message := run.next_message()) is not None:
             kind, value = message
             if kind == "record":
-                self._show(value)
                 self.progressed.emit(value)
+                if self._run is run:  # what was emitted may have ended the job, or closed the window
+                    self._show(value)
             else:
                 self._run = None
                 self._finish(kind, value)
@@ -144,7 +150,7 @@ class Bridge(QObject):
             if message[0] != "record":
                 (_, answer), self._question = self._question, None
                 answer(message[1])
-        if self._run is None and self._question is None:
+        if self._run is None and self._question is None and not self._is_gone:
             self._timer.stop()
 
     def _finish(self, kind: str, value: Any) -> None:

@@ -1,0 +1,43 @@
+"""Closing napari in the middle of a job ends everything: the window's process returns, and no child stays behind."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import psutil
+
+SCRIPT = """
+import endless_jobs, napari, numpy as np, sys
+from napari_unetseg.plugin import segment
+segment.segment_layer = endless_jobs.endless_on_a_layer
+viewer = napari.Viewer()
+viewer.add_image(np.zeros((8, 16, 16), np.uint8), axis_labels=("z", "y", "x"))
+widget = segment.SegmentWidget(viewer)
+viewer.window.add_dock_widget(widget)
+widget.model.add_file(sys.argv[1])
+
+def close_in_the_middle(record):
+    if record.done == 3:
+        print(widget.bridge.pid, flush=True)
+        viewer.window._qt_window.close()
+
+widget.bridge.progressed.connect(close_in_the_middle)
+widget.job.button.click()
+napari.run()
+print("over", flush=True)
+"""
+
+
+def test_closing_the_window_ends_the_program_and_its_child(qtbot, tiny_model):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tiny_model)]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True, check=True, timeout=300)
+    pid, over = done.stdout.split()
+    assert over == "over"
+    deadline = time.monotonic() + 2
+    while psutil.pid_exists(int(pid)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not psutil.pid_exists(int(pid))
