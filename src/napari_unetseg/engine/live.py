@@ -1,4 +1,4 @@
-"""Learning beside a painter: features are kept between strokes, and a new model replaces the last if it is not worse."""
+"""Learning beside a painter: features are kept between strokes; a model is replaced only by one that is not worse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.card import Normalisation
+from napari_unetseg.core.card import ModelCard, Normalisation
 from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, model_name, painted_card, structures_of
 from napari_unetseg.core.intensity import normaliser
 from napari_unetseg.core.learned import Verdict, Version
@@ -135,7 +135,9 @@ class LiveSession:
         model = self._model(self._light(fitted.head), version, names)
         return self._judged(_Accepted(version, model, self._light(fitted.trial), _sparse(learning)), painted, held)
 
-    def fine_tune(self, painted: Array, names: Mapping[int, str], minutes: float, seconds: float) -> Job[Verdict | None]:
+    def fine_tune(
+        self, painted: Array, names: Mapping[int, str], minutes: float, seconds: float
+    ) -> Job[Verdict | None]:
         """Train a U-Net on top of the head, for `seconds` of `minutes`; call it again to go on.
 
         Returns
@@ -172,8 +174,8 @@ class LiveSession:
         self._tuning, self._current = None, number
         return self._accepted[number].version
 
-    def save(self, path: Path) -> None:
-        """Write the current model to a file, named after it.
+    def save(self, path: Path, names: Mapping[int, str] | None = None) -> None:
+        """Write the current model to a file, named after it; `names` are of structures by output label.
 
         Raises
         ------
@@ -183,7 +185,7 @@ class LiveSession:
             If it cannot be written.
         """
         model = self._needed()
-        card = model.card.model_copy(update={"name": model_name(path.stem)})
+        card = _renamed(model.card, names or {}).model_copy(update={"name": model_name(path.stem)})
         save_model(path, replace(model, card=card), half=True)
 
     def _needed(self) -> Model:
@@ -271,6 +273,14 @@ def _check_size(volume: Volume) -> None:
             f"Expected slices of at most {MOST_PIXELS / 1e6:.1f} million pixels to learn on; got {height} × {width}. "
             "Choose a lower resolution, or crop the image and apply the model to the whole."
         )
+
+
+def _renamed(card: ModelCard, names: Mapping[int, str]) -> ModelCard:
+    """A card with other names of structures, in its scores too."""
+    new = {structure.name: names.get(structure.label, structure.name) for structure in card.structures}
+    structures = tuple(s.model_copy(update={"name": new[s.name]}) for s in card.structures)
+    scores = tuple(s.model_copy(update={"structure": new.get(s.structure, s.structure)}) for s in card.scores)
+    return card.model_copy(update={"structures": structures, "scores": scores})
 
 
 def _sees(network: LightNet | UNet, volume: Volume) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -43,6 +42,7 @@ class LearnWidget(Panel):
         self._desk = Desk()
         self._numbers = count(1)
         self._token = ""
+        self._resumes = False
         self.preview: Preview | None = None
         self._watched: Layer | None = None
         self._build()
@@ -83,11 +83,12 @@ class LearnWidget(Panel):
         self.paint.painted.connect(self._after_stroke)
         self.paint.chosen.connect(self._stop)
         self.paint.renamed.connect(self._dress)
+        self.paint.restored.connect(self._resume)
         self.bar.asked.connect(self._learn_now)
         self.bar.live_changed.connect(self._set_live)
         self.bar.stopped.connect(self._stop)
         self.versions.reverted.connect(lambda number: self._order(Revert(number)))
-        self.versions.save_asked.connect(lambda path: self._order(Save(path)))
+        self.versions.save_asked.connect(self.save)
         self.bridge.progressed.connect(self._hear)
         self._viewer.dims.events.current_step.connect(self._look)
         self._viewer.layers.events.removed.connect(self._after_removal)
@@ -100,11 +101,12 @@ class LearnWidget(Panel):
         grid = source.mended_grid(self.image.spacing, self.image.unit)
         journal = self.paint.journal
         kept = model_beside(journal) if journal is not None else None
-        return LearnRequest(self._token, source, grid, self.start.model, kept, self.minutes.value())
+        return LearnRequest(self._token, source, grid, self.start.model, kept, self._resumes, self.minutes.value())
 
     def save(self, path: Path) -> None:
         """Write the model in use to a file."""
-        self._order(Save(path))
+        canvas = self.paint.canvas
+        self._order(Save(path, canvas.structures.output_names if canvas is not None else {}))
 
     def _begin_anew(self) -> None:
         """Another image, or other choices: what was learned on the one before stays in its layers and files."""
@@ -113,6 +115,7 @@ class LearnWidget(Panel):
             self._desk.stop()
             self.bar.say("The image or a choice about it has changed: learning has stopped.")
         self._token = f"{id(self)}-{next(self._numbers)}"
+        self._resumes = False
         self._watch(layer)
         self.preview = None
         self.versions.set_versions(())
@@ -137,35 +140,42 @@ class LearnWidget(Panel):
             self._stop()
             self.bar.say(f"{event.value.name} was removed: learning has stopped. Its paint is kept.", error=True)
 
+    def _resume(self) -> None:
+        """Show what the last accepted model of the restored paint predicts."""
+        request = self.request()
+        if request is not None and request.kept is not None and request.kept.is_file():
+            self._resumes = True
+            self._start_loop(Desk(self._view, live=self.bar.live.isChecked()))
+
     def _learn_now(self) -> None:
         try:
-            self._bring(self.paint.copy())
+            self._order(self.paint.copy())
         except UnetsegError as error:
             self.bar.say(str(error), error=True)
 
     def _after_stroke(self, copy: PaintCopy) -> None:
         if self.bar.live.isChecked():
-            self._bring(copy)
+            self._order(copy)
 
     def _set_live(self, live: bool) -> None:
         self._desk.live = live
         if live and self.paint.canvas is not None:
             self._learn_now()
 
-    def _bring(self, copy: PaintCopy) -> None:
-        self._order(copy)
-
     def _order(self, order: PaintCopy | Revert | Save) -> None:
         """Put an order on the desk, and start the loop if it does not run."""
-        request = self.request()
-        if request is None:
-            return
         if self.bridge.is_running and not self._desk.is_stopped:
             self._desk.bring(order)
-            return
-        self._desk = Desk(self._view, live=self.bar.live.isChecked())
-        self._desk.bring(order)
-        self.bridge.start("", partial(learn, request=request, desk=self._desk))
+        else:
+            desk = Desk(self._view, live=self.bar.live.isChecked())
+            desk.bring(order)
+            self._start_loop(desk)
+
+    def _start_loop(self, desk: Desk) -> None:
+        request = self.request()
+        if request is not None:
+            self._desk = desk
+            self.bridge.start("", learn, request, desk)
 
     def _stop(self) -> None:
         self._desk.stop()
@@ -207,6 +217,7 @@ class LearnWidget(Panel):
     def _show_verdict(self, verdict: Verdict) -> None:
         if verdict.accepted:
             self.versions.add(verdict.version)
+            self._resumes = True  # a child that is lost takes its versions along, but not the kept model
         self.paint.show_dice(verdict.version.dice, verdict.version.held_out)
         self.bar.tell(verdict.reason)
 

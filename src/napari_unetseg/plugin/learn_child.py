@@ -70,7 +70,7 @@ def revert(token: str, number: int) -> Job[Version]:
     return _sessions[token].revert(number)
 
 
-def save(token: str, path: Path) -> Job[None]:
+def save(token: str, path: Path, names: Mapping[int, str]) -> Job[None]:
     """`LiveSession.save`."""
     yield Progress(0, 1, "Saving the model")
-    _sessions[token].save(path)
+    _sessions[token].save(path, names)

@@ -37,9 +37,10 @@ class Revert:
 
 @dataclass(frozen=True)
 class Save:
-    """Write the current model."""
+    """Write the current model, with the structures' names (by output label) as they are now."""
 
     path: Path
+    names: Mapping[int, str]
 
 
 Order = PaintCopy | Revert | Save

@@ -42,6 +42,8 @@ class LearnRequest:
         Name or path of the model to begin with.
     kept : Path or None
         Where the last accepted model is kept beside the paint.
+    resumes : bool
+        Whether a new session begins with that model.
     minutes : float
         To train the U-Net for, when the light head has predicted everything; 0 leaves it at that.
     """
@@ -51,6 +53,7 @@ class LearnRequest:
     grid: Grid
     start: str | None
     kept: Path | None
+    resumes: bool = False
     minutes: float = 0.0
 
 
@@ -132,7 +135,7 @@ class _Loop:
                 yield Reverted((yield from self._run(child.revert, order.number)))
                 self._renew()
             elif isinstance(order, Save):
-                yield from self._run(child.save, order.path)
+                yield from self._run(child.save, order.path, order.names)
                 yield Saved(order.path)
             elif self._pending:
                 yield from self._predict()
@@ -154,7 +157,8 @@ class _Loop:
         if not (yield from self._run(child.is_open)):
             yield Progress(0, 1, "Reading the layer")
             volume = request.source.volume(request.grid)
-            versions = yield from self._run(child.begin, volume, request.start, request.kept)
+            kept = request.kept if request.resumes else None
+            versions = yield from self._run(child.begin, volume, request.start, kept)
             yield Opened(versions)
             if versions:
                 self._renew()
@@ -185,7 +189,7 @@ class _Loop:
     def _keep(self) -> Loop:
         self._unkept = False
         if self._request.kept is not None:
-            yield from self._run(child.save, self._request.kept)
+            yield from self._run(child.save, self._request.kept, {})
 
     def _fine_tune(self, paint: PaintCopy) -> Loop:
         verdict = yield from self._run(child.fine_tune, paint.painted, paint.names, self._request.minutes, BREATH)

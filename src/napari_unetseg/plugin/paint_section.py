@@ -73,6 +73,8 @@ class PaintSection(QWidget):
     """A `PaintCopy`, soon after each stroke."""
     chosen = Signal()
     """Another painted layer was chosen, or none."""
+    restored = Signal()
+    """Kept paint was brought back."""
     renamed = Signal()
     """The structures' names have changed."""
 
@@ -195,6 +197,7 @@ class PaintSection(QWidget):
         kept = self._kept
         if kept is not None and self._source is not None:
             self._add(PaintStructures(kept.names), kept)
+            self.restored.emit()
 
     def _add(self, structures: PaintStructures, kept: KeptPaint | None) -> None:
         assert self._source is not None  # noqa: S101 - for the type checker: the callers have looked

@@ -1,0 +1,329 @@
+"""A real viewer and a real mouse: paint, see the prediction, revert, save, and find the paint again."""
+
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import tifffile
+from mouse import stroke
+
+from napari_unetseg.core.formats import load_labels, load_volume
+from napari_unetseg.core.journal import read_journal
+from napari_unetseg.core.models import read_card
+from napari_unetseg.core.samples import find_sample
+from napari_unetseg.plugin.learn import LearnWidget
+from napari_unetseg.plugin.segment import SegmentWidget
+
+PATIENCE = 240_000
+"""Milliseconds; a busy machine needs them."""
+SLICES = (14, 17)
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    """Images that are in no file have their paint kept here."""
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_: tmp_path / "data")
+
+
+@pytest.fixture
+def crop(tmp_path):
+    """A file with 3 slices of 96×96 pixels of the fly's brain, and the membranes in it."""
+    sample = find_sample("fly-brain")
+    part = (slice(*SLICES), slice(0, 96), slice(0, 96))
+    path = tmp_path / "brain.tif"
+    tifffile.imwrite(path, load_volume(sample.image).array[0][part], metadata={"axes": "ZYX"}, photometric="minisblack")
+    return path, load_labels(sample.labels).array[part]
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    viewer = make_napari_viewer(show=True)
+    viewer.window._qt_window.resize(1100, 800)
+    return viewer
+
+
+@pytest.fixture
+def dock(viewer):
+    def make():
+        widget = LearnWidget(viewer)
+        widget.start.box.setCurrentIndex(0)
+        widget.minutes.setValue(0)
+        viewer.window.add_dock_widget(widget, name="Learn")
+        return widget
+
+    return make
+
+
+def finished(qtbot, widget):
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+
+
+def written(qtbot, widget):
+    """Wait until all strokes are in the journal."""
+    canvas = widget.paint.canvas
+    qtbot.waitUntil(lambda: canvas.last is not None and np.array_equal(canvas.last, data_of(canvas)), timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.paint._writing, timeout=10_000)
+
+
+def data_of(canvas):
+    return np.asarray(canvas.layer.data).reshape(canvas.shape)
+
+
+def paint(viewer, widget, truth, z, count, seed=0):
+    """Some strokes of each kind on one slice, where the reference says."""
+    layer = widget.paint.canvas.layer
+    layer.brush_size = 3
+    viewer.dims.set_point(0, z)
+    generator = np.random.default_rng(seed)
+    for label in (0, 1):
+        viewer.window._qt_window.activateWindow()
+        widget.paint._pick(label + 1)
+        ys, xs = np.nonzero(truth[z] == label)
+        for index in generator.choice(len(ys), count):
+            stroke(viewer, (ys[index], xs[index]), (ys[index], min(xs[index] + 1, 95)))
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer, dock, qtbot, crop, tmp_path):
+    path, truth = crop
+    (image,) = viewer.open(path, plugin="napari-unetseg")
+    before = image.data.copy()
+    widget = dock()
+    widget.paint.add_button.click()
+    layer = widget.paint.canvas.layer
+    assert (layer.data.shape, layer.data.dtype, layer.data.any()) == (image.data.shape, np.uint8, False)
+    qtbot.wait(200)
+    paint(viewer, widget, truth, 1, 15)
+    assert set(np.unique(layer.data)) == {0, 1, 2}
+    written(qtbot, widget)
+    assert np.array_equal(read_journal(tmp_path / "brain.tif.paint").painted, layer.data)
+
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    (first,) = widget.versions.versions
+    assert 0 < first.mean_dice <= 1
+    assert first.painted == np.count_nonzero(layer.data)
+    assert viewer.layers.selection.active is layer
+    assert layer.mode == "paint"
+    found = widget.preview.layer.data.copy()
+    assert dice(found, truth) > 0.4
+    assert widget.paint.table.item(1, 3).text() == f"{first.dice[1]:.2f}"
+
+    paint(viewer, widget, truth, 0, 10, seed=1)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    if len(widget.versions.versions) == 2:
+        assert not np.array_equal(widget.preview.layer.data, found)
+        widget.versions.box.setCurrentIndex(0)
+        widget.versions.revert_button.click()
+        finished(qtbot, widget)
+        assert widget.versions.current == first
+    assert np.array_equal(widget.preview.layer.data, found)
+
+    saved = tmp_path / "membranes.safetensors"
+    widget.paint.table.item(1, 0).setText("membrane")
+    widget.save(saved)
+    finished(qtbot, widget)
+    card = read_card(saved)
+    assert (card.name, card.dimensions, card.structures[0].name) == ("membranes", 3, "membrane")
+    assert card.scores[0].value == pytest.approx(first.dice[1], abs=1e-4)
+    assert np.array_equal(image.data, before)
+
+    segment = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(segment, name="Segment")
+    segment.layer.layer_box.choose(image)
+    segment.model.add_file(saved)
+    with qtbot.waitSignal(segment.bridge.returned, timeout=PATIENCE):
+        segment.job.button.click()
+    assert np.mean(viewer.layers[-1].data == found) > 0.98
+
+
+def dice(found, truth):
+    return 2 * np.sum((found > 0) & (truth > 0)) / (np.sum(found > 0) + np.sum(truth > 0))
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_live_learns_after_a_stroke_and_waits_for_more(viewer, dock, qtbot, crop):
+    path, truth = crop
+    viewer.open(path, plugin="napari-unetseg")
+    widget = dock()
+    widget.paint.add_button.click()
+    widget.bar.live.setChecked(True)
+    qtbot.waitUntil(lambda: "Nothing is painted" in widget.bar.line.text(), timeout=PATIENCE)
+    paint(viewer, widget, truth, 1, 15)
+    qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.preview is not None and widget.preview.labels.any(), timeout=PATIENCE)
+    assert widget.bridge.is_running
+    widget.bar.stop_button.click()
+    finished(qtbot, widget)
+    assert widget.bar.line.text() == "Stopped."
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_kept_paint_is_offered_restored_and_put_aside(viewer, dock, qtbot, crop, tmp_path):
+    path, truth = crop
+    (image,) = viewer.open(path, plugin="napari-unetseg")
+    first = dock()
+    first.paint.add_button.click()
+    first.paint.structure_button.click()
+    first.paint.table.item(1, 0).setText("membrane")
+    qtbot.wait(200)
+    paint(viewer, first, truth, 1, 5)
+    written(qtbot, first)
+    painted = first.paint.canvas.layer.data.copy()
+    viewer.layers.clear()
+
+    (image,) = viewer.open(path, plugin="napari-unetseg")
+    second = dock()
+    assert "were kept" in second.paint.offer.text()
+    second.paint.restore_button.click()
+    restored = second.paint.canvas
+    assert np.array_equal(restored.layer.data, painted)
+    assert restored.structures.names == {2: "membrane", 3: "structure 2"}
+    finished(qtbot, second)
+    assert second.versions.versions == []
+    assert restored.layer.scale.tolist() == image.scale.tolist()
+
+    second.paint.add_button.click()
+    assert not second.paint.canvas.layer.data.any()
+    assert np.array_equal(read_journal(tmp_path / "brain.tif.paint.1").painted, painted)
+
+
+def test_keys_pick_structures_and_do_not_collide(viewer, dock, qtbot, blocks):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    widget.paint.add_button.click()
+    layer = widget.paint.canvas.layer
+    keys = {str(binding) for binding in layer.keymap}
+    assert keys == {f"Ctrl+{number}" for number in range(1, 10)}
+    assert not keys & {
+        str(binding) for binding in [*type(layer).class_keymap, *viewer.keymap, *type(viewer).class_keymap]
+    }
+    layer.mode = "pan_zoom"
+    binding = next(b for b in layer.keymap if str(b) == "Ctrl+1")
+    layer.keymap[binding](layer)
+    assert (layer.selected_label, layer.mode) == (1, "paint")
+    assert widget.paint.table.currentRow() == 0
+
+
+def test_bad_paint_is_one_clear_message(viewer, dock, qtbot, blocks, notifications):
+    image = viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    widget.bar.button.click()
+    assert "Add a painted layer" in widget.bar.line.text()
+    other = viewer.add_labels(np.ones((3, 4, 5), np.uint8))
+    widget.paint.layer_box.choose(other)
+    widget.bar.button.click()
+    assert "(12, 24, 20)" in widget.bar.line.text()
+    moved = viewer.add_labels(np.ones(blocks.shape, np.uint8), translate=(0, 5, 0))
+    widget.paint.layer_box.choose(moved)
+    widget.bar.button.click()
+    assert "lies elsewhere" in widget.bar.line.text()
+    assert not widget.bridge.is_running
+    assert notifications == []
+    assert widget.bar.button.isEnabled()
+    assert image in viewer.layers
+
+
+@pytest.mark.usefixtures("warm_child")
+@pytest.mark.parametrize(("values", "message"), [((), "Nothing is painted"), ((2,), "Paint some background")])
+def test_too_little_paint_is_one_clear_message(viewer, dock, qtbot, blocks, notifications, values, message):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    widget.paint.add_button.click()
+    for value in values:
+        widget.paint.canvas.layer.data[3, value : value + 3, 2:9] = value
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert message in widget.bar.line.text()
+    assert len(notifications) == 1
+    assert widget.bar.button.isEnabled()
+
+
+def painted_blocks(viewer, widget, blocks):
+    """Paint of both kinds without a mouse."""
+    widget.paint.add_button.click()
+    layer = widget.paint.canvas.layer
+    layer.data[3, 4:8, 3:6] = 2
+    layer.data[3, 12:20, 3:6] = 1
+    return layer
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_a_renamed_layer_goes_on_and_a_removed_one_stops(viewer, dock, qtbot, blocks):
+    image = viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    layer = painted_blocks(viewer, widget, blocks)
+    widget.bar.live.setChecked(True)
+    image.name, layer.name = "other", "names"
+    qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
+    viewer.layers.remove(layer)
+    finished(qtbot, widget)
+    assert widget.paint.canvas is None
+    widget.paint.layer_box.choose(None)
+    assert widget.bar.button.isEnabled()
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_another_image_in_the_layer_begins_anew(viewer, dock, qtbot, blocks):
+    image = viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    painted_blocks(viewer, widget, blocks)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert (widget.preview.labels[3, 5, 4], widget.preview.labels[3, 16, 4]) == (1, 0)
+    image.data = blocks[::-1].copy()
+    assert widget.versions.versions == []
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert len(widget.versions.versions) == 1
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_a_unet_is_trained_on_top_and_kept_only_where_it_is_better(viewer, dock, qtbot, blocks):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    widget.minutes.setValue(0.1)
+    painted_blocks(viewer, widget, blocks)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    kinds = [version.kind for version in widget.versions.versions]
+    assert kinds == ["light head", "trained U-Net"] or "the light head was taken" in widget.bar.line.text()
+    assert widget.versions.current == widget.versions.versions[-1]
+
+
+def test_a_killed_child_is_told_and_the_next_click_works(viewer, dock, qtbot, blocks, notifications):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock()
+    layer = painted_blocks(viewer, widget, blocks)
+    widget.bar.live.setChecked(True)
+    qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: "Waiting" in widget.bar.line.text(), timeout=PATIENCE)
+    os.kill(widget.bridge.pid, signal.SIGKILL)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert "SIGKILL" in widget.bar.line.text()
+    assert len(notifications) == 1
+    assert np.count_nonzero(layer.data) == 36
+    widget.bar.live.setChecked(False)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert [version.kind for version in widget.versions.versions] == ["restored", "light head"]
+
+
+def test_paint_is_on_the_disk_within_two_seconds(viewer, dock, qtbot, crop):
+    path, _ = crop
+    viewer.open(path, plugin="napari-unetseg")
+    widget = dock()
+    widget.paint.add_button.click()
+    layer = widget.paint.canvas.layer
+    qtbot.wait(1000)
+    widget.paint._pick(2)
+    stroke(viewer, (40, 40), (40, 50))
+    began = time.monotonic()
+    journal = path.with_name("brain.tif.paint")
+    qtbot.waitUntil(lambda: np.array_equal(read_journal(journal).painted, layer.data), timeout=10_000)
+    assert time.monotonic() - began < 2 or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
+    assert layer.data.any()
