@@ -86,14 +86,13 @@ class _InPlace(nn.Module):
             result: torch.Tensor = self.conv(image)
             return result
         margin = self.conv.kernel_size[0] // 2
-        for sample in torch.split(image, 1):
-            before = torch.zeros_like(sample[:, :, :margin])
-            for start, stop in _spans(image.shape[2], self.chunks):
-                rows = _padded(
-                    torch.cat([before, sample[:, :, start : stop + margin]], dim=2), stop - start + 2 * margin
-                )
-                before = sample[:, :, stop - margin : stop].clone()
-                sample[:, :, start:stop] = _convolve_rows(self.conv, rows)
+        for samples, spans in _pieces(image, self.chunks):
+            before = torch.zeros_like(samples[:, :, :margin])
+            for start, stop in spans:
+                rows = torch.cat([before, samples[:, :, start : stop + margin]], dim=2)
+                rows = _padded(rows, stop - start + 2 * margin)
+                before = samples[:, :, stop - margin : stop].clone()
+                samples[:, :, start:stop] = _convolve_rows(self.conv, rows)
         return image
 
 
@@ -129,9 +128,10 @@ class _Merge(nn.Module):
 
     def forward(self, below: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
         joined = self.skip(skips.pop())
-        for sample, source in zip(torch.split(joined, 1), torch.split(below, 1), strict=True):
-            for start, stop in _spans(joined.shape[2], self.chunks):
-                sample[:, :, start:stop] += self._rows(source, start, stop, joined.shape[2])
+        pieces = zip(_pieces(joined, self.chunks), _pieces(below, self.chunks), strict=True)
+        for (samples, spans), (sources, _) in pieces:
+            for start, stop in spans:
+                samples[:, :, start:stop] += self._rows(sources, start, stop, joined.shape[2])
         result: torch.Tensor = self.rest(joined)
         return result
 
@@ -145,10 +145,12 @@ class _Merge(nn.Module):
         return _convolve_rows(self.below, _padded(raised, stop - start + 2 * margin))
 
 
-def _spans(length: int, chunks: int) -> Iterator[tuple[int, int]]:
-    """At most so many stretches, of 8 rows or more."""
-    step = max(8, -(-length // chunks))
-    return ((start, min(start + step, length)) for start in range(0, length, step))
+def _pieces(images: torch.Tensor, chunks: int) -> Iterator[tuple[torch.Tensor, list[tuple[int, int]]]]:
+    """The images of a batch in at most so many chunks: samples, each with spans of 8 rows or more if they are few."""
+    length = images.shape[2]
+    step = max(8, -(-length // max(1, chunks // len(images))))
+    spans = [(start, min(start + step, length)) for start in range(0, length, step)]
+    return ((samples, spans) for samples in torch.split(images, -(-len(images) // chunks)))
 
 
 def _padded(rows: torch.Tensor, length: int) -> torch.Tensor:
