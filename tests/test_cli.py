@@ -264,7 +264,8 @@ def test_without_qt_the_viewer_says_what_to_install(command: Command, monkeypatc
 
 def test_a_fault_of_ours_keeps_its_traceback_and_is_exit_code_1(tmp_path: Path) -> None:
     script = (
-        "import sys; from napari_unetseg import cli, terminal\n"
+        "from napari_unetseg import cli\n"
+        "from napari_unetseg.cli import terminal\n"
         "terminal.say_json = lambda record: 1 / 0\n"
         "cli.main(['models', '--json'])"
     )

@@ -113,7 +113,8 @@ def with_other_channels(path, whole):
 
 BROKEN = [
     truncated, cut_in_its_header, empty, random_bytes, text, json_that_is_no_header, pickled, torch_file,
-    without_a_card, with_a_wrong_card, with_a_wrong_shape, without_a_layer, with_an_unknown_architecture, with_other_channels,
+    without_a_card, with_a_wrong_card, with_a_wrong_shape, without_a_layer, with_an_unknown_architecture,
+    with_other_channels,
 ]  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pydantic
 
@@ -61,7 +62,7 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(length)) if length <= MAX_HEADER else None
+            header: Any = json.loads(file.read(min(length, MAX_HEADER)))
         metadata = dict(header.pop("__metadata__", {}))
         ends = [entry["data_offsets"][1] for entry in header.values()]
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import safetensors
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from napari_unetseg.core.atomic import atomic_path
 from napari_unetseg.core.card import ModelCard
@@ -44,10 +44,7 @@ def load_model(model: str | Path) -> Model:
     card = read_card(path)
     try:
         network = _network(card.architecture)
-        weights = {
-            name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()
-        }
-        network.load_state_dict(weights)
+        network.load_state_dict({name: _full(tensor) for name, tensor in load_file(path).items()})
     except (safetensors.SafetensorError, RuntimeError, SettingsError) as error:
         raise ModelError(f"{path} does not hold the weights of the network that its card describes: {error}") from error
     _check_card(path, card, network.settings)
@@ -67,7 +64,8 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
         for name, tensor in model.network.state_dict().items()
     }
     with atomic_path(Path(path)) as temporary:
-        save_file(weights, temporary, metadata={CARD_KEY: model.card.model_dump_json()})
+        # not by `save_file`, which makes a file that only its owner can read
+        temporary.write_bytes(save(weights, metadata={CARD_KEY: model.card.model_dump_json()}))
 
 
 def _full(tensor: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,10 @@ from rich.table import Table
 from napari_unetseg.core.progress import Progress
 
 if TYPE_CHECKING:
+    from napari_unetseg.cli.demo import Demo
     from napari_unetseg.core.card import ModelCard
     from napari_unetseg.core.formats import VolumeInfo
     from napari_unetseg.core.metrics import Evaluation
-    from napari_unetseg.demo import Demo
 
 WIDTH = 120
 PACKAGE = str(Path(__file__).parent)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from napari_unetseg import terminal
-from napari_unetseg.cli_options import Json, Spacing, option, selection_of
+from napari_unetseg.cli import terminal
+from napari_unetseg.cli.options import Json, Spacing, option, selection_of
 from napari_unetseg.core.metric_settings import MetricSettings
 from napari_unetseg.errors import SettingsError
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_unetseg import __version__, label_commands, terminal
-from napari_unetseg.cli_options import Json, Spacing, option, selection_of
+from napari_unetseg import __version__
+from napari_unetseg.cli import labels, terminal
+from napari_unetseg.cli.options import Json, Spacing, option, selection_of
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
@@ -191,7 +192,7 @@ def finetune(
         terminal.facts({name: str(value) for name, value in shown.items()})
 
 
-for _command in label_commands.ALL:
+for _command in labels.ALL:
     app.command()(_command)
 
 
@@ -238,7 +239,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Segment a bundled image, score the result, and write labels, a picture and the table."""
-    from napari_unetseg.demo import run_demo
+    from napari_unetseg.cli.demo import run_demo
 
     with terminal.warnings_as_notes(), terminal.progress_bar(sample) as show:
         result = run_demo(out, sample, show)
