@@ -1,0 +1,190 @@
+"""What the Learn widget is made of, without Qt: structures, kept paint, the desk and the loop."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core.journal import read_journal
+from napari_unetseg.core.learned import Verdict, Version
+from napari_unetseg.core.progress import Progress
+from napari_unetseg.errors import InputError
+from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
+from napari_unetseg.plugin.learn_job import Hint, Judged, LearnRequest, Reverted, Saved, SliceSeen, learn
+from napari_unetseg.plugin.paint_keeper import PaintKeeper, find_paint, model_beside, place_of, set_aside
+from napari_unetseg.plugin.paint_structures import PaintStructures
+
+PAINT = PaintCopy(np.ones((5, 2, 2), np.uint8), {1: "cell"})
+
+
+def test_a_structure_has_one_colour_and_name_as_paint_and_as_output():
+    structures = PaintStructures({2: "axon", 3: "myelin"})
+    assert [(s.label, s.name) for s in structures.painted] == [(1, "background"), (2, "axon"), (3, "myelin")]
+    assert [(s.label, s.name) for s in structures.output] == [(1, "axon"), (2, "myelin")]
+    assert [s.colour for s in structures.painted[1:]] == [s.colour for s in structures.output]
+
+
+def test_structures_are_added_and_renamed_without_losing_others():
+    structures = PaintStructures()
+    assert structures.add() == 3
+    structures.rename(2, " nucleus ")
+    structures.rename(3, "")
+    structures.cover(5)
+    assert structures.names == {2: "nucleus", 3: "structure 2", 4: "structure 3", 5: "structure 4"}
+
+
+def test_there_are_no_more_structures_than_can_be_learned():
+    structures = PaintStructures()
+    structures.cover(1000)
+    assert structures.is_full
+    assert max(structures.names) == 64
+
+
+def test_kept_paint_is_found_with_its_names(tmp_path):
+    path, painted = tmp_path / "a.paint", np.zeros((2, 3, 4), np.uint8)
+    painted[1, 2, 3] = 2
+    keeper = PaintKeeper(path, painted.shape)
+    keeper.keep(painted, {2: "cell"})
+    assert keeper.count(painted).result().tolist() == [23, 0, 1]
+    keeper.close()
+    kept = find_paint(path, painted.shape)
+    assert np.array_equal(kept.painted, painted)
+    assert kept.names == {2: "cell"}
+    assert find_paint(path, (2, 3, 5)) is None
+    assert find_paint(tmp_path / "none.paint", painted.shape) is None
+
+
+def test_old_paint_and_its_model_are_put_aside_not_deleted(tmp_path):
+    path = tmp_path / "a.paint"
+    for number in (1, 2):
+        PaintKeeper(path, (1, 2, 2)).close()
+        model_beside(path).write_text(str(number))
+        set_aside(path)
+        assert model_beside(path).with_name(f"a.paint.safetensors.{number}").read_text() == str(number)
+        assert read_journal(tmp_path / f"a.paint.{number}").painted.shape == (1, 2, 2)
+    assert not path.exists()
+
+
+def test_paint_lies_beside_the_file_or_in_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_: tmp_path / "data")
+    file = tmp_path / "stack.tif"
+    file.touch()
+    assert place_of(str(file), "stack", (1, 2, 2)) == tmp_path / "stack.tif.paint"
+    assert place_of(None, "stack", (1, 2, 2)).is_relative_to(tmp_path / "data")
+    assert place_of(str(tmp_path / "gone.tif"), "stack", (1, 2, 2)).is_relative_to(tmp_path / "data")
+
+
+def test_the_desk_gives_other_orders_first_and_only_the_newest_paint():
+    desk, newer = Desk(), PaintCopy(np.zeros((1, 1, 1)), {})
+    for order in (PAINT, Revert(1), newer):
+        desk.bring(order)
+    assert [desk.take(), desk.take(), desk.take()] == [Revert(1), newer, None]
+
+
+def test_waiting_at_the_desk_ends_with_an_order():
+    desk = Desk()
+    assert desk.take() is None
+    threading.Timer(0.05, desk.bring, [PAINT]).start()
+    began = time.monotonic()
+    desk.wait(30)
+    assert time.monotonic() - began < 10
+
+
+class FakeSource:
+    shape = (1, 5, 2, 2)
+
+    def volume(self, _grid):
+        return "volume"
+
+
+@dataclass
+class FakeWorker:
+    """Answers like the child; `verdicts` are taken one after another."""
+
+    verdicts: list[Any]
+    calls: list[str] = field(default_factory=list)
+    is_open: bool = False
+
+    def run(self, target, _token, *args):
+        yield Progress(0, 1, target.__name__)
+        self.calls.append(" ".join([target.__name__, *(str(a) for a in args[:1] if isinstance(a, int))]))
+        if target.__name__ == "is_open":
+            return self.is_open
+        if target.__name__ == "begin":
+            return ()
+        if target.__name__ in ("learn", "fine_tune"):
+            verdict = self.verdicts.pop(0)
+            if isinstance(verdict, Exception):
+                raise verdict
+            return verdict
+        return Version(args[0], "light head") if target.__name__ == "revert" else np.zeros((2, 2), np.uint8)
+
+
+def accepted(number=1):
+    return Verdict(Version(number, "light head"), True, "better")
+
+
+def run(worker, desk, orders=(PAINT,), minutes=0.0, kept=None):
+    for order in orders:
+        desk.bring(order)
+    request = LearnRequest("token", FakeSource(), None, None, kept, minutes=minutes)
+    return [record for record in learn(worker, request, desk) if not isinstance(record, Progress)]
+
+
+def test_the_slice_in_view_comes_first_and_then_the_nearest(tmp_path):
+    worker = FakeWorker([accepted()])
+    records = run(worker, Desk(view=3), kept=tmp_path / "kept")
+    assert [record.z for record in records if isinstance(record, SliceSeen)] == [3, 2, 4, 1, 0]
+    assert worker.calls[:3] == ["is_open", "begin", "learn"]
+    assert worker.calls[-1] == "save"
+
+
+def test_a_rejected_candidate_leaves_the_preview_alone():
+    worker = FakeWorker([Verdict(Version(1, "light head"), False, "worse")])
+    (judged,) = [record for record in run(worker, Desk()) if isinstance(record, Judged)]
+    assert judged.verdict.reason == "worse"
+    assert not any(call.startswith("predict") for call in worker.calls)
+
+
+def test_an_open_session_is_used_again():
+    worker = FakeWorker([accepted()], is_open=True)
+    run(worker, Desk())
+    assert "begin" not in worker.calls
+
+
+def test_a_unet_is_trained_when_everything_is_predicted():
+    worker = FakeWorker([accepted(), None, None, accepted(2)])
+    run(worker, Desk(), minutes=1)
+    assert worker.calls.count("fine_tune") == 3
+    assert worker.calls.index("fine_tune") > worker.calls.index("predict 4")
+    assert sum(call.startswith("predict") for call in worker.calls) == 10
+
+
+def test_reverting_predicts_again_and_saving_writes(tmp_path):
+    worker = FakeWorker([], is_open=True)
+    records = run(worker, Desk(), [Revert(1), Save(tmp_path / "m", {})])
+    assert [type(record) for record in records[:2]] == [Reverted, Saved]
+    assert sum(isinstance(record, SliceSeen) for record in records) == 5
+
+
+def test_what_cannot_be_learned_is_an_error_once_and_a_hint_live():
+    with pytest.raises(InputError, match="background"):
+        run(FakeWorker([InputError("Paint some background.")]), Desk())
+    desk = Desk(live=True)
+    threading.Timer(0.2, desk.stop).start()
+    records = run(FakeWorker([InputError("Paint some background.")]), desk)
+    assert records[-1] == Hint("Paint some background.")
+
+
+def test_stop_ends_between_two_slices():
+    desk = Desk()
+    desk.bring(PAINT)
+    seen = 0
+    for record in learn(FakeWorker([accepted()]), LearnRequest("t", FakeSource(), None, None, None), desk):
+        if isinstance(record, SliceSeen):
+            seen += 1
+            desk.stop()
+    assert seen == 1
