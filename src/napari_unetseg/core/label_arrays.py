@@ -33,11 +33,13 @@ def present_labels(array: LabelArray) -> Numbers:
 
 def renumbering(labels: Numbers) -> Callable[[LabelArray], LabelArray]:
     """What turns labels into 1 … n, in the order of `labels`; 0 stays."""
+    if len(labels) and labels[-1] == len(labels) <= LARGEST_DIRECT_LABEL:
+        return lambda array: array
     if not len(labels) or labels[-1] > LARGEST_DIRECT_LABEL:
         table = {0: 0} | {label: number for number, label in enumerate(labels.tolist(), start=1)}
         wide = np.uint32 if not len(labels) or labels[-1] < 2**32 else np.uint64  # remap keeps the array's dtype
         return lambda array: fastremap.remap(array.astype(wide, copy=False), table)
-    lookup = np.zeros(int(labels[-1]) + 1, dtype=np.intp)
+    lookup = np.zeros(int(labels[-1]) + 1, dtype=np.min_scalar_type(len(labels)))
     lookup[labels.astype(np.intp)] = np.arange(1, len(labels) + 1)
     return lambda array: lookup[array]
 

@@ -29,9 +29,10 @@ def masks(shape: tuple[int, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     ("shape", "spacing"),
     [*(((14, 22, 18), s) for s in SPACINGS_3D), *(((40, 33), s) for s in SPACINGS_2D)],
 )
-@pytest.mark.parametrize("tree_below", [0, 1], ids=["by transform", "by tree"])
-def test_agrees_with_monai_and_scipy(shape, spacing, seed, tree_below, monkeypatch):
-    monkeypatch.setattr(surface, "TREE_BELOW", tree_below)
+@pytest.mark.parametrize("transform", [True, False], ids=["by transforms", "by tree and shifts"])
+def test_agrees_with_monai_and_scipy(shape, spacing, seed, transform, monkeypatch):
+    monkeypatch.setattr(surface, "TREE_BELOW", 0 if transform else 1)
+    monkeypatch.setattr(surface, "MOST_SHIFTS", 0 if transform else 1000)
     predicted, reference = masks(shape, seed)
     tolerance = max(spacing)
     score = score_surfaces(predicted, reference, spacing, tolerance)

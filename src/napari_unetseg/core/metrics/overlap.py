@@ -73,7 +73,8 @@ def _count_slice(
     one: LabelArray, other: LabelArray, known: npt.NDArray[np.bool_] | None, count: int
 ) -> tuple[list[Counts], list[int], int]:
     one, other = (one.ravel(), other.ravel()) if known is None else (one[known], other[known])
-    regions = (one, other, one[one == other])
-    counts = [np.bincount(region.astype(np.intp), minlength=count + 1)[1:] for region in regions]
-    foreground = [int(np.count_nonzero(region)) for region in (one, other, (one > 0) & (other > 0))]
-    return counts, foreground, one.size
+    meet = np.flatnonzero((one > 0) & (other > 0))
+    agree = one[meet]
+    agree = agree[agree == other[meet]]
+    counts = [np.bincount(region, minlength=count + 1)[1:] for region in (one, other, agree)]
+    return counts, [int(counts[0].sum()), int(counts[1].sum()), len(meet)], one.size

@@ -22,6 +22,8 @@ Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.floating[Any]]
 TREE_BELOW = 1 / 25
 """Below this share of surface voxels in a box a k-d tree is faster than a distance transform of the box; measured."""
+MOST_SHIFTS = 200
+"""From more neighbours than this on, a distance transform finds the voxels near the outside faster than shifting."""
 ROUNDING = 1 + 1e-6
 """A distance within the tolerance may come out this much larger, in float32."""
 
@@ -92,15 +94,37 @@ def surface_distances(one: Mask, other: Mask, spacing: tuple[float, ...]) -> tup
         Distances from `one` to `other` and from `other` to `one`, in the unit of `spacing`.
     """
     if np.count_nonzero(one) + np.count_nonzero(other) < one.size * TREE_BELOW:
-        points, other_points = (np.argwhere(mask) * np.asarray(spacing) for mask in (one, other))
-        return KDTree(other_points).query(points)[0], KDTree(points).query(other_points)[0]
+        trees = [KDTree(_points(mask, spacing), leafsize=32, balanced_tree=False) for mask in (one, other)]
+        return trees[1].query(trees[0].data)[0], trees[0].query(trees[1].data)[0]
     return edt.edt(~other, anisotropy=spacing)[one], edt.edt(~one, anisotropy=spacing)[other]
+
+
+def _points(mask: Mask, spacing: tuple[float, ...]) -> Distances:
+    """Positions of a mask's voxels, shape (n, axes)."""
+    indices = np.unravel_index(np.flatnonzero(mask), mask.shape)
+    return np.stack([index * step for index, step in zip(indices, spacing, strict=True)], axis=1)
 
 
 def inner_band(mask: Mask, spacing: tuple[float, ...], width: float) -> Mask:
     """The voxels of a mask from which a voxel outside, or the end of the array, is at most `width` away."""
-    band: Mask = mask & (edt.edt(mask, anisotropy=spacing, black_border=True) <= width * ROUNDING)
-    return band
+    offsets = _ball(spacing, width * ROUNDING)
+    if len(offsets) > MOST_SHIFTS:
+        band: Mask = mask & (edt.edt(mask, anisotropy=spacing, black_border=True) <= width * ROUNDING)
+        return band
+    reach = np.abs(offsets).max(axis=0, initial=0)
+    padded, inside = np.pad(mask, [(r, r) for r in reach]), mask.copy()
+    for offset in offsets + reach:
+        inside &= padded[tuple(slice(o, o + length) for o, length in zip(offset, mask.shape, strict=True))]
+    return mask & ~inside
+
+
+def _ball(spacing: tuple[float, ...], radius: float) -> npt.NDArray[np.int64]:
+    """The offsets in voxels, shape (n, axes), to all neighbours at most `radius` away."""
+    reach = [int(radius / step) for step in spacing]
+    offsets = np.indices([2 * r + 1 for r in reach]).reshape(len(reach), -1).T - reach
+    squared = np.sum((offsets * np.asarray(spacing)) ** 2, axis=1)
+    near: npt.NDArray[np.int64] = offsets[(squared > 0) & (squared <= radius**2)]
+    return near
 
 
 def count_parts(mask: Mask) -> int:
