@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.features import Extractor, FeatureSource
 from napari_unetseg.engine.finetune import FineTuned, base_of, filters_for, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
-from napari_unetseg.engine.learn import class_dice, iter_fit_head, mean_dice, painted_slices
+from napari_unetseg.engine.learn import PaintedSlice, class_dice, gathered, iter_fit_head, mean_dice, painted_slices
 from napari_unetseg.engine.light import LightNet
 from napari_unetseg.engine.model_file import Model, save_model
 from napari_unetseg.engine.unet import UNet
@@ -37,8 +37,6 @@ KEPT = 20
 """Versions that can be reverted to."""
 LEAST_VOXELS = 30
 """With fewer held-out voxels that neither of two models has learned from, they are not compared."""
-TOLERANCE = 0.01
-"""A candidate whose Dice is lower by no more than this is not worse: with little paint, Dice is no more exact."""
 MOST_PIXELS = 2560**2
 """Of one slice: its features take 300 bytes a pixel."""
 
@@ -210,15 +208,20 @@ class LiveSession:
             self._source[points.z]
 
     def _judged(self, candidate: _Accepted, painted: Array, held: Array) -> Verdict:
-        """Compare candidate and current model on held-out paint that neither has learned from."""
+        """Compare candidate and current model on held-out paint that neither has learned from.
+
+        Worse is what is lower by more than two standard errors of a share among n voxels, at most 1/√n: a stroke
+        should not be without effect because of chance.
+        """
         current = self._accepted.get(self._current)
         if current is None or current.known is None:
             return self._accept(candidate)
         unseen = np.where(painted.ravel() == _dense(current.known, painted.size), 0, held.ravel()).reshape(held.shape)
-        if np.count_nonzero(unseen) < LEAST_VOXELS:
+        voxels = np.count_nonzero(unseen)
+        if voxels < LEAST_VOXELS:
             return self._accept(candidate)
         found, before = (mean_dice(self._dice(each.trial, unseen)) for each in (candidate, current))
-        if found < before - TOLERANCE:
+        if found < before - voxels**-0.5:
             reason = f"The earlier model is kept: Dice {before:.2f} on held-out paint; the new one's is {found:.2f}."
             return Verdict(current.version, False, reason)
         return self._accept(candidate)
@@ -245,9 +248,17 @@ class LiveSession:
         """Dice of the structures in some paint, over its voxels."""
         predicted, classes = [], []
         for points in painted_slices([paint]):
-            predicted.append(self._scores(network, points.z).argmax(0).cpu()[points.y, points.x])
+            predicted.append(self._at(network, points))
             classes.append(points.classes)
         return class_dice(torch.cat(predicted), torch.cat(classes))
+
+    @torch.inference_mode()
+    def _at(self, network: LightNet | UNet, points: PaintedSlice) -> torch.Tensor:
+        """Predicted classes (P,) of some voxels of a slice; a light head needs only their own features."""
+        if isinstance(network, LightNet) and network.refiner is None:
+            features = gathered([self._source], points)[:, : sum(kind.in_features for kind in network.head.first)]
+            return cast("torch.Tensor", network.head(features)).argmax(1).cpu()
+        return self._scores(network, points.z).argmax(0).cpu()[points.y, points.x]
 
     @torch.inference_mode()
     def _scores(self, network: LightNet | UNet, z: int) -> torch.Tensor:

@@ -1,0 +1,89 @@
+"""Learning beside a painter: versions, the gate between them, going back, and files."""
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core.models import read_card
+from napari_unetseg.core.progress import finish
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.live import KEPT, LiveSession
+from napari_unetseg.engine.model_file import load_model
+from napari_unetseg.errors import InputError
+
+NAMES = {1: "block"}
+
+
+@pytest.fixture
+def volume():
+    """A stack (1, 2, 32, 32) whose left half is bright, with a little noise."""
+    array = np.random.default_rng(0).normal(0, 3, (1, 2, 32, 32)).astype(np.float32)
+    array[..., :16] += 200
+    return Volume(array, name="halves")
+
+
+@pytest.fixture
+def painted():
+    paint = np.zeros((2, 32, 32), np.uint8)
+    paint[0, ::2, 2:12], paint[0, ::2, 20:30] = 2, 1
+    return paint
+
+
+def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
+    session = LiveSession(volume, None, "cpu")
+    verdict = finish(session.learn(painted, NAMES))
+    assert verdict.accepted
+    assert (verdict.version.number, verdict.version.painted) == (1, 320)
+    assert verdict.version.dice[1] > 0.95
+    assert 0 < verdict.version.held_out[1] < 160
+    found = session.predict(1)
+    assert (found.dtype, found.shape) == (np.uint8, (32, 32))
+    assert (found[:, 2:13] == 1).mean() > 0.95
+    assert (found[:, 19:30] == 0).mean() > 0.95
+
+
+@pytest.mark.parametrize(("found", "before", "accepted"), [(0.5, 0.8, False), (0.795, 0.8, True), (0.9, 0.8, True)])
+def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypatch, found, before, accepted):
+    session = LiveSession(volume, None, "cpu")
+    finish(session.learn(painted, NAMES))
+    scores = iter([{1: found}, {1: before}])
+    monkeypatch.setattr(LiveSession, "_dice", lambda *_: next(scores))
+    verdict = finish(session.learn(painted, NAMES))
+    assert verdict.accepted == accepted
+    assert verdict.version.number == (2 if accepted else 1)
+    assert [version.number for version in session.versions] == ([1, 2] if accepted else [1])
+
+
+def test_one_can_go_back_to_an_earlier_version(volume, painted):
+    session = LiveSession(volume, None, "cpu")
+    finish(session.learn(painted, NAMES))
+    first = session.predict(1)
+    painted[1, 20:30, 2:30] = 3
+    finish(session.learn(painted, {1: "block", 2: "floor"}))
+    assert session.current.network.settings.outputs == 3
+    assert session.revert(1).number == 1
+    assert np.array_equal(session.predict(1), first)
+    with pytest.raises(InputError, match=f"the last {KEPT}"):
+        session.revert(7)
+
+
+def test_a_saved_model_has_the_names_of_today_and_begins_the_next_session(volume, painted, tmp_path):
+    session = LiveSession(volume, None, "cpu")
+    finish(session.learn(painted, NAMES))
+    path = tmp_path / "left side.safetensors"
+    session.save(path, {1: "left"})
+    card = read_card(path)
+    assert (card.name, card.structures[0].name, card.scores[0].structure) == ("left-side", "left", "left")
+    again = LiveSession(volume, None, "cpu", kept=load_model(path))
+    assert [(version.number, version.kind) for version in again.versions] == [(1, "restored")]
+    assert (again.predict(1) == session.predict(1)).mean() > 0.99
+
+
+def test_what_cannot_be_learned_or_saved_is_said(volume, painted, tmp_path):
+    session = LiveSession(volume, None, "cpu")
+    with pytest.raises(InputError, match="no model yet"):
+        session.save(tmp_path / "m.safetensors")
+    with pytest.raises(InputError, match="Nothing is painted"):
+        finish(session.learn(np.zeros_like(painted), NAMES))
+    large = Volume(np.broadcast_to(np.zeros((), np.uint8), (1, 1, 4096, 4096)))
+    with pytest.raises(InputError, match="lower resolution"):
+        LiveSession(large, None, "cpu")
