@@ -128,12 +128,18 @@ class _Merge(nn.Module):
 
     def forward(self, below: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
         joined = self.skip(skips.pop())
+        if self.chunks == 1:
+            joined += self.below(self.up(below))
+        else:
+            self._add_in_chunks(joined, below)
+        result: torch.Tensor = self.rest(joined)
+        return result
+
+    def _add_in_chunks(self, joined: torch.Tensor, below: torch.Tensor) -> None:
         pieces = zip(_pieces(joined, self.chunks), _pieces(below, self.chunks), strict=True)
         for (samples, spans), (sources, _) in pieces:
             for start, stop in spans:
                 samples[:, :, start:stop] += self._rows(sources, start, stop, joined.shape[2])
-        result: torch.Tensor = self.rest(joined)
-        return result
 
     def _rows(self, below: torch.Tensor, start: int, stop: int, length: int) -> torch.Tensor:
         """Rows `start` to `stop` of the convolution of what is raised from below."""

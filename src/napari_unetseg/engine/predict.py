@@ -80,7 +80,7 @@ def iter_predict(model: Model, volume: Volume, settings: SegmentSettings) -> Job
     voxels = tile_voxels(model.card, fitted, device, count)
     while True:
         planned = plan(model.card, fitted, voxels)
-        run = _Run(model, volume, read, fitted, planned, settings, device)
+        run = _Run(model, volume, settings, read, fitted, planned, device)
         try:
             canvas = yield from run.tiles()
         except OutOfMemory as error:
@@ -91,26 +91,22 @@ def iter_predict(model: Model, volume: Volume, settings: SegmentSettings) -> Job
             return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
 
 
+@dataclass(frozen=True)
 class _Run:
     """One attempt: a volume through a network on a device, with tiles of a given size."""
 
-    def __init__(
-        self,
-        model: Model,
-        volume: Volume,
-        read: Normaliser,
-        fitted: Fit,
-        planned: Plan,
-        settings: SegmentSettings,
-        device: torch.device,
-    ) -> None:
-        self.volume, self.read, self.fitted, self.planned, self.device = volume, read, fitted, planned, device
-        self.canvas = LabelCanvas(volume.shape, model.card.structures, settings.write == "probabilities")
-        self.blender = Blender(self.canvas)
-        self.model, self.settings = model, settings
+    model: Model
+    volume: Volume
+    settings: SegmentSettings
+    read: Normaliser
+    fitted: Fit
+    planned: Plan
+    device: torch.device
 
     def tiles(self) -> Job[LabelCanvas]:
         """Predict every tile; yields before each."""
+        canvas = LabelCanvas(self.volume.shape, self.model.card.structures, self.settings.write == "probabilities")
+        blender = Blender(canvas)
         began, total = time.monotonic(), len(self.planned.tiles)
         with memory_guard(self.device):
             network = prepare(self.model.unet, self.device, fast_dtype(self.device))
@@ -119,23 +115,23 @@ class _Run:
             left = (time.monotonic() - began) / done * (total - done) if done else None
             yield Progress(done, total, STAGE, seconds_left=left)
             with memory_guard(self.device), torch.inference_mode():
-                self._predict(tile, classify)
-        self.blender.flush()
+                self._predict(tile, classify, blender)
+        blender.flush()
         yield Progress(total, total, STAGE, seconds_left=0.0)
-        return self.canvas
+        return canvas
 
-    def _predict(self, tile: Tile, classify: Classifier) -> None:
+    def _predict(self, tile: Tile, classify: Classifier, blender: Blender) -> None:
         """Predict one tile and put its result in place."""
         box = triple(axis.filled(span) for axis, span in zip(self.fitted.grid, tile.fills, strict=True))
-        if any(start >= stop for start, stop in box):  # shrunken so much that no voxel's centre is in the tile
+        if any(start >= stop for start, stop in box):  # a fine grid: no voxel's centre is in the tile
             return
         outputs = classify(self._seen(tile))
         parts = [axis.result(span, seen) for axis, span, seen in zip(self.fitted.grid, box, tile.seen, strict=True)]
         outputs = _taken(outputs, parts)
         if self.planned.blend:
-            self.blender.add(box, outputs, self._weights(tile, parts))
+            blender.add(box, outputs, self._weights(tile, parts))
         else:
-            self.canvas.write(box, outputs)
+            blender.canvas.write(box, outputs)
 
     def _seen(self, tile: Tile) -> torch.Tensor:
         """What the network sees (C, z, y, x): cut from the volume, normalised, resampled and mirrored."""
