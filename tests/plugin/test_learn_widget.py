@@ -114,12 +114,14 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
     paint(viewer, widget, truth, 0, 10, seed=1)
     widget.bar.button.click()
     finished(qtbot, widget)
-    if len(widget.versions.versions) == 2:
-        assert not np.array_equal(widget.preview.layer.data, found)
-        widget.versions.box.setCurrentIndex(0)
-        widget.versions.revert_button.click()
-        finished(qtbot, widget)
-        assert widget.versions.current == first
+    assert [version.number for version in widget.versions.versions] == [1, 2]
+    assert widget.plot.isVisible()
+    assert widget.plot.lines == 1
+    assert not np.array_equal(widget.preview.layer.data, found)
+    widget.versions.box.setCurrentIndex(0)
+    widget.versions.revert_button.click()
+    finished(qtbot, widget)
+    assert widget.versions.current == first
     assert np.array_equal(widget.preview.layer.data, found)
 
     saved = tmp_path / "membranes.safetensors"

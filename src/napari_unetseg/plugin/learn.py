@@ -18,6 +18,7 @@ from napari_unetseg.plugin.layer_rows import LayerRows
 from napari_unetseg.plugin.learn_bar import LearnBar
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
 from napari_unetseg.plugin.learn_job import Hint, Judged, LearnRequest, Opened, Reverted, Saved, SliceSeen, learn
+from napari_unetseg.plugin.learn_plot import LearnPlot
 from napari_unetseg.plugin.learn_preview import Preview
 from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_keeper import model_beside
@@ -74,6 +75,8 @@ class LearnWidget(Panel):
         self.bar = LearnBar(self.bridge)
         self.rows.addWidget(self.bar)
         self.versions = VersionRows()
+        self.plot = LearnPlot()
+        self.rows.addWidget(self.plot)
         self.rows.addWidget(self.versions)
         self.rows.addStretch(1)
 
@@ -119,6 +122,7 @@ class LearnWidget(Panel):
         self._watch(layer)
         self.preview = None
         self.versions.set_versions(())
+        self._draw()
         self.paint.show_dice({}, {})
         self.paint.set_image(layer, source)
         self.bar.button.setEnabled(source is not None)
@@ -195,6 +199,7 @@ class LearnWidget(Panel):
             self._show_slice(record)
         elif isinstance(record, Opened):
             self.versions.set_versions(record.versions)
+            self._draw()
         elif isinstance(record, Judged):
             self._show_verdict(record.verdict)
         elif isinstance(record, Reverted):
@@ -217,11 +222,17 @@ class LearnWidget(Panel):
     def _show_verdict(self, verdict: Verdict) -> None:
         if verdict.accepted:
             self.versions.add(verdict.version)
+            self._draw()
             self._resumes = True  # a child that is lost takes its versions along, but not the kept model
         self.paint.show_dice(verdict.version.dice, verdict.version.held_out)
         self.bar.tell(verdict.reason)
 
+    def _draw(self) -> None:
+        canvas = self.paint.canvas
+        self.plot.show_versions(self.versions.versions, canvas.structures.output if canvas is not None else ())
+
     def _dress(self) -> None:
+        """Show the structures' names and colours as they are now."""
         canvas = self.paint.canvas
         if self.preview is not None and canvas is not None:
             self.preview.dress(canvas.structures.output)
