@@ -82,7 +82,8 @@ def _compares_objects(predicted: Labels, reference: Labels, settings: MetricSett
         return settings.objects
     if predicted.are_objects or reference.are_objects:
         return True
-    return any(len(present_labels(labels.array)) > MOST_STRUCTURES for labels in (predicted, reference))
+    arrays = (predicted.array, reference.array)
+    return any(array.max() > MOST_STRUCTURES and len(present_labels(array)) > MOST_STRUCTURES for array in arrays)
 
 
 def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
@@ -106,7 +107,6 @@ def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
 def _surface_figures(pair: Pair, labels: Numbers, tolerance: float) -> list[Figures]:
     """The figures that need surfaces, each structure in the box around it in both volumes."""
     images = pair.images
-    boxes = [_union(*both) for both in zip(*(bounding_boxes(image, labels) for image in images), strict=True)]
 
     def score(label: int, box: Box | None) -> Figures:
         if box is None:
@@ -115,6 +115,8 @@ def _surface_figures(pair: Pair, labels: Numbers, tolerance: float) -> list[Figu
         return asdict(score_surfaces(predicted, reference, pair.spacing, tolerance))
 
     with ThreadPoolExecutor(THREADS) as threads:
+        found = threads.map(lambda image: bounding_boxes(image, labels), images)
+        boxes = [_union(*both) for both in zip(*found, strict=True)]
         return list(threads.map(score, labels.tolist(), boxes))
 
 

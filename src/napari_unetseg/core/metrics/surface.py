@@ -20,7 +20,7 @@ from napari_unetseg.core.label_arrays import connected_parts
 
 Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.floating[Any]]
-TREE_BELOW = 1 / 25
+TREE_BELOW = 1 / 12
 """Below this share of surface voxels in a box a k-d tree is faster than a distance transform of the box; measured."""
 MOST_SHIFTS = 200
 """From more neighbours than this on, a distance transform finds the voxels near the outside faster than shifting."""
