@@ -38,8 +38,8 @@ def crop(tmp_path):
 
 
 @pytest.fixture
-def viewer(make_napari_viewer):
-    viewer = make_napari_viewer(show=True)
+def viewer(make_napari_viewer, request):
+    viewer = make_napari_viewer(show="crop" in request.fixturenames)  # a mouse needs a window
     viewer.window._qt_window.resize(1100, 800)
     return viewer
 

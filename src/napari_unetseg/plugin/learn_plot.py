@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyqtgraph
 
 HEIGHT = 120
+MOST_TICKS = 8
 
 
 class LearnPlot(QWidget):
@@ -38,6 +39,7 @@ class LearnPlot(QWidget):
         canvas = self._canvas or self._make()
         canvas.clear()
         numbers = [version.number for version in scored]
+        canvas.getAxis("bottom").setTicks([[(n, str(n)) for n in numbers[:: 1 + len(numbers) // MOST_TICKS]]])
         for structure in structures:
             dice = np.array([version.dice.get(structure.label, np.nan) for version in scored])
             canvas.plot(
