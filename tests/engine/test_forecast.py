@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ from napari_unetseg.errors import ModelError, ResourceError
 
 CPU = SegmentSettings(device="cpu")
 MEASURE = """
-import json, resource, sys
+import json, sys
+from pathlib import Path
 import numpy as np, psutil, torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
@@ -35,7 +37,8 @@ finish(iter_predict(model, Volume(volume.array[:, :8, :32, :32]), settings))
 expected = forecast(model.card, volume, settings)
 before = psutil.Process().memory_info().rss
 finish(iter_predict(model, volume, settings))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+# not resource.ru_maxrss: that one begins at what the parent process held
+peak = next(int(line.split()[1]) for line in Path("/proc/self/status").open() if line.startswith("VmHWM")) * 1024
 print(json.dumps([expected.peak_bytes, peak - before]))
 """
 
@@ -49,6 +52,7 @@ def wide_model(tiny_model, tmp_path):
     return tmp_path / "wide.safetensors"
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_memory_is_forecast_within_a_factor_of_three(wide_model):
     command = [sys.executable, "-c", MEASURE, str(wide_model)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)

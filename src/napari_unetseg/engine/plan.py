@@ -20,9 +20,10 @@ TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
-SMALLEST_LIMIT, BYTES_PER_VOXEL = 64e6, 14
-"""On a CPU a tile takes no more memory than this, or than so many bytes for each voxel of the whole grid: larger ones
-gain little speed."""
+WHOLE_BYTES = 1e8
+"""On a CPU a volume that takes no more than this goes in one tile."""
+LEAST_BYTES, BYTES_PER_VOXEL = 18e6, 14
+"""Tiles of larger volumes take no more than the larger of these two, the second for each voxel of the whole grid."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def tile_voxels(card: ModelCard, fitted: Fit, device: torch.device, passes: int 
     if device.type != "cpu":
         return min(int(memory / bytes_per_voxel(card, dtype)), GPU_VOXELS)
     whole = math.prod(axis.network_length for axis in fitted.grid)
-    memory = min(memory, max(SMALLEST_LIMIT, BYTES_PER_VOXEL * whole))
+    if whole * bytes_per_voxel(card, dtype) > WHOLE_BYTES:
+        memory = min(memory, max(LEAST_BYTES, BYTES_PER_VOXEL * whole))
     work = TILE_FLOPS[dtype] * torch.get_num_threads() / passes
     return int(min(memory / bytes_per_voxel(card, dtype), work / flops_per_voxel(card)))
 
