@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import napari
+import numpy as np
 from napari._qt.qt_event_loop import get_qapp
 from PIL import Image
 
 from napari_unetseg.core.samples import find_sample
+from napari_unetseg.plugin.learn import LearnWidget
 from napari_unetseg.plugin.load import LoadWidget
 from napari_unetseg.plugin.metrics import MetricsWidget
 from napari_unetseg.plugin.segment import SegmentWidget
@@ -34,6 +36,7 @@ def main() -> None:
         ("objects.png", _objects),
         ("load.png", _load),
         ("metrics.png", _metrics),
+        ("learn.png", _learn),
     ):
         _picture(IMAGES / name, show)
 
@@ -101,6 +104,28 @@ def _metrics(viewer: napari.Viewer) -> None:
     _wait_until(lambda: not widget.errors_bridge.is_running)
     viewer.dims.set_current_step(0, 17)
     image.contrast_limits = (0, image.contrast_limits[1])
+    viewer.reset_view()
+
+
+def _learn(viewer: napari.Viewer) -> None:
+    """Some painted spots on a nerve, in three rounds, and what was learned from them."""
+    viewer.open_sample("napari-unetseg", "nerve")
+    truth = viewer.layers.pop().data
+    widget = LearnWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Learn")
+    widget.minutes.setValue(0)
+    widget.paint.add_button.click()
+    widget.paint.structure_button.click()
+    for row, name in ((1, "axon"), (2, "myelin")):
+        widget.paint.table.item(row, 0).setText(name)
+    layer, generator = widget.paint.canvas.layer, np.random.default_rng(0)
+    for _ in range(3):
+        for y, x in generator.integers(20, 490, (20, 2)):
+            spot = (slice(y - 5, y + 5), slice(x - 5, x + 5))
+            layer.data[spot] = truth[spot] + 1
+        layer.refresh()
+        widget.bar.button.click()
+        _wait_until(lambda: not widget.bridge.is_running)
     viewer.reset_view()
 
 
