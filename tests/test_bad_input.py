@@ -15,9 +15,9 @@ import pytest
 import tifffile
 import zarr
 
-from conftest import Command, ModelMaker, Outcome
 from napari_unetseg.core.formats import load_labels, save_volume
 from napari_unetseg.core.volume import Grid, Volume
+from support import Command, ModelMaker, Outcome
 
 Maker = Callable[[Path], Path]
 

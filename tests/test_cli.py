@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pytest
 import tifffile
 
-from conftest import Command, ModelMaker
 from napari_unetseg import __version__
 from napari_unetseg.core.formats import load_labels, load_volume, save_labels
 from napari_unetseg.core.samples import sample
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Labels
+from support import Command, ModelMaker
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from conftest import Command
 from napari_unetseg.core.formats import load_labels
+from support import Command
 
 
 @pytest.fixture

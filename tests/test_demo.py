@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Command, ModelMaker
 from napari_unetseg.core import models, samples
 from napari_unetseg.core.formats import load_labels, load_volume
 from napari_unetseg.core.samples import find_sample, list_samples
+from support import Command, ModelMaker
 
 
 @pytest.fixture
