@@ -142,7 +142,7 @@ class LearnWidget(Panel):
         canvas = self.paint.canvas
         if event.value is self._watched or (canvas is None and self.bridge.is_running):
             self._stop()
-            self.bar.say(f"{event.value.name} was removed: learning has stopped. Its paint is kept.", error=True)
+            self.bar.tell(f"{event.value.name} was removed: learning has stopped. Its paint is kept.")
 
     def _resume(self) -> None:
         """Show what the last accepted model of the restored paint predicts."""
@@ -196,7 +196,8 @@ class LearnWidget(Panel):
     def _hear(self, record: object) -> None:
         """What the loop tells."""
         if isinstance(record, SliceSeen):
-            self._show_slice(record)
+            if not self._desk.is_stopped:  # what is stopped may have no layer to show it on any more
+                self._show_slice(record)
         elif isinstance(record, Opened):
             self.versions.set_versions(record.versions)
             self._draw()
