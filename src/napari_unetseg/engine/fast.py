@@ -15,7 +15,8 @@ from napari_unetseg.engine.unet import CONVOLUTION, ConvBlock, UNet
 
 Convolution = nn.Conv2d | nn.Conv3d
 CONVOLVE: dict[int, Any] = {2: F.conv2d, 3: F.conv3d}
-CPU_CHUNKS = 8
+CPU_CHUNK = 2**20
+MOST_CHUNKS = 8
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
@@ -32,24 +33,25 @@ class FastUNet(nn.Module):
     Parameters
     ----------
     network : UNet
-    chunks : int
-        In how many parts a convolution is computed: more take less memory, 1 suits a GPU.
+    chunk : int or None
+        How many values a convolution works on at a time; images are cut in `MOST_CHUNKS` at most. None, for a GPU,
+        takes them whole, which is faster there and takes more memory.
     """
 
-    def __init__(self, network: UNet, chunks: int = 1) -> None:
+    def __init__(self, network: UNet, chunk: int | None = None) -> None:
         super().__init__()
         network = copy.deepcopy(network).eval()
         for block in [module for module in network.modules() if isinstance(module, ConvBlock)]:
             _simplify(block)
         for _, second in cast("Iterable[Any]", [*network.down, *network.merge]):
-            second[0] = _InPlace(second[0], chunks)
+            second[0] = _InPlace(second[0], chunk)
         if network.settings.inputs == 1:
             _widen(cast("Any", network.down[0])[0])
         self.settings = network.settings
         self.down, self.head = network.down, network.head
-        self.pool = nn.ModuleList(_Pool(pool, chunks) for pool in network.pool)
+        self.pool = nn.ModuleList(_Pool(pool, chunk) for pool in network.pool)
         self.merge = nn.ModuleList(
-            _Merge(up, merge, chunks) for up, merge in zip(network.up, network.merge, strict=True)
+            _Merge(up, merge, chunk) for up, merge in zip(network.up, network.merge, strict=True)
         )
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
@@ -76,17 +78,18 @@ class _InPlace(nn.Module):
     It goes in chunks of rows of the first spatial axis, and keeps those rows that the next chunk still needs.
     """
 
-    def __init__(self, conv: Convolution, chunks: int) -> None:
+    def __init__(self, conv: Convolution, chunk: int | None) -> None:
         super().__init__()
         self.conv = conv
-        self.chunks = chunks
+        self.chunk = chunk
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        if self.chunks == 1 or self.conv.in_channels != self.conv.out_channels:
+        chunks = _count(image, self.chunk)
+        if chunks == 1 or self.conv.in_channels != self.conv.out_channels:
             result: torch.Tensor = self.conv(image)
             return result
         margin = self.conv.kernel_size[0] // 2
-        for samples, spans in _pieces(image, self.chunks):
+        for samples, spans in _pieces(image, chunks):
             before = torch.zeros_like(samples[:, :, :margin])
             for start, stop in spans:
                 rows = torch.cat([before, samples[:, :, start : stop + margin]], dim=2)
@@ -99,14 +102,14 @@ class _InPlace(nn.Module):
 class _Pool(nn.Module):
     """Max pooling in chunks of rows: on a CPU it also makes an index of 8 bytes for each value."""
 
-    def __init__(self, pool: nn.Module, chunks: int) -> None:
+    def __init__(self, pool: nn.Module, chunk: int | None) -> None:
         super().__init__()
         self.pool = pool
         self.step = cast("nn.MaxPool3d", pool).kernel_size[0]  # type: ignore[index]
-        self.chunks = chunks
+        self.chunk = chunk
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        rows = self.step * -(-image.shape[2] // (self.step * self.chunks))
+        rows = self.step * -(-image.shape[2] // (self.step * _count(image, self.chunk)))
         return torch.cat([self.pool(part) for part in torch.split(image, rows, dim=2)], dim=2)
 
 
@@ -116,27 +119,28 @@ class _Merge(nn.Module):
     So the skip goes first and is released, and what comes from below is raised and added in chunks of rows.
     """
 
-    def __init__(self, up: nn.Module, merge: nn.Module, chunks: int) -> None:
+    def __init__(self, up: nn.Module, merge: nn.Module, chunk: int | None) -> None:
         super().__init__()
         (conv, *rest), second = cast("Iterable[Any]", merge.children())
         self.up = cast("nn.ConvTranspose3d", up)
         width = conv.in_channels - self.up.out_channels
-        self.skip = _InPlace(_part(conv, slice(width), conv.bias), chunks)
+        self.skip = _InPlace(_part(conv, slice(width), conv.bias), chunk)
         self.below = _part(conv, slice(width, None), None)
         self.rest = nn.Sequential(*rest, second)
-        self.chunks = chunks
+        self.chunk = chunk
 
     def forward(self, below: torch.Tensor, skips: list[torch.Tensor]) -> torch.Tensor:
         joined = self.skip(skips.pop())
-        if self.chunks == 1:
+        chunks = _count(joined, self.chunk)
+        if chunks == 1:
             joined += self.below(self.up(below))
         else:
-            self._add_in_chunks(joined, below)
+            self._add_in_chunks(joined, below, chunks)
         result: torch.Tensor = self.rest(joined)
         return result
 
-    def _add_in_chunks(self, joined: torch.Tensor, below: torch.Tensor) -> None:
-        pieces = zip(_pieces(joined, self.chunks), _pieces(below, self.chunks), strict=True)
+    def _add_in_chunks(self, joined: torch.Tensor, below: torch.Tensor, chunks: int) -> None:
+        pieces = zip(_pieces(joined, chunks), _pieces(below, chunks), strict=True)
         for (samples, spans), (sources, _) in pieces:
             for start, stop in spans:
                 samples[:, :, start:stop] += self._rows(sources, start, stop, joined.shape[2])
@@ -149,6 +153,11 @@ class _Merge(nn.Module):
         if first == 0:
             raised = torch.cat([torch.zeros_like(raised[:, :, :margin]), raised], dim=2)
         return _convolve_rows(self.below, _padded(raised, stop - start + 2 * margin))
+
+
+def _count(images: torch.Tensor, chunk: int | None) -> int:
+    """In how many chunks to work on images: small ones are not worth the calls."""
+    return 1 if chunk is None else min(MOST_CHUNKS, -(-images.numel() // chunk))
 
 
 def _pieces(images: torch.Tensor, chunks: int) -> Iterator[tuple[torch.Tensor, list[tuple[int, int]]]]:
@@ -200,11 +209,8 @@ def _widen(block: ConvBlock) -> None:
 
 def prepare(network: UNet, device: torch.device, dtype: torch.dtype) -> FastUNet:
     """A copy of the network on the device, in that precision. The given network is left as it is."""
-    fast = (
-        FastUNet(network, 1 if device.type == "cuda" else CPU_CHUNKS)
-        .to(device=device, dtype=dtype)
-        .requires_grad_(False)
-    )
+    fast = FastUNet(network, CPU_CHUNK if device.type == "cpu" else None)
+    fast = fast.to(device=device, dtype=dtype).requires_grad_(False)
     layout = LAYOUT[network.settings.dimensions]
     for weights in fast.parameters():
         if weights.dim() == network.settings.dimensions + 2:
