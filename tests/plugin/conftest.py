@@ -1,14 +1,15 @@
-"""Viewer tests: they need a display, and share one warm child process where a test does not end it."""
+"""Viewer tests: they need a display, and hand on their warm child process where a test does not end it."""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from napari_unetseg.core.child import Worker
+from napari_unetseg.core.child import Worker, _Child
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -19,28 +20,45 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail("Viewer tests need a display: run them under  xvfb-run -a -s '-screen 0 1280x1024x24'.")
 
 
-class KeptWorker(Worker):
-    """A worker whose child outlives the widgets that use it."""
+class ThriftyWorker(Worker):
+    """A worker that begins with the child that an earlier one has left, and leaves its own if that is idle."""
+
+    spare: ClassVar[list[_Child]] = []
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._child = self.spare.pop() if self.spare else None
+        self._running = 0
+
+    def run(self, target, *args, **kwargs):
+        return self._counted(super().run(target, *args, **kwargs))
+
+    def _counted(self, job):
+        self._running += 1
+        try:
+            return (yield from job)
+        finally:
+            self._running -= 1
 
     def stop(self) -> None:
-        """Keep the child for the next test."""
-
-    def really_stop(self) -> None:
-        """End the child."""
+        if self._child is not None and not self._running:
+            self.spare.append(self._child)
+            self._child = None
         super().stop()
 
 
-@pytest.fixture(scope="session")
-def _kept_worker():
-    worker = KeptWorker()
-    yield worker
-    worker.really_stop()
+@pytest.fixture(scope="session", autouse=True)
+def _spare_children():
+    """End those that are left when all tests are done."""
+    yield
+    while ThriftyWorker.spare:
+        ThriftyWorker.spare.pop().end()
 
 
 @pytest.fixture
-def warm_child(_kept_worker, monkeypatch):
-    """Let every bridge of the test use one child that has loaded the engine already."""
-    monkeypatch.setattr("napari_unetseg.plugin.bridge.Worker", lambda: _kept_worker)
+def warm_child(monkeypatch):
+    """Let the bridges of the test use a child that has loaded the engine already, where a test before has left one."""
+    monkeypatch.setattr("napari_unetseg.plugin.bridge.Worker", ThriftyWorker)
 
 
 @pytest.fixture
