@@ -3,7 +3,6 @@
 import gzip
 import os
 import pickle
-import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import zarr
 
 from napari_unetseg.core.formats import load_labels, save_volume
 from napari_unetseg.core.volume import Grid, Volume
-from support import Command, ModelMaker, Outcome
+from support import Command, ModelMaker, Outcome, full_disk
 
 Maker = Callable[[Path], Path]
 
@@ -250,12 +249,8 @@ def test_an_output_folder_that_is_read_only(command: Command, source: Path, tiny
 
 @pytest.mark.parametrize("name", ["out.tif", "out.nii.gz", "out.ome.zarr", "out.nrrd"])
 def test_a_disk_that_is_full(command: Command, source: Path, tiny_model: Path, results: Path, name: str) -> None:
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))  # a file cannot grow beyond 200 bytes
-    try:
+    with full_disk(200):
         outcome = command("segment", source, "-o", results / name, "-m", tiny_model)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     refused(outcome, "cannot be written")
     assert list(results.iterdir()) == []
 
@@ -263,12 +258,9 @@ def test_a_disk_that_is_full(command: Command, source: Path, tiny_model: Path, r
 def test_a_failed_write_keeps_the_older_file(command: Command, source: Path, tiny_model: Path, results: Path) -> None:
     target = results / "out.tif"
     target.write_bytes(b"the older result")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200, limits[1]))
-    try:
-        refused(command("segment", source, "-o", target, "-m", tiny_model))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with full_disk(200):
+        outcome = command("segment", source, "-o", target, "-m", tiny_model)
+    refused(outcome)
     assert target.read_bytes() == b"the older result"
 
 

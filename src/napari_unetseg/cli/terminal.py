@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from napari_unetseg.core.metrics import Evaluation
 
 WIDTH = 120
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = str(Path(__file__).parents[1])
 
 
 def _output() -> Console:

@@ -2,11 +2,8 @@
 
 import errno
 import os
-import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ import pytest
 from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, OutputError
+from support import full_disk
 
 SUFFIXES = [".tif", ".nii", ".nii.gz", ".ome.zarr", ".nrrd"]
 LABELS = Labels(np.random.default_rng(0).integers(0, 2**31, (8, 64, 64), dtype=np.uint32))
@@ -82,21 +80,9 @@ def test_an_output_folder_that_takes_no_file(suffix: str) -> None:
         save_labels(f"/proc/a{suffix}", LABELS)
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """No file of this process grows beyond 2 kB, as on a disk that is full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, before)
-
-
 @pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.usefixtures("full_disk")
 def test_a_full_disk(suffix: str, tmp_path: Path) -> None:
-    with pytest.raises(OutputError):
+    with full_disk(2000), pytest.raises(OutputError):
         save_labels(tmp_path / f"a{suffix}", LABELS)
     assert not list(tmp_path.iterdir())
 
