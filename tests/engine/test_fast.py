@@ -41,7 +41,7 @@ def images(kind, batch=1, times=(5, 6, 3)):
 def test_the_result_is_the_same(name, chunk):
     slow, image = network(KINDS[name]), images(KINDS[name], batch=2)
     kept = image.clone()
-    fast = FastUNet(slow, chunk)
+    fast = FastUNet(slow, chunk=chunk)
     torch.testing.assert_close(fast(image), slow(image), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(image, kept, rtol=0, atol=0)
 
@@ -51,7 +51,7 @@ def test_the_result_is_the_same(name, chunk):
 @given(st.tuples(st.integers(1, 20), st.integers(1, 4), st.integers(1, 4)))
 def test_chunks_meet_without_a_seam_at_any_size(times):
     slow, image = network(KINDS["batch"]), images(KINDS["batch"], times=times)
-    torch.testing.assert_close(FastUNet(slow, 1)(image), slow(image), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(FastUNet(slow, chunk=1)(image), slow(image), rtol=1e-4, atol=1e-5)
 
 
 @torch.inference_mode()

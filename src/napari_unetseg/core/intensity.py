@@ -94,8 +94,9 @@ def mixed(part: npt.NDArray[Any], mix: npt.NDArray[np.float64] | None) -> npt.ND
 
 
 def _range(channel: npt.NDArray[Any], normalisation: Normalisation) -> tuple[float, float, float]:
-    """What becomes 0, what becomes 1, and what replaces values that are not finite."""
-    finite = channel[np.isfinite(channel)]
+    """What becomes 0, what becomes 1, and what replaces values that are not finite; `channel` may be reordered."""
+    known = np.isfinite(channel)
+    finite = channel.ravel() if known.all() else channel[known]
     if finite.size == 0:
         return 0.0, 0.0, 0.0
     median = float(np.median(finite, overwrite_input=True))

@@ -65,6 +65,6 @@ class Classifier:
         """One pass; a 2D network takes the slices as a batch."""
         if self.network.settings.dimensions == 3:
             scores: torch.Tensor = self.network(tile[None])[0]
-            return scores.float().softmax(dim=0)
+            return scores.softmax(dim=0, dtype=torch.float32)
         slices: torch.Tensor = self.network(tile.transpose(0, 1))
-        return slices.float().softmax(dim=1).transpose(0, 1)
+        return slices.softmax(dim=1, dtype=torch.float32).transpose(0, 1)
