@@ -99,14 +99,15 @@ def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> in
 
 @lru_cache
 def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> float:
-    """Time a network of that architecture on one small tile: a second pass, the first one warms up."""
+    """Time a network of that architecture on one small tile: the best of a few passes, the first only warms up."""
     side = SAMPLE_VOXELS ** (1 / architecture.dimensions)
     size = [max(1, round(side / step)) * step for step in architecture.stride]
     network = prepare(UNet(architecture), device, fast_dtype(device))
     tile = torch.zeros(1, architecture.inputs, *size, device=device)
+    seconds = []
     with torch.inference_mode():
-        for _ in range(2):
+        for _ in range(4):
             began = time.perf_counter()
             network(tile).sum().item()  # .item() waits for the device
-            seconds = time.perf_counter() - began
-    return seconds / float(math.prod(size))
+            seconds.append(time.perf_counter() - began)
+    return min(seconds) / float(math.prod(size))
