@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,18 +14,23 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.card import Normalisation
 from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, painted_card, structures_of
-from napari_unetseg.core.painted import class_count, hold_out
+from napari_unetseg.core.intensity import normaliser
+from napari_unetseg.core.painted import check_painted, class_count, hold_out
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.devices import choose_device
+from napari_unetseg.engine.features import Extractor, FeatureSource
+from napari_unetseg.engine.filters import FilterSettings
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, mean_dice
-from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources
 from napari_unetseg.engine.light import LightNet, Refiner
-from napari_unetseg.engine.losses import boundary_weights, class_weights, painted_loss
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
 from napari_unetseg.engine.train import Trained, TrainSettings, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.errors import InputError, ModelError
 
 TRIAL_SHARE = 0.4
 """Part of the training that is done without the held-out paint, to see whether training helps."""
@@ -71,48 +75,53 @@ class FineTuned:
 
 
 def iter_fine_tune(
-    lesson: Lesson, start: Model | None, settings: FineTuneSettings, checkpoint: Path | None = None
+    volumes: Sequence[Volume],
+    painted: Sequence[Array],
+    start: Model | None,
+    settings: FineTuneSettings,
+    names: Mapping[int, str] | None = None,
+    checkpoint: Path | None = None,
 ) -> Job[FineTuned]:
     """Learn from paint; closing the generator stops it.
 
     Parameters
     ----------
-    lesson : Lesson
+    volumes : sequence of Volume
+        Images of one kind: the same channels, all stacks or all single slices.
+    painted : sequence of ndarray (Z, Y, X), whole numbers
+        Painted labels of each: 0 unknown, 1 background, 2… structures.
     start : Model or None
         A 2D U-Net of one channel, whose features are joined with the hand-made ones and whose weights the U-Net on
         top begins with; or the result of an earlier fine-tuning.
+    names : mapping, optional
+        Names of structures by output label (painted value - 1).
     checkpoint : Path, optional
         Training goes on from files of this name with a mark of paint and settings appended, if they exist. They are
         removed at the end.
 
     Raises
     ------
+    InputError
+        If there is nothing to learn from, or paint and image do not fit (see `core.painted.check_painted`).
     ModelError
         If `start` is of another kind.
     """
     began = time.monotonic()
-    run = _Run(lesson, start, settings, checkpoint)
-    learning, held = hold_out(lesson.painted)
-    fitted = yield from iter_fit_head(run.sources, lesson.painted, held, head_settings(settings))
+    run = _Run(list(volumes), list(painted), start, settings, checkpoint)
+    learning, held = hold_out(run.painted)
+    fitted = yield from iter_fit_head(run.sources, run.painted, held, HeadSettings(seed=settings.seed))
     refiner, steps, dice = None, 0, fitted.dice
     if fitted.dice and settings.steps != 0:
         left = _Budget(settings, began)
         trial = yield from run.train(fitted.trial, learning, left.first(), "trial")
         found = run.score(fitted, trial.network, held)
         if mean_dice(found) >= mean_dice(fitted.dice):
-            last = yield from run.train(fitted.head, lesson.painted, left.second(), "final", trial.network)
+            last = yield from run.train(fitted.head, run.painted, left.second(), "final", trial.network)
             refiner, steps, dice = last.network, trial.steps + last.steps, found
-    model = run.model(fitted, refiner, dice)
+    model = run.model(fitted, refiner, dice, names)
     run.forget()
     notes = () if refiner is not None or settings.steps == 0 else (_why_light(fitted),)
     return FineTuned(model, steps, dice, fitted.dice, time.monotonic() - began, notes)
-
-
-def head_settings(settings: FineTuneSettings) -> HeadSettings:
-    """How the light head is fitted, as asked for."""
-    return HeadSettings(
-        seed=settings.seed, structure_weight=settings.structure_weight, boundary_weight=settings.boundary_weight
-    )
 
 
 def _why_light(fitted: FittedHead) -> str:
@@ -225,3 +234,43 @@ class _Run:
         paint = Paint(structures_of(self.outputs - 1, names), voxels, images, dice)
         start = self.start.card if self.start is not None else None
         return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
+
+
+def filters_for(volumes: Sequence[Volume]) -> FilterSettings:
+    """Filters for images of this kind: through slices only where there are slices, by the voxel size where known."""
+    first = volumes[0]
+    channels = len(first.channels)
+    if first.is_2d:
+        return FilterSettings(channels, deep=())
+    z, y, x = first.grid.spacing
+    return FilterSettings(channels, depth=2 * z / (y + x))
+
+
+def _check_alike(volumes: Sequence[Volume]) -> None:
+    kinds = {(len(volume.channels), volume.is_2d) for volume in volumes}
+    if len(kinds) > 1:
+        raise InputError(
+            "Expected images of one kind to learn from, with the same channels, all stacks or all 2D; got "
+            f"{', '.join(f'{v.name} {v.array.shape}' for v in volumes)} (C, Z, Y, X)."
+        )
+
+
+def base_of(start: Model | None) -> UNet | None:
+    """The 2D U-Net whose features are used.
+
+    Raises
+    ------
+    ModelError
+        If the model has none that fits.
+    """
+    if start is None:
+        return None
+    network = start.network
+    if isinstance(network, LightNet):
+        return network.extractor.base
+    if network.settings.dimensions != 2 or network.settings.inputs != 1 or not network.settings.padded:
+        raise ModelError(
+            f"Fine-tuning begins with a padded 2D U-Net of one channel; {start.card.name} is "
+            f"{network.settings.dimensions}D with {network.settings.inputs}. Choose another --model."
+        )
+    return network
