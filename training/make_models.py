@@ -43,7 +43,9 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
     torch.manual_seed(0)
     network = UNet(recipe.network).to(device)
     cases = [Case(case.image.to(device), case.labels.to(device), case.weight) for case in cases]
-    settings = TrainSettings(minutes=minutes, learning_rate=recipe.learning_rate, class_weights=recipe.class_weights)
+    settings = TrainSettings(
+        minutes=minutes, learning_rate=recipe.learning_rate, class_weights=recipe.class_weights, bfloat16=True
+    )
     job = iter_train(network, Batches(cases, recipe.batches), settings, checkpoint=RUNS / f"{recipe.name}.safetensors")
     with (RUNS / f"{recipe.name}.log").open("a") as log:
         return finish(job, Logger(log).write)

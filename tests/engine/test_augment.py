@@ -40,6 +40,13 @@ def test_flips_and_turns_are_exact_and_move_labels_along(size):
     assert not torch.equal(classes, labels)
 
 
+def test_quarter_turns_can_be_left_out_where_things_lie_one_way_round():
+    _, labels = make_batch(9, 9, count=8)
+    how = Augmentation(turn_planes=((0, 1),), quarter_turns=False)
+    _, classes = move(labels[:, None].float(), labels, (9, 9), how, generator())
+    assert torch.equal(classes, labels)
+
+
 def test_image_and_labels_stay_together_under_every_warp():
     """Labels are the sign of a smooth image: wherever the moved image is clear of 0, the moved labels agree."""
     z, y, x = (torch.linspace(-3, 3, n) for n in (16, 24, 24))

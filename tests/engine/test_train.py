@@ -50,6 +50,16 @@ def test_it_learns_what_is_bright(norm):
     torch.testing.assert_close(weights_of(network), before)  # the caller's network is not touched
 
 
+def test_it_learns_in_bfloat16_too(monkeypatch):
+    monkeypatch.setattr("napari_unetseg.engine.train.fast_dtype", lambda device: torch.bfloat16)
+    settings = TrainSettings(steps=80, learning_rate=1e-2, bfloat16=True)
+    trained = finish(iter_train(make_network(), make_batches(), settings))
+    assert accuracy(trained.network) > 0.97
+    assert {tensor.dtype for tensor in trained.network.parameters()} == {torch.float32}
+    exact = finish(iter_train(make_network(), make_batches(), TrainSettings(steps=80, learning_rate=1e-2)))
+    assert not all(map(torch.equal, weights_of(trained.network), weights_of(exact.network)))
+
+
 def test_the_same_seed_gives_the_same_weights():
     one, other = (finish(iter_train(make_network(), make_batches(), TrainSettings(steps=8))) for _ in range(2))
     torch.testing.assert_close(weights_of(one.network), weights_of(other.network), rtol=0, atol=0)

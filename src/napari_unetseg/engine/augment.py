@@ -27,6 +27,8 @@ class Augmentation:
         Spatial axes that may be mirrored, each with probability 1/2.
     turn_planes : tuple of pairs of axes
         Planes in which 90° turns and rotations are allowed: axes of equal spacing only.
+    quarter_turns : bool
+        Whether those planes are turned by 90°; false for what always lies one way round, as organs in a scanner do.
     rotation : float
         Largest rotation in those planes, in degrees.
     scale : (smallest, largest)
@@ -51,6 +53,7 @@ class Augmentation:
 
     flip_axes: tuple[int, ...] = ()
     turn_planes: tuple[tuple[int, int], ...] = ()
+    quarter_turns: bool = True
     rotation: float = 0.0
     scale: Range = (1.0, 1.0)
     elastic: float = 0.0
@@ -122,7 +125,7 @@ def _flips_and_turns(dimensions: int, how: Augmentation, generator: torch.Genera
     for axis in how.flip_axes:
         if _uniform(0, 1, generator) < 0.5:
             matrix[axis] *= -1
-    for first, second in how.turn_planes:
+    for first, second in how.turn_planes if how.quarter_turns else ():
         if _uniform(0, 1, generator) < 0.5:
             matrix[[first, second]] = matrix[[second, first]]
     return matrix
