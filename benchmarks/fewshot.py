@@ -26,6 +26,7 @@ from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.finetune import iter_fine_tune
+from napari_unetseg.engine.lesson import Lesson
 from napari_unetseg.engine.predict import iter_predict
 
 Labelled = tuple[Volume, np.ndarray]
@@ -106,7 +107,7 @@ def ours(volume: Volume, painted: np.ndarray, minutes: float, start: str | None)
     """What `fine_tune` and `segment` give; in no minutes, that is the light head."""
     loaded = load_model(start) if start is not None else None
     settings = FineTuneSettings(minutes=minutes, device="cpu") if minutes else FineTuneSettings(steps=0, device="cpu")
-    tuned = finish(iter_fine_tune([volume], [painted], loaded, settings))
+    tuned = finish(iter_fine_tune(Lesson([volume], [painted]), loaded, settings))
     return finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
 
 

@@ -31,9 +31,10 @@ from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
-from napari_unetseg.errors import InputError
+from napari_unetseg.errors import InputError, ModelError
 
 if TYPE_CHECKING:
+    from napari_unetseg.core.held_out import Check
     from napari_unetseg.engine.finetune import FineTuned
     from napari_unetseg.engine.forecast import Forecast
     from napari_unetseg.engine.model_file import Model
@@ -54,6 +55,7 @@ __all__ = [
     "inspect",
     "iter_fine_tune",
     "iter_segment",
+    "iter_verify",
     "list_models",
     "load_labels",
     "load_model",
@@ -62,6 +64,7 @@ __all__ = [
     "save_volume",
     "segment",
     "segment_file",
+    "verify",
 ]
 
 Image = Volume | str | Path | npt.NDArray[Any]
@@ -239,14 +242,15 @@ def iter_fine_tune(
     With `checkpoint`, a run that was killed goes on from files of that name, where paint and settings are the same.
     """
     from napari_unetseg.engine import finetune
+    from napari_unetseg.engine.lesson import Lesson
 
     images = [as_volume(image) for image in _several(volume)]
     paint = [as_labels(labels) for labels in _several(painted)]
     names = {s.label - 1: s.name for labels in paint for s in labels.structures if s.label > 1}
     start = model if model is not None else starting_model(list_models())
     loaded = load_model(start) if isinstance(start, (str, Path)) else start
-    arrays = [labels.array for labels in paint]
-    return (yield from finetune.iter_fine_tune(images, arrays, loaded, settings, names, checkpoint))
+    lesson = Lesson(images, [labels.array for labels in paint], names)
+    return (yield from finetune.iter_fine_tune(lesson, loaded, settings, checkpoint))
 
 
 def fine_tune_file(
@@ -312,6 +316,54 @@ def forecast(volume: Image, model: Model | str | Path | None = None, settings: S
     volume = as_volume(volume)
     loaded, _ = _as_model(model, volume)
     return engine.forecast(loaded.card, volume, settings)
+
+
+def verify(
+    model: str | Path, folder: str | Path, on_progress: Callable[[Progress], None] | None = None
+) -> tuple[Check, ...]:
+    """Measure the figures of a model's card again, on the held-out images that the card names.
+
+    Parameters
+    ----------
+    model : str or Path
+        A bundled model's name or a model file.
+    folder : str or Path
+        The labelled sets, laid out as the card's `held_out` says.
+
+    Returns
+    -------
+    tuple of Check
+        Empty where the card claims nothing.
+
+    Raises
+    ------
+    InputError
+        If images are missing or cannot be read.
+    ModelError
+        If the model cannot be read, or its card has figures but does not say where they come from.
+    """
+    return finish(iter_verify(model, folder), on_progress)
+
+
+def iter_verify(model: str | Path, folder: str | Path) -> Job[tuple[Check, ...]]:
+    """`verify` as a generator of progress; closing it cancels."""
+    from napari_unetseg.core import held_out
+
+    loaded = load_model(model)
+    card, scores = loaded.card, []
+    if card.scores and not card.held_out:
+        raise ModelError(f"{card.name} does not say which images its figures come from; expected a card that does.")
+    total = sum(len(held_out.held_out_paths(rule, Path(folder))) for rule in card.held_out)
+    done = 0
+    for rule in card.held_out:
+        measured = []
+        for example in held_out.examples(rule, Path(folder)):
+            yield Progress(min(done, total), max(1, total), f"Measuring {rule.name}")
+            predicted = segment(example.volume, loaded).labels
+            measured += held_out.figures(rule, predicted, example.truth, card.structures)
+            done += 1
+        scores += held_out.mean_scores(rule.name, measured)
+    return held_out.compare(card.scores, scores)
 
 
 def as_volume(image: Image, spacing: Triple | None = None) -> Volume:

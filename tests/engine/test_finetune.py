@@ -11,8 +11,10 @@ from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine import finetune
-from napari_unetseg.engine.finetune import filters_for, iter_fine_tune
+from napari_unetseg.engine.finetune import iter_fine_tune, loss_of
 from napari_unetseg.engine.head import HeadSettings
+from napari_unetseg.engine.lesson import Lesson, filters_for
+from napari_unetseg.engine.losses import boundary_weights, painted_loss
 from napari_unetseg.engine.model_file import load_model, save_model
 from napari_unetseg.engine.predict import iter_predict
 from napari_unetseg.engine.train import Trained
@@ -53,7 +55,7 @@ def quick():
 @pytest.fixture(scope="module")
 def tuned():
     volume, labels = spheres()
-    return finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, SHORT, {1: "bead"}))
+    return finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])], {1: "bead"}), None, SHORT))
 
 
 def test_what_was_painted_is_found_in_the_other_slices_through_a_file(tuned, tmp_path):
@@ -77,7 +79,7 @@ def test_the_card_says_what_and_how_good(tuned):
 
 def test_the_same_seed_gives_the_same_model(tuned):
     volume, labels = spheres()
-    again = finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, SHORT, {1: "bead"}))
+    again = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])], {1: "bead"}), None, SHORT))
     torch.testing.assert_close(again.model.network.state_dict(), tuned.model.network.state_dict(), rtol=0, atol=0)
 
 
@@ -105,7 +107,7 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
 
     monkeypatch.setattr(finetune, "iter_train", ruined)
     volume, labels = spheres()
-    result = finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, SHORT))
+    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
     assert result.steps == 0
     assert result.model.network.refiner is None
     assert result.held_out_dice == result.head_dice
@@ -115,7 +117,7 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
 def test_no_steps_give_the_light_head_alone():
     volume, labels = spheres()
     settings = FineTuneSettings(steps=0, device="cpu")
-    result = finish(iter_fine_tune([volume], [painted_from(labels, [2, 4, 6])], None, settings))
+    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings))
     assert (result.steps, result.model.network.refiner, result.notes) == (0, None, ())
 
 
@@ -123,7 +125,7 @@ def test_several_2d_images_are_learned_together():
     volume, labels = spheres((9, 48, 48))
     images = [Volume(volume.array[:, z : z + 1]) for z in (3, 4, 5)]
     paint = [labels[z : z + 1] + 1 for z in (3, 4, 5)]
-    result = finish(iter_fine_tune(images, paint, None, SHORT))
+    result = finish(iter_fine_tune(Lesson(images, paint), None, SHORT))
     assert result.model.card.dimensions == 2
     found = finish(iter_predict(result.model, images[0], SegmentSettings(device="cpu"))).classes
     assert dice(found == 1, labels[3:4] == 1) > 0.8
@@ -134,15 +136,15 @@ def test_checkpoints_are_gone_at_the_end_and_left_by_a_stop(tmp_path, monkeypatc
     volume, labels = spheres()
     paint = [painted_from(labels, [2, 4, 6])]
     settings = replace(SHORT, steps=8)
-    whole = finish(iter_fine_tune([volume], paint, None, settings))
-    job = iter_fine_tune([volume], paint, None, settings, checkpoint=tmp_path / ".m")
+    whole = finish(iter_fine_tune(Lesson([volume], paint), None, settings))
+    job = iter_fine_tune(Lesson([volume], paint), None, settings, checkpoint=tmp_path / ".m")
     for progress in job:
         if progress.stage == "Training" and progress.total == 5 and progress.done == 4:  # the last training
             break
     job.close()
     left = sorted(path.name.split(".")[-1] for path in tmp_path.iterdir())
     assert left == ["trial"]
-    resumed = finish(iter_fine_tune([volume], paint, None, settings, checkpoint=tmp_path / ".m"))
+    resumed = finish(iter_fine_tune(Lesson([volume], paint), None, settings, checkpoint=tmp_path / ".m"))
     assert list(tmp_path.iterdir()) == []
     torch.testing.assert_close(resumed.model.network.state_dict(), whole.model.network.state_dict())
 
@@ -150,9 +152,9 @@ def test_checkpoints_are_gone_at_the_end_and_left_by_a_stop(tmp_path, monkeypatc
 def test_bad_paint_is_refused_before_anything_is_computed():
     volume, labels = spheres()
     with pytest.raises(InputError, match="Nothing is painted"):
-        next(iter_fine_tune([volume], [np.zeros_like(labels)], None, SHORT))
+        Lesson([volume], [np.zeros_like(labels)])
     with pytest.raises(InputError, match="of one kind"):
-        next(iter_fine_tune([volume, Volume(volume.array[:, :1])], [labels + 1, labels[:1] + 1], None, SHORT))
+        Lesson([volume, Volume(volume.array[:, :1])], [labels + 1, labels[:1] + 1])
 
 
 def test_filters_follow_the_voxel_size():
@@ -167,6 +169,51 @@ def test_settings_take_minutes_or_steps():
     for wrong in ({"steps": 1, "minutes": 1.0}, {"steps": -1}, {"minutes": float("nan")}):
         with pytest.raises(SettingsError, match=r"minutes|steps"):
             FineTuneSettings(**wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"structure_weight": 0.5}, {"structure_weight": 6.0}, {"boundary_weight": 1.1}])
+def test_weights_have_a_range(wrong):
+    with pytest.raises(SettingsError, match=next(iter(wrong))):
+        FineTuneSettings(**wrong)
+
+
+def test_weights_reach_head_and_training():
+    settings = FineTuneSettings(structure_weight=3.0, boundary_weight=0.5)
+    head = finetune.head_settings(settings)
+    assert (head.structure_weight, head.boundary_weight) == (3.0, 0.5)
+    scores = torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(1, 6, 6, dtype=torch.long)
+    labels[..., 3:] = 1
+    expected = painted_loss(scores, labels, boundary_weights(labels, 0.5), torch.tensor([1.0, 3.0]))
+    assert loss_of(settings)(scores, scores, labels) == expected
+    assert loss_of(settings)(scores, scores, labels) != loss_of(FineTuneSettings())(scores, scores, labels)
+
+
+def test_a_heavier_structure_is_found_more_often():
+    """Where two classes look alike, the one with the larger weight is chosen."""
+    volume = Volume(np.random.default_rng(0).random((1, 1, 48, 48)).astype(np.float32))
+    painted = np.where(np.random.default_rng(1).random((1, 48, 48)) < 0.3, 2, 1)
+    found = []
+    for weight in (1.0, 5.0):
+        settings = FineTuneSettings(steps=0, device="cpu", structure_weight=weight)
+        model = finish(iter_fine_tune(Lesson([volume], [painted]), None, settings)).model
+        found.append(finish(iter_predict(model, volume, SegmentSettings(device="cpu"))).classes.mean())
+    assert found[0] < 0.45
+    assert found[1] > found[0] + 0.2
+
+
+def test_several_scales_add_the_paint_at_other_sizes_and_hold_nothing_of_it_out():
+    volume, labels = spheres()
+    settings = FineTuneSettings(steps=1, device="cpu", several_scales=True)
+    run = finetune._Run(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings, None)
+    assert [p.shape for p in run.painted] == [(9, 48, 48), (9, 32, 32), (9, 72, 72)]
+    assert [source[2].hand.shape[1:] for source in run.sources] == [(48, 48), (32, 32), (72, 72)]
+    assert [int(p.any()) for p in run.held] == [1, 0, 0]
+    assert set(np.nonzero(run.painted[2].any((1, 2)))[0]) == set(np.nonzero(run.learning[0].any((1, 2)))[0])
+    image, paint = run.sources[2][4].image[0].numpy(), run.painted[2][6]
+    assert (image[paint == 2] > 0.5).mean() > 0.95  # image and paint lie on each other
+    result = finish(iter_fine_tune(run.lesson, None, settings))
+    assert result.held_out_dice[1] > 0.8
 
 
 def test_names_for_cards():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_unetseg.engine.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.losses import UNKNOWN, boundary_weights, class_weights, painted_loss
 
 SHAPE = (2, 4, 6, 6)  # batch, z, y, x
 
@@ -120,3 +120,33 @@ def test_half_precision_scores_are_summed_in_float32():
     loss = painted_loss(scores, target)
     assert loss.dtype == torch.float32
     assert float(loss) == pytest.approx(0.5 * math.log(2) + 0.5 * (1 - 2 / 3), abs=1e-4)
+
+
+def test_voxels_near_a_painted_boundary_get_their_share():
+    """Two columns on either side of where classes 0 and 1 meet are near it; unknown voxels hide a boundary."""
+    target = torch.zeros(1, 8, 10, dtype=torch.long)
+    target[:, :, 5:] = 1
+    weights = boundary_weights(target, 0.6)
+    near = torch.zeros(8, 10)
+    near[:, 3:7] = 1
+    assert float((weights[0] * near).sum() / weights.sum()) == pytest.approx(0.6 + 0.4 * 0.4)  # 4 of 10 have theirs
+    assert float(weights.sum()) == pytest.approx(80)
+    assert weights[0][near == 0].unique().tolist() == pytest.approx([0.4])
+    torch.testing.assert_close(boundary_weights(target, 1.0)[0] > 0, near > 0)
+    target[:, :, 3:7] = UNKNOWN
+    torch.testing.assert_close(boundary_weights(target, 0.6), (target != UNKNOWN).float())
+
+
+def test_boundaries_are_looked_for_within_slices_only():
+    target = torch.zeros(1, 2, 4, 4, dtype=torch.long)
+    target[:, 1] = 1
+    assert torch.equal(boundary_weights(target, 1.0), torch.ones(1, 2, 4, 4))
+
+
+def test_a_heavier_structure_pulls_harder():
+    target = torch.tensor([[[0, 1]]])
+    _, plain = loss_and_gradient(torch.zeros(1, 2, 1, 2), target, dice_share=0.0)
+    weights = class_weights(2, 4.0, torch.device("cpu"))
+    _, weighted = loss_and_gradient(torch.zeros(1, 2, 1, 2), target, class_weights=weights, dice_share=0.0)
+    ratio = weighted[0, 1, 0].abs() / plain[0, 1, 0].abs()
+    assert ratio.tolist() == pytest.approx([2 / 5, 8 / 5])  # shares 1/2 and 1/2 become 1/5 and 4/5

@@ -14,6 +14,7 @@ from napari_unetseg.errors import SettingsError
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # DOI 10.1038/nmeth.1618
 MINUTES = 1.0
+MOST_WEIGHT = 5.0
 STARTS = ("general-2d", "nuclei-2d", "axon-myelin-2d")  # the most general first
 
 
@@ -24,7 +25,7 @@ class FineTuneSettings:
     Raises
     ------
     SettingsError
-        If both steps and minutes are given, minutes are not above 0, or steps are below.
+        If both steps and minutes are given, minutes are not above 0, steps are below, or a weight is out of its range.
     """
 
     minutes: float | None = setting(None, "Minutes to learn, all in all. 1 where neither minutes nor steps are given.")
@@ -32,7 +33,12 @@ class FineTuneSettings:
     device: str = setting("auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU if there is one.")
     seed: int = setting(0, "Seed of everything random. The same seed and steps give the same model on a CPU.")
 
+    structure_weight: float = setting(1.0, "Weight of structures' painted voxels, 1 to 5; those of background have 1.")
+    boundary_weight: float = setting(0.0, "Share of the loss, 0 to 1, that painted boundaries between classes have.")
+    several_scales: bool = setting(False, "Learn from the paint at several magnifications: for objects of many sizes.")
+
     def __post_init__(self) -> None:
+        self._check_weights()
         if self.minutes is not None and self.steps is not None:
             raise SettingsError("Expected minutes or steps, not both.")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
@@ -41,6 +47,12 @@ class FineTuneSettings:
             raise SettingsError(f"Expected steps of 0 or more; got {self.steps}.")
         if (self.minutes, self.steps) == (None, None):
             object.__setattr__(self, "minutes", MINUTES)
+
+    def _check_weights(self) -> None:
+        if not 1 <= self.structure_weight <= MOST_WEIGHT:
+            raise SettingsError(f"Expected a structure_weight of 1 to {MOST_WEIGHT:g}; got {self.structure_weight}.")
+        if not 0 <= self.boundary_weight <= 1:
+            raise SettingsError(f"Expected a boundary_weight of 0 to 1; got {self.boundary_weight}.")
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -184,3 +187,36 @@ class FeatureSource:
                 self._planes.popitem(last=False)
         self._planes.move_to_end(z)
         return self._planes[z]
+
+
+class MagnifiedSource(FeatureSource):
+    """The features of a source's slices at another size along y and x; computed anew each time.
+
+    Parameters
+    ----------
+    source : FeatureSource
+    factor : float
+        Above 1: larger.
+    """
+
+    def __init__(self, source: FeatureSource, factor: float) -> None:
+        super().__init__(source.volume, source.read, source.extractor, source.device, room=0)
+        self.factor = factor
+
+    def _plane(self, z: int) -> torch.Tensor:
+        plane = super()._plane(z)
+        size = _magnified(plane.shape[1:], self.factor)
+        return F.interpolate(plane[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def magnified_paint(painted: npt.NDArray[Any], factor: float) -> npt.NDArray[Any]:
+    """Painted labels (Z, Y, X) as they lie on the slices of a `MagnifiedSource`."""
+    size = _magnified(painted.shape[1:], factor)
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, painted.shape[1:], strict=True)
+    )
+    return np.ascontiguousarray(painted[:, rows][:, :, columns])
+
+
+def _magnified(size: Sequence[int], factor: float) -> list[int]:
+    return [max(1, round(length * factor)) for length in size]

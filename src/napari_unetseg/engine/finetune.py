@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,29 +15,27 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.card import Normalisation
 from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, painted_card, structures_of
-from napari_unetseg.core.intensity import normaliser
-from napari_unetseg.core.painted import check_painted, class_count, hold_out
+from napari_unetseg.core.painted import class_count, hold_out
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.devices import choose_device
-from napari_unetseg.engine.features import Extractor, FeatureSource
-from napari_unetseg.engine.filters import FilterSettings
+from napari_unetseg.engine.features import MagnifiedSource, magnified_paint
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, mean_dice
+from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources
 from napari_unetseg.engine.light import LightNet, Refiner
+from napari_unetseg.engine.losses import boundary_weights, class_weights, painted_loss
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
-from napari_unetseg.engine.train import Trained, TrainSettings, iter_train
+from napari_unetseg.engine.train import Loss, Trained, TrainSettings, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
-from napari_unetseg.errors import InputError, ModelError
 
 TRIAL_SHARE = 0.4
 """Part of the training that is done without the held-out paint, to see whether training helps."""
 SMALL = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
 """The refiner where no model was given to begin with."""
 LEARNING_RATE = 2e-3
+MAGNIFICATIONS = (0.67, 1.5)
+"""Sizes, beside the image's own, that paint is learned at where several scales are asked for."""
 
 Array = npt.NDArray[Any]
 
@@ -75,59 +74,63 @@ class FineTuned:
 
 
 def iter_fine_tune(
-    volumes: Sequence[Volume],
-    painted: Sequence[Array],
-    start: Model | None,
-    settings: FineTuneSettings,
-    names: Mapping[int, str] | None = None,
-    checkpoint: Path | None = None,
+    lesson: Lesson, start: Model | None, settings: FineTuneSettings, checkpoint: Path | None = None
 ) -> Job[FineTuned]:
     """Learn from paint; closing the generator stops it.
 
     Parameters
     ----------
-    volumes : sequence of Volume
-        Images of one kind: the same channels, all stacks or all single slices.
-    painted : sequence of ndarray (Z, Y, X), whole numbers
-        Painted labels of each: 0 unknown, 1 background, 2… structures.
+    lesson : Lesson
     start : Model or None
         A 2D U-Net of one channel, whose features are joined with the hand-made ones and whose weights the U-Net on
         top begins with; or the result of an earlier fine-tuning.
-    names : mapping, optional
-        Names of structures by output label (painted value - 1).
     checkpoint : Path, optional
         Training goes on from files of this name with a mark of paint and settings appended, if they exist. They are
         removed at the end.
 
     Raises
     ------
-    InputError
-        If there is nothing to learn from, or paint and image do not fit (see `core.painted.check_painted`).
     ModelError
         If `start` is of another kind.
     """
     began = time.monotonic()
-    run = _Run(list(volumes), list(painted), start, settings, checkpoint)
-    learning, held = hold_out(run.painted)
-    fitted = yield from iter_fit_head(run.sources, run.painted, held, HeadSettings(seed=settings.seed))
+    run = _Run(lesson, start, settings, checkpoint)
+    fitted = yield from iter_fit_head(run.sources, run.painted, run.held, head_settings(settings))
     refiner, steps, dice = None, 0, fitted.dice
     if fitted.dice and settings.steps != 0:
         left = _Budget(settings, began)
-        trial = yield from run.train(fitted.trial, learning, left.first(), "trial")
-        found = run.score(fitted, trial.network, held)
+        trial = yield from run.train(fitted.trial, run.learning, left.first(), "trial")
+        found = run.score(fitted, trial.network)
         if mean_dice(found) >= mean_dice(fitted.dice):
             last = yield from run.train(fitted.head, run.painted, left.second(), "final", trial.network)
             refiner, steps, dice = last.network, trial.steps + last.steps, found
-    model = run.model(fitted, refiner, dice, names)
+    model = run.model(fitted, refiner, dice)
     run.forget()
     notes = () if refiner is not None or settings.steps == 0 else (_why_light(fitted),)
     return FineTuned(model, steps, dice, fitted.dice, time.monotonic() - began, notes)
+
+
+def head_settings(settings: FineTuneSettings) -> HeadSettings:
+    """How the light head is fitted, as asked for."""
+    return HeadSettings(
+        seed=settings.seed, structure_weight=settings.structure_weight, boundary_weight=settings.boundary_weight
+    )
 
 
 def _why_light(fitted: FittedHead) -> str:
     if not fitted.dice:
         return "Too little is painted to hold any of a structure out: the light head was taken, without a score."
     return "Training the U-Net made it worse on held-out paint: the light head was taken."
+
+
+def loss_of(settings: FineTuneSettings) -> Loss:
+    """The sparse loss with the weights that are asked for."""
+
+    def loss(_: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        classes = class_weights(scores.shape[1], settings.structure_weight, scores.device)
+        return painted_loss(scores, labels, boundary_weights(labels, settings.boundary_weight), classes)
+
+    return loss
 
 
 @dataclass
@@ -157,30 +160,31 @@ class _Run:
     """One fine-tuning: the images' features, and networks that are built on them."""
 
     def __init__(
-        self,
-        volumes: list[Volume],
-        painted: list[Array],
-        start: Model | None,
-        settings: FineTuneSettings,
-        checkpoint: Path | None,
+        self, lesson: Lesson, start: Model | None, settings: FineTuneSettings, checkpoint: Path | None
     ) -> None:
-        check_painted(painted, [volume.shape for volume in volumes])
-        _check_alike(volumes)
-        self.volumes, self.painted, self.start, self.settings = volumes, painted, start, settings
+        self.lesson, self.start, self.settings = lesson, start, settings
         self.base = base_of(start)
-        self.channels, self.outputs = len(volumes[0].channels), class_count(painted)
-        device = choose_device(settings.device)
-        extractor = Extractor(filters_for(volumes), self.base)
-        normalisation = start.card.normalisation if start is not None else Normalisation()
-        self.sources = [
-            FeatureSource(volume, normaliser(volume, normalisation), extractor, device) for volume in volumes
-        ]
+        self.channels, self.outputs = len(lesson.volumes[0].channels), class_count(lesson.painted)
+        self.sources = list(lesson.sources) or feature_sources(lesson.volumes, start, settings.device)
+        self.learning, self.held = hold_out(lesson.painted)
+        self.painted = list(lesson.painted)
+        for factor in MAGNIFICATIONS if settings.several_scales else ():
+            self._magnify(factor)
         self.checkpoint = checkpoint and checkpoint.with_name(f"{checkpoint.name}.{self._mark():08x}")
+
+    def _magnify(self, factor: float) -> None:
+        """Add the images at another size; what is held out is scored at their own size alone."""
+        count = len(self.lesson.volumes)
+        learning = [magnified_paint(p, factor) for p in self.learning[:count]]
+        self.sources += [MagnifiedSource(source, factor) for source in self.sources[:count]]
+        self.learning += learning
+        self.painted += learning
+        self.held += [np.zeros_like(p) for p in learning]
 
     def _mark(self) -> int:
         """A number that is another one for other paint, another start or other settings."""
-        known = repr((self.settings, self.start and self.start.card, [volume.name for volume in self.volumes]))
-        return zlib.crc32(b"".join(p.tobytes() for p in self.painted), zlib.crc32(known.encode()))
+        known = repr((self.settings, self.start and self.start.card, [volume.name for volume in self.lesson.volumes]))
+        return zlib.crc32(b"".join(p.tobytes() for p in self.lesson.painted), zlib.crc32(known.encode()))
 
     def _file(self, stage: str) -> Path | None:
         return self.checkpoint and self.checkpoint.with_name(f"{self.checkpoint.name}.{stage}")
@@ -211,6 +215,7 @@ class _Run:
         batches = RefinerBatches(slices, self.channels, self.settings.seed)
         if refiner is None:
             refiner = self._fresh_refiner(network).to(self.sources[0].device)
+        settings = replace(settings, loss=loss_of(self.settings))
         return (yield from iter_train(refiner, batches, settings, checkpoint=self._file(stage)))
 
     def _fresh_refiner(self, network: LightNet) -> Refiner:
@@ -219,58 +224,17 @@ class _Run:
         settings = replace(like, inputs=self.channels + network.settings.hidden, outputs=self.outputs)
         return Refiner.fresh(settings, self.channels, self.base)
 
-    def score(self, fitted: FittedHead, refiner: UNet, held: Sequence[Array]) -> dict[int, float]:
+    def score(self, fitted: FittedHead, refiner: UNet) -> dict[int, float]:
         """Held-out Dice of the refined trial head."""
-        slices = seen_slices(self.light(fitted.trial), self.sources, held)
+        slices = seen_slices(self.light(fitted.trial), self.sources, self.held)
         return class_dice(*refined_classes(refiner, slices))
 
-    def model(
-        self, fitted: FittedHead, refiner: UNet | None, dice: dict[int, float], names: Mapping[int, str] | None
-    ) -> Model:
-        """The result, with its card filled in, on the CPU."""
-        network = self.light(fitted.head, refiner).cpu()
-        voxels = sum(int(np.count_nonzero(p)) for p in self.painted)
-        images = sum(bool(p.any()) for p in self.painted)
-        paint = Paint(structures_of(self.outputs - 1, names), voxels, images, dice)
+    def model(self, fitted: FittedHead, refiner: UNet | None, dice: dict[int, float]) -> Model:
+        """The result, with its card filled in, on the CPU; a copy, since the features may go on being used."""
+        network = copy.deepcopy(self.light(fitted.head, refiner)).cpu()
+        painted = self.lesson.painted
+        voxels = sum(int(np.count_nonzero(p)) for p in painted)
+        images = sum(bool(p.any()) for p in painted)
+        paint = Paint(structures_of(self.outputs - 1, self.lesson.names), voxels, images, dice)
         start = self.start.card if self.start is not None else None
-        return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
-
-
-def filters_for(volumes: Sequence[Volume]) -> FilterSettings:
-    """Filters for images of this kind: through slices only where there are slices, by the voxel size where known."""
-    first = volumes[0]
-    channels = len(first.channels)
-    if first.is_2d:
-        return FilterSettings(channels, deep=())
-    z, y, x = first.grid.spacing
-    return FilterSettings(channels, depth=2 * z / (y + x))
-
-
-def _check_alike(volumes: Sequence[Volume]) -> None:
-    kinds = {(len(volume.channels), volume.is_2d) for volume in volumes}
-    if len(kinds) > 1:
-        raise InputError(
-            "Expected images of one kind to learn from, with the same channels, all stacks or all 2D; got "
-            f"{', '.join(f'{v.name} {v.array.shape}' for v in volumes)} (C, Z, Y, X)."
-        )
-
-
-def base_of(start: Model | None) -> UNet | None:
-    """The 2D U-Net whose features are used.
-
-    Raises
-    ------
-    ModelError
-        If the model has none that fits.
-    """
-    if start is None:
-        return None
-    network = start.network
-    if isinstance(network, LightNet):
-        return network.extractor.base
-    if network.settings.dimensions != 2 or network.settings.inputs != 1 or not network.settings.padded:
-        raise ModelError(
-            f"Fine-tuning begins with a padded 2D U-Net of one channel; {start.card.name} is "
-            f"{network.settings.dimensions}D with {network.settings.inputs}. Choose another --model."
-        )
-    return network
+        return Model(network, painted_card(network.settings.to_json(), self.lesson.volumes, paint, start))

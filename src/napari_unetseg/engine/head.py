@@ -11,7 +11,7 @@ from torch import nn
 
 from napari_unetseg.core.settings import setting
 from napari_unetseg.engine.features import SliceFeatures
-from napari_unetseg.engine.losses import painted_loss
+from napari_unetseg.engine.losses import class_weights, painted_loss
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class HeadSettings:
     weight_decay: float = setting(1e-2, "Of AdamW.")
     dice_share: float = setting(0.5, "Share of soft Dice in the loss, 0 to 1; cross-entropy has the rest.")
     seed: int = setting(0, "Seed of the first weights and of the batches.")
+    structure_weight: float = setting(1.0, "Weight of structures' voxels in the loss; background has 1.")
+    boundary_weight: float = setting(0.0, "Share of the loss that voxels near painted boundaries have, 0 to 1.")
 
 
 class Head(nn.Module):
@@ -102,7 +104,13 @@ def fresh_head(widths: tuple[int, ...], features: torch.Tensor, settings: HeadSe
     return head
 
 
-def fit_head(features: torch.Tensor, classes: torch.Tensor, settings: HeadSettings, start: Head) -> Head:
+def fit_head(
+    features: torch.Tensor,
+    classes: torch.Tensor,
+    settings: HeadSettings,
+    start: Head,
+    weights: torch.Tensor | None = None,
+) -> Head:
     """Fit a copy of `start` to single voxels. The same input gives the same head on a CPU.
 
     Parameters
@@ -113,21 +121,25 @@ def fit_head(features: torch.Tensor, classes: torch.Tensor, settings: HeadSettin
         Network outputs 0, 1, ….
     start : Head
         A fresh head, or one that was fitted before.
+    weights : tensor, float32, (P,), optional
+        Weight of each voxel in the loss; 1 where not given.
     """
     generator = torch.Generator().manual_seed(settings.seed)
     mean, deviation = _moments(features)
     head = copy.deepcopy(start).train()
     _rescale(head, -mean / deviation, 1 / deviation)
     features = (features - mean) / deviation
+    weights = torch.ones_like(features[:, 0]) if weights is None else weights
+    by_class = class_weights(head.out.out_features, settings.structure_weight, features.device)
     optimiser = torch.optim.AdamW(head.parameters(), settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps)
     for step in range(settings.steps):
         place = step * settings.batch % len(features)
         if step == 0 or place < settings.batch:  # a new round: shuffling once is much faster than picking each batch
             order = torch.randperm(len(features), generator=generator).to(features.device)
-            features, classes = features[order], classes[order]
+            features, classes, weights = features[order], classes[order], weights[order]
         batch = slice(place, place + settings.batch)
-        loss = painted_loss(head(features[batch]), classes[batch], dice_share=settings.dice_share)
+        loss = painted_loss(head(features[batch]), classes[batch], weights[batch], by_class, settings.dice_share)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()

@@ -14,6 +14,7 @@ from napari_unetseg.core.painted import UNKNOWN, class_count, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.features import FeatureSource
 from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head
+from napari_unetseg.engine.losses import boundary_weights
 
 MOST_VOXELS = 40_000  # painted voxels that a head is fitted to
 LEAST_OF_CLASS = 3_000  # of these, so many of each class, if it has them
@@ -126,13 +127,14 @@ def iter_fit_head(
     """
     widths = sources[0].extractor.widths
     points = thinned(painted_slices(painted), settings.seed)
-    features, classes, held = [], [], []
+    features, classes, held, weights = [], [], [], []
     for done, part in enumerate(points):
         yield Progress(done, len(points), "Computing features")
         features.append(gathered(sources, part))
         classes.append(part.classes)
         held.append(torch.from_numpy(held_out[part.image][part.z] != UNKNOWN)[part.y, part.x])
-    known = _Known(torch.cat(features), torch.cat(classes), torch.cat(held))
+        weights.append(_weights(painted[part.image][part.z], settings)[part.y, part.x])
+    known = _Known(*(torch.cat(parts) for parts in (features, classes, held, weights)))
     kinds = [widths, widths[:1]] if len(widths) > 1 else [widths]
     trials = []
     for done, kind in enumerate(kinds):
@@ -141,24 +143,32 @@ def iter_fit_head(
     dice, best, trial = max(trials, key=lambda t: mean_dice(t[0]))
     yield Progress(len(kinds), len(kinds) + 1, "Fitting the light head")
     again = replace(settings, steps=settings.steps // 2, learning_rate=settings.learning_rate / 4)
-    head = fit_head(known.features[:, : sum(best)], known.classes, again, trial)
+    head = fit_head(known.features[:, : sum(best)], known.classes, again, trial, known.weights)
     return FittedHead(head, trial, len(best) > 1, dice)
+
+
+def _weights(painted: Array, settings: HeadSettings) -> torch.Tensor:
+    """Weights (Y, X) of a slice's painted voxels in the loss."""
+    target = torch.from_numpy(to_classes(painted).astype(np.int64))
+    return boundary_weights(target[None], settings.boundary_weight)[0]
 
 
 @dataclass(frozen=True)
 class _Known:
-    """Painted voxels: features (P, F), classes (P,), and which of them are held out."""
+    """Painted voxels: features (P, F), classes (P,), which of them are held out, and their weights (P,)."""
 
     features: torch.Tensor
     classes: torch.Tensor
     held: torch.Tensor
+    weights: torch.Tensor
 
     def trial(self, widths: tuple[int, ...], settings: HeadSettings) -> tuple[dict[int, float], tuple[int, ...], Head]:
         """Held-out Dice of a head of these features, its widths, and itself."""
         features = self.features[:, : sum(widths)]
         outputs = int(self.classes.max()) + 1
         fresh = fresh_head(widths, features, settings, outputs)
-        head = fit_head(features[~self.held], self.classes[~self.held], settings, fresh)
+        learned = ~self.held
+        head = fit_head(features[learned], self.classes[learned], settings, fresh, self.weights[learned])
         with torch.inference_mode():
             predicted = head(features[self.held]).argmax(1).cpu()
         return class_dice(predicted, self.classes[self.held]), widths, head

@@ -23,9 +23,10 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.features import Extractor, FeatureSource
-from napari_unetseg.engine.finetune import FineTuned, base_of, filters_for, iter_fine_tune
+from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import PaintedSlice, class_dice, gathered, iter_fit_head, mean_dice, painted_slices
+from napari_unetseg.engine.lesson import Lesson, base_of, filters_for
 from napari_unetseg.engine.light import LightNet
 from napari_unetseg.engine.model_file import Model, save_model
 from napari_unetseg.engine.unet import UNet
@@ -145,7 +146,8 @@ class LiveSession:
         """
         if self._tuning is None:
             settings = FineTuneSettings(minutes=minutes, device=self._device)
-            self._tuning = iter_fine_tune([self.volume], [painted], self.start, settings, names)
+            lesson = Lesson([self.volume], [painted], names, [self._source])
+            self._tuning = iter_fine_tune(lesson, self.start, settings)
         until = time.monotonic() + seconds
         try:
             while time.monotonic() < until:

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 UNKNOWN = -1
 """Class of a voxel that nobody painted."""
+BOUNDARY = 2  # pixels from a boundary
 
 
 def painted_loss(
@@ -76,3 +77,43 @@ def _dice_loss(
 
 def _above_zero(value: torch.Tensor) -> torch.Tensor:
     return value.clamp_min(torch.finfo(value.dtype).tiny)
+
+
+def class_weights(outputs: int, structure: float, device: torch.device) -> torch.Tensor:
+    """Weights (outputs,) of background, 1, and of every structure, `structure`."""
+    return torch.tensor([1.0, *[structure] * (outputs - 1)], device=device)
+
+
+def boundary_weights(target: torch.Tensor, share: float) -> torch.Tensor:
+    """Weights of voxels of which those near a known boundary have a given share in addition.
+
+    Parameters
+    ----------
+    target : tensor, shape (N, [Z,] Y, X), int64
+        Class 0 … K - 1, or `UNKNOWN`.
+    share : float
+        0 to 1: 1 makes only those voxels count that are at most `BOUNDARY` pixels, along y and x, away from a known
+        voxel of another class. Where no two classes are that near, all known voxels have weight 1.
+
+    Returns
+    -------
+    tensor, float32, of the shape of `target`
+        Their sum over the known voxels is the number of these; 0 where unknown.
+    """
+    known = (target != UNKNOWN).float()
+    near = _near_boundary(target) * known
+    count = near.sum()
+    if not share or not count:
+        return known
+    return known * (1 - share) + near * share * (known.sum() / count)
+
+
+def _near_boundary(target: torch.Tensor) -> torch.Tensor:
+    """1.0 where the known voxels around are not of one class alone. Only in the slice: others may be far away."""
+    known, classes = target != UNKNOWN, target.float()
+    window = 2 * BOUNDARY + 1
+    highest, lowest = (
+        F.max_pool2d(torch.where(known, sign * classes, -torch.inf).flatten(0, -3)[:, None], window, 1, BOUNDARY)
+        for sign in (1, -1)
+    )
+    return (highest > -lowest).float().reshape(target.shape)
