@@ -24,6 +24,8 @@ NORM = nn.modules.batchnorm._BatchNorm
 NORM_BATCHES = 20  # batches that the running statistics of batch normalisation are averaged over when they are fixed
 EMA_DECAY = 0.99
 
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
 
 Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 """The loss, a scalar, of a batch: of image, class scores and labels."""
@@ -61,6 +63,8 @@ class TrainSettings:
         Seconds between checkpoints.
     bfloat16 : bool
         Compute in bfloat16 on a CPU that has instructions for it: some 2.5 times as fast. CUDA always does.
+    loss : callable, optional
+        Of class scores (N, K, [Z,] Y, X) and labels (N, [Z,] Y, X), in place of `painted_loss` with `class_weights`.
     loss : Loss, optional
         Instead of `painted_loss` with `class_weights`.
 
@@ -80,6 +84,7 @@ class TrainSettings:
     score_every: int = 0
     save_every: float = 60.0
     bfloat16: bool = False
+    loss: Loss | None = None
     loss: Loss | None = None
 
     def __post_init__(self) -> None:
@@ -201,10 +206,16 @@ def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSet
 
 def _painted_loss(settings: TrainSettings) -> Loss:
     def loss(image: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        weights = torch.tensor(settings.class_weights, device=image.device) if settings.class_weights else None
-        return painted_loss(scores, labels, class_weights=weights)
+            return painted_loss(scores, labels, class_weights=weights)
 
     return loss
+
+
+def _loss(scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
+    if settings.loss is not None:
+        return settings.loss(scores, labels)
+    weights = torch.tensor(settings.class_weights, device=scores.device) if settings.class_weights else None
+    return painted_loss(scores, labels, class_weights=weights)
 
 
 def _scores(network: UNet, image: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
