@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,52 @@ def axons(root: Path) -> Split:
 
 def membranes(root: Path) -> Split:
     """FIB-SEM of the fly's medulla, boundaries between neurons."""
-    rule, path = SPLITS["em3d"]["fib25"], root / "em3d/fib25_image.tif"
+    path, grid = root / "em3d/fib25_image.tif", {"spacing": (10.0, 10.0, 10.0), "unit": "nm"}
+    return _boundary_slab(path, SPLITS["em3d"]["fib25"], "fly medulla", **grid)
+
+
+def membranes_2d(root: Path) -> Split:
+    """Single slices of the same, across all axes: with cubic voxels they are of one kind."""
+    split = membranes(root)
+    return Split(
+        [
+            Case(case.image.select(axis + 1, index), case.labels.select(axis, index))
+            for case in split.train
+            for axis in range(3)
+            for index in range(0, case.labels.shape[axis], 2)
+        ],
+        [
+            replace(held, name=f"{held.name} {z}", image=held.image[z : z + 1], truth=held.truth[z : z + 1])
+            for held in split.held_out
+            for z in range(0, len(held.image), 4)
+        ],
+    )
+
+
+def cell_boundaries(root: Path) -> Split:
+    """Walls between the cells of a plant's ovule, with a membrane stain."""
+    path, grid = root / "cells3d/ovule_image.tif", {"spacing": (0.235, 0.15, 0.15), "unit": "µm"}
+    return _boundary_slab(path, SPLITS["cells3d"]["ovule"], "plant ovule", **grid)
+
+
+def _boundary_slab(path: Path, rule: dict[str, Any], group: str, **grid: Any) -> Split:
     image, boundary = tifffile.imread(path), _label_of(path, "boundary")
     labels = torch.from_numpy(stack_part(boundary, rule, "train").astype(np.int8))
     train = Case(normalised(stack_part(image, rule, "train")), labels)
     held = (stack_part(array, rule, "held_out") for array in (image, boundary))
-    return Split([train], [Example("fib25", "fly medulla", *held, spacing=(10, 10, 10), unit="nm")])
+    return Split([train], [Example(path.name, group, *held, **grid)])
+
+
+def chloroplasts(root: Path) -> Split:
+    """Electron micrographs of a leaf, ten slices of one stack."""
+    rule, path = SPLITS["chloroplast2d"], root / "chloroplast2d/image.tif"
+    image, objects = tifffile.imread(path), tifffile.imread(path.with_name("label.tif"))
+    seen = zip(*(stack_part(array, rule, "train") for array in (image, objects > 0)), strict=True)
+    held = zip(*(stack_part(array, rule, "held_out") for array in (image, objects > 0)), strict=True)
+    return Split(
+        [Case(normalised(plane), torch.from_numpy(labels.astype(np.int8))) for plane, labels in seen],
+        [
+            Example(f"slice {z}", "plant leaf", plane[None], labels[None].astype(np.uint8))
+            for z, (plane, labels) in enumerate(held)
+        ],
+    )

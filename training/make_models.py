@@ -25,7 +25,10 @@ from training.scores import score_model
 
 HERE = Path(__file__).parent
 RUNS = HERE / "runs"
-NAMES = ("hippocampus-3d", "nuclei-2d", "nuclei-3d", "axon-myelin-2d", "em-membrane-3d")
+NAMES = (
+    "general-2d", "general-3d", "nuclei-2d", "nuclei-3d", "cell-boundary-3d", "em-membrane-2d", "em-membrane-3d",
+    "axon-myelin-2d", "chloroplast-2d", "hippocampus-3d",
+)  # fmt: skip
 LOG_EVERY = 50
 HALO_EXAMPLES = 2
 VERSION = "1.0"
@@ -44,7 +47,11 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
     network = UNet(recipe.network).to(device)
     cases = [Case(case.image.to(device), case.labels.to(device), case.weight) for case in cases]
     settings = TrainSettings(
-        minutes=minutes, learning_rate=recipe.learning_rate, class_weights=recipe.class_weights, bfloat16=True
+        minutes=minutes,
+        learning_rate=recipe.learning_rate,
+        class_weights=recipe.class_weights,
+        bfloat16=True,
+        loss=recipe.loss,
     )
     job = iter_train(network, Batches(cases, recipe.batches), settings, checkpoint=RUNS / f"{recipe.name}.safetensors")
     with (RUNS / f"{recipe.name}.log").open("a") as log:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_unetseg.core.card import DataSource, VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.batches import BatchSettings, Case
+from napari_unetseg.engine.train import Loss
 from napari_unetseg.engine.unet import UNetSettings
 
 Array = npt.NDArray[np.generic]
@@ -52,13 +53,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One bundled model. `minutes` are wall-clock on 2 CPU cores; the other fields go to the network or the card."""
+    """One bundled model. `minutes` are wall-clock on a CPU core; the other fields go to the network or the card.
+
+    A start for learning, which finds no structures of its own, measures ``nothing``: the benchmark of few-shot learning
+    tells what it is worth.
+    """
 
     name: str
     title: str
     description: str
     data: Callable[[Path], Split]
-    measure: Literal["classes", "objects", "boundary"]
+    measure: Literal["classes", "objects", "boundary", "nothing"]
     network: UNetSettings
     batches: BatchSettings
     structures: tuple[Structure, ...]
@@ -72,3 +77,4 @@ class Recipe:
     voxel_size: VoxelSize | None = None
     minimum_object: int = 0
     class_weights: tuple[float, ...] = field(default=())
+    loss: Loss | None = None

@@ -31,8 +31,8 @@ def nuclei_stack(shape: tuple[int, int, int], rng: np.random.Generator) -> Stack
     """Draw one stack; spacing along z is 1 to 4 times that in the plane."""
     anisotropy = float(np.exp(rng.uniform(0, np.log(4)))) if rng.random() < 0.7 else 1.0
     spacing = (anisotropy, 1.0, 1.0)
-    objects = _objects(shape, spacing, rng)
-    return Stack(_seen(_stained(objects, spacing, rng), spacing, rng), objects, spacing)
+    objects = objects_of(shape, spacing, rng)
+    return Stack(seen(_stained(objects, spacing, rng), spacing, rng), objects, spacing)
 
 
 def cached_stacks(count: int, folder: Path, shape: tuple[int, int, int] = (48, 112, 112)) -> list[Stack]:
@@ -51,7 +51,7 @@ def _cached(path: Path, shape: tuple[int, int, int], seed: int) -> Stack:
         return Stack(saved["image"], saved["objects"], (z, y, x))
 
 
-def _smooth_noise(shape: tuple[int, ...], spacing: tuple[float, ...], size: float, rng: np.random.Generator) -> Floats:
+def smooth_noise(shape: tuple[int, ...], spacing: tuple[float, ...], size: float, rng: np.random.Generator) -> Floats:
     """Noise of about unit deviation with features of `size` in-plane voxels."""
     coarse = [max(3, round(n * s / size) + 3) for n, s in zip(shape, spacing, strict=True)]
     noise = rng.standard_normal(coarse).astype(np.float32)
@@ -61,7 +61,7 @@ def _smooth_noise(shape: tuple[int, ...], spacing: tuple[float, ...], size: floa
     return ndimage.map_coordinates(noise, places, order=1, mode="nearest") * 1.5
 
 
-def _objects(
+def objects_of(
     shape: tuple[int, int, int], spacing: tuple[float, float, float], rng: np.random.Generator
 ) -> npt.NDArray[np.uint16]:
     """Place nuclei of one population one by one where there is room; touching ones are common."""
@@ -89,7 +89,7 @@ def _rendered(
     """Each voxel belongs to the ellipsoid it lies deepest in, after a common wobble."""
     best = np.ones(shape, np.float32)
     objects = np.zeros(shape, np.uint16)
-    wobble = rng.uniform(0.02, 0.14) * _smooth_noise(shape, spacing, rng.uniform(6, 14), rng)
+    wobble = rng.uniform(0.02, 0.14) * smooth_noise(shape, spacing, rng.uniform(6, 14), rng)
     for number, (centre, radius) in enumerate(centres, start=1):
         axes = radius * np.exp(rng.normal(0, elongation / 2, 3))
         turn = np.linalg.qr(rng.standard_normal((3, 3)))[0] / axes[:, None]
@@ -115,25 +115,25 @@ def _stained(objects: npt.NDArray[np.uint16], spacing: tuple[float, float, float
     """Brightness of each nucleus, chromatin texture, dark nucleoli, bright or dark rim, and stain outside."""
     shape, inside = objects.shape, objects > 0
     brightness = np.exp(rng.normal(0, rng.uniform(0.05, 0.5), objects.max() + 1)).astype(np.float32)
-    texture = rng.uniform(0, 0.5) * _smooth_noise(shape, spacing, rng.uniform(2, 6), rng)
-    spots = _smooth_noise(shape, spacing, rng.uniform(4, 9), rng) > rng.uniform(1.6, 3)
+    texture = rng.uniform(0, 0.5) * smooth_noise(shape, spacing, rng.uniform(2, 6), rng)
+    spots = smooth_noise(shape, spacing, rng.uniform(4, 9), rng) > rng.uniform(1.6, 3)
     stain = brightness[objects] * np.clip(1 + texture, 0.15, None)
     stain[spots] *= rng.uniform(0.1, 0.7)
     if rng.random() < 0.3:
         rim = inside & (ndimage.grey_erosion(objects, (1, 3, 3)) != objects)
         stain[rim] *= rng.uniform(0.6, 1.8)
-    outside = rng.uniform(0, 0.35) * np.abs(1 + 0.6 * _smooth_noise(shape, spacing, rng.uniform(5, 40), rng))
+    outside = rng.uniform(0, 0.35) * np.abs(1 + 0.6 * smooth_noise(shape, spacing, rng.uniform(5, 40), rng))
     return np.where(inside, stain, outside).astype(np.float32)
 
 
-def _seen(stain: Floats, spacing: tuple[float, float, float], rng: np.random.Generator) -> Floats:
+def seen(stain: Floats, spacing: tuple[float, float, float], rng: np.random.Generator) -> Floats:
     """Point spread, light from out of focus, uneven light, loss with depth, then photon and camera noise."""
     sigma = rng.uniform(0.3, 1.6)
     axial = sigma * rng.uniform(1, 3) / spacing[0]
     image = ndimage.gaussian_filter(stain, (axial, sigma, sigma))
     haze = ndimage.gaussian_filter(stain, (12 / spacing[0], 8, 8))
     image = image + rng.uniform(0, 0.5) * haze
-    image *= np.exp(rng.uniform(0, 0.35) * _smooth_noise(image.shape, spacing, rng.uniform(40, 90), rng))
+    image *= np.exp(rng.uniform(0, 0.35) * smooth_noise(image.shape, spacing, rng.uniform(40, 90), rng))
     depth = np.linspace(0, 1, image.shape[0], dtype=np.float32)[:: rng.choice([-1, 1])]
     image *= np.exp(-rng.uniform(0, 1.2) * depth)[:, None, None]
     photons = np.exp(rng.uniform(np.log(4), np.log(300)))

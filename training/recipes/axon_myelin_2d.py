@@ -1,10 +1,11 @@
 """Axons and myelin in scanning electron micrographs of nerve."""
 
-from napari_unetseg.core.card import DataSource, VoxelSize
+from napari_unetseg.core.card import VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training import sources
 from training.data import axons
 from training.recipe import Recipe
 
@@ -29,12 +30,7 @@ RECIPE = Recipe(
         Structure(label=1, name="axon", colour="#0072b2", channels=(1,)),
         Structure(label=2, name="myelin", colour="#d55e00", channels=(2,)),
     ),
-    sources=(
-        DataSource(
-            name="AxonDeepSeg SEM", source="axondeepseg/data_axondeepseg_sem @ a4d02a1a", licence="MIT",
-            credit="Zaimi et al., doi:10.1038/s41598-018-22181-4",
-        ),
-    ),
+    sources=(sources.AXONS,),
     licence="BSD-3-Clause; trained on data under MIT",
     training="Five images of three rats, patches with turns, magnification, deformation and changes of intensity.",
     voxel_size=VoxelSize(spacing=(0.12,) * 3, unit="µm", smallest=(0.06,) * 3, largest=(0.25,) * 3),

@@ -1,10 +1,11 @@
 """Membranes between neurons in isotropic electron microscopy."""
 
-from napari_unetseg.core.card import DataSource, VoxelSize
+from napari_unetseg.core.card import VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training import sources
 from training.data import membranes
 from training.recipe import Recipe
 
@@ -27,13 +28,7 @@ RECIPE = Recipe(
         ),
     ),
     structures=(Structure(label=1, name="membrane", colour="#cc79a7", channels=(1,)),),
-    sources=(
-        DataSource(
-            name="FIB-25 fly medulla, boundaries derived from neuron bodies",
-            source="janelia-flyem/neuroproof_examples @ ce839e17", licence="CC BY",
-            credit="HHMI Janelia FlyEM; Takemura et al., doi:10.1073/pnas.1509820112",
-        ),
-    ),
+    sources=(sources.FIB25,),
     licence="BSD-3-Clause; trained on data under CC BY",
     training="One slab of one volume; patches with flips and turns along all axes and changes of intensity.",
     voxel_size=VoxelSize(spacing=(10, 10, 10), unit="nm", smallest=(5, 5, 5), largest=(20, 20, 20)),

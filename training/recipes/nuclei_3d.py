@@ -1,10 +1,10 @@
 """Nuclei in 3D fluorescence: a little real and much generated data."""
 
-from napari_unetseg.core.card import DataSource
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings
+from training import sources
 from training.data import nuclei_3d
 from training.recipe import Recipe
 
@@ -26,12 +26,7 @@ RECIPE = Recipe(
         ),
     ),
     structures=(Structure(label=1, name="nucleus", colour="#009e73", channels=(1, 2), seed_channel=1),),
-    sources=(
-        DataSource(name="plant nuclei, confocal (1135)", source="kreshuklab/go-nuclear @ 00a2a3bc", licence="MIT"),
-        DataSource(name="plant nuclei, ovule", source="kreshuklab/plant-seg @ 9d748063", licence="MIT"),
-        DataSource(name="mouse embryo, 16 cells", source="funalab/QCANet @ d047df5f", licence="MIT"),
-        DataSource(name="generated nuclei", source="training/synthetic_nuclei.py", licence="BSD-3-Clause"),
-    ),
+    sources=sources.NUCLEI_3D,
     licence="BSD-3-Clause; trained on data under MIT",
     training="Three patches in five from 64 generated stacks of crowded, deformed ellipsoids with random point spread, "
     "haze, loss of light with depth and noise; two from parts of three real stacks. Outputs: core and rim of nuclei.",
