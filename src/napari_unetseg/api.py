@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core import metrics
+from napari_unetseg.core.card import Score
 from napari_unetseg.core.choice import choose_model
 from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model
 from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
@@ -350,13 +351,12 @@ def iter_verify(model: str | Path, folder: str | Path) -> Job[tuple[Check, ...]]
     from napari_unetseg.core import held_out
 
     loaded = load_model(model)
-    card, scores = loaded.card, []
+    card, scores, done = loaded.card, list[Score](), 0
     if card.scores and not card.held_out:
         raise ModelError(f"{card.name} does not say which images its figures come from; expected a card that does.")
     total = sum(len(held_out.held_out_paths(rule, Path(folder))) for rule in card.held_out)
-    done = 0
     for rule in card.held_out:
-        measured = []
+        measured: list[held_out.Measured] = []
         for example in held_out.examples(rule, Path(folder)):
             yield Progress(min(done, total), max(1, total), f"Measuring {rule.name}")
             predicted = segment(example.volume, loaded).labels

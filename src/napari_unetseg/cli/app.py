@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unetseg import __version__
-from napari_unetseg.cli import labels, terminal
+from napari_unetseg.cli import labels, models, terminal
 from napari_unetseg.cli.options import Json, Spacing, option, selection_of
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection
@@ -192,20 +192,8 @@ def finetune(
         terminal.facts({name: str(value) for name, value in shown.items()})
 
 
-for _command in labels.ALL:
+for _command in (*labels.ALL, *models.ALL):
     app.command()(_command)
-
-
-@app.command()
-def models(as_json: Json = False) -> None:
-    """List the bundled models with their held-out scores."""
-    from napari_unetseg.core.models import list_models
-
-    cards = list_models()
-    if as_json:
-        terminal.say_json({"models": [card.model_dump(mode="json") for card in cards]})
-    else:
-        terminal.show_models(cards)
 
 
 @app.command()

@@ -44,6 +44,55 @@ class DataSource(_Record):
     credit: str = ""
 
 
+class HeldOut(_Record):
+    """Images that training never saw, where they lie in a folder of labelled sets, and how a model is scored on them.
+
+    Parameters
+    ----------
+    name : str
+        What the card's scores call them: ``"fluorescence"``.
+    images : str
+        Pattern of their paths below the folder: ``"nuclei2d/fluo_*_image.tif"``.
+    labels : (part, replacement)
+        Of an image's path, which gives that of its labels: ``("_image", "_label")``.
+    every : int
+        Of the images in the order of their paths, the n-th, the 2 n-th, … are held out; 1 takes all of them.
+    begins : tuple of str
+        How the names of those held out begin; empty takes all of them.
+    axis, part : str and (start, stop), or None
+        Only this part of each image along one axis is held out, in voxels.
+    slices : int
+        Every n-th z slice of the part is an image of its own; 0 keeps stacks whole.
+    spacing, unit : (z, y, x) and str, or None
+        The voxel size, instead of the files' own.
+    measure : str
+        ``classes``: Dice per structure. ``objects``: Dice, and F1 of numbered objects at IoU 0.5. ``boundary``: Dice,
+        and boundary Dice within 2 voxels.
+    truth : str
+        ``labels``: the structures, as the labels have them. ``foreground``: every label is structure 1. ``gaps``:
+        structure 1 is where the labels are 0, as membranes between numbered cells are.
+    """
+
+    name: str
+    images: str
+    labels: tuple[str, str] = ("_image", "_label")
+    every: int = Field(default=1, ge=1)
+    begins: tuple[str, ...] = ()
+    axis: Literal["z", "y", "x"] | None = None
+    part: tuple[int, int] | None = None
+    slices: int = Field(default=0, ge=0)
+    spacing: tuple[float, float, float] | None = None
+    unit: str | None = None
+    measure: Literal["classes", "objects", "boundary"] = "classes"
+    truth: Literal["labels", "foreground", "gaps"] = "labels"
+
+    @model_validator(mode="after")
+    def _stays_below_its_folder(self) -> Self:
+        if self.images.startswith("/") or ".." in (*self.images.split("/"), *self.labels[1].split("/")):
+            raise ValueError(f"images and labels must lie below the folder; got {self.images!r}, {self.labels}")
+        return self
+
+
 class Score(_Record):
     """One figure, measured on images that training never saw."""
 
@@ -75,6 +124,8 @@ class ModelCard(_Record):
         Objects of fewer network voxels are dropped; 0 keeps all.
     cleanup : tuple of Step
         Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
+    held_out : tuple of HeldOut
+        The images that `scores` were measured on, so that anyone who has them can measure again.
     """
 
     format_version: Literal[1] = 1
@@ -96,6 +147,7 @@ class ModelCard(_Record):
     training: str = ""
     licence: str = ""
     scores: tuple[Score, ...] = ()
+    held_out: tuple[HeldOut, ...] = ()
     known_failures: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -1,0 +1,89 @@
+"""The commands that work on models: list them, and measure their cards' figures again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from napari_unetseg.cli import terminal
+from napari_unetseg.cli.options import Json
+from napari_unetseg.errors import InputError
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.held_out import Check
+
+DISAGREES = 1
+"""Exit code where a card's figure is not what was measured."""
+
+
+def models(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME...]", help="Only these: names or model files. Default: all.")
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Measure the figures again. Exit code 1 if one differs by more than 0.01.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option("--data", help="For --verify: the folder of the labelled sets that the cards name.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the bundled models with their held-out scores, or measure these again."""
+    from napari_unetseg.core.models import find_model, list_models, read_card
+
+    cards = [read_card(find_model(name)) for name in names] if names else list_models()
+    if verify:
+        checks = _verify(names or [card.name for card in cards], data)
+        _show_checks(checks, as_json)
+        if not all(check.agrees for found in checks.values() for check in found):
+            raise typer.Exit(DISAGREES)
+    elif as_json:
+        terminal.say_json({"models": [card.model_dump(mode="json") for card in cards]})
+    else:
+        terminal.show_models(cards)
+
+
+def _verify(names: Iterable[str], data: Path | None) -> dict[str, tuple[Check, ...]]:
+    """The checks of each model, by its name."""
+    from napari_unetseg import api
+
+    if data is None or not data.is_dir():
+        raise InputError(f"Expected --data with the folder of the labelled sets; got {data or 'none'}.")
+    checks = {}
+    for name in names:
+        with terminal.warnings_as_notes(), terminal.progress_bar(name) as show:
+            checks[name] = api.verify(name, data, show)
+        if not checks[name]:
+            terminal.note(f"note: the card of {name} has no figures.")
+    return checks
+
+
+def _show_checks(checks: Mapping[str, tuple[Check, ...]], as_json: bool) -> None:
+    rows = [_row(name, check) for name, found in checks.items() for check in found]
+    if as_json:
+        terminal.say_json({"figures": rows, "agree": all(row["agrees"] for row in rows)})
+    else:
+        shown = [{**row, "agrees": "yes" if row["agrees"] else "NO"} for row in rows]
+        terminal.show_rows([{k: "–" if v is None else v for k, v in row.items()} for row in shown], "held-out figures")
+
+
+def _row(model: str, check: Check) -> dict[str, Any]:
+    both = check.card is not None and check.measured is not None
+    return {
+        "model": model,
+        "held_out": check.score.held_out,
+        "images": check.score.images,
+        "structure": check.score.structure,
+        "metric": check.score.metric,
+        "card": check.card,
+        "measured": check.measured,
+        "difference": round(check.measured - check.card, 4) if both else None,  # type: ignore[operator] # both are there
+        "agrees": check.agrees,
+    }
+
+
+ALL = (models,)
+"""In the order in which help lists them."""

@@ -1,0 +1,59 @@
+"""Bring the cards of finished models up to date, without touching a weight: ``python -m training.rewrite_cards``.
+
+Only the text in the header of a model file is written anew: where the held-out images lie, and plain names for their
+groups. The bytes of the tensors stay as they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.models import BUNDLED, CARD_KEY, read_card
+from training.held_out import RULES
+
+RENAMED = {
+    "fluo": "fluorescence",
+    "colour": "stained tissue",
+    "grey": "bright field",
+    "plant_1135": "plant nuclei, confocal",
+    "ovule": "plant ovule nuclei",
+    "embryo_16cell": "mouse embryo nuclei",
+    "hippocampus": "hippocampus, T1 MR",
+    "rat nerve": "rat nerve, SEM",
+    "fly medulla": "fly medulla, FIB-SEM",
+}
+
+
+def rewritten(card: ModelCard) -> ModelCard:
+    """The card with plain words for its groups, and with its held-out rules."""
+    scores = tuple(s.model_copy(update={"held_out": RENAMED.get(s.held_out, s.held_out)}) for s in card.scores)
+    return card.model_copy(update={"scores": scores, "held_out": RULES.get(card.name, card.held_out)})
+
+
+def replace_card(path: Path, card: ModelCard) -> None:
+    """Write another card into a model file: 8 bytes of length, a JSON header, then the tensors' bytes as they were."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"][CARD_KEY] = card.model_dump_json()
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+
+
+def main() -> None:
+    """Rewrite the cards of the models that are named, or of all bundled ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", default=sorted(path.stem for path in BUNDLED.glob("*.safetensors")))
+    for name in parser.parse_args().names:
+        path = BUNDLED / f"{name}.safetensors"
+        replace_card(path, rewritten(read_card(path)))
+
+
+if __name__ == "__main__":
+    main()
