@@ -185,8 +185,8 @@ def test_weights_reach_head_and_training():
     labels = torch.zeros(1, 6, 6, dtype=torch.long)
     labels[..., 3:] = 1
     expected = painted_loss(scores, labels, boundary_weights(labels, 0.5), torch.tensor([1.0, 3.0]))
-    assert loss_of(settings)(scores, scores, labels) == expected
-    assert loss_of(settings)(scores, scores, labels) != loss_of(FineTuneSettings())(scores, scores, labels)
+    assert loss_of(settings)(scores, labels) == expected
+    assert loss_of(settings)(scores, labels) != loss_of(FineTuneSettings())(scores, labels)
 
 
 def test_a_heavier_structure_is_found_more_often():

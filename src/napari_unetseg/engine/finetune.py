@@ -126,7 +126,7 @@ def _why_light(fitted: FittedHead) -> str:
 def loss_of(settings: FineTuneSettings) -> Loss:
     """The sparse loss with the weights that are asked for."""
 
-    def loss(_: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         classes = class_weights(scores.shape[1], settings.structure_weight, scores.device)
         return painted_loss(scores, labels, boundary_weights(labels, settings.boundary_weight), classes)
 

@@ -24,8 +24,8 @@ NORM = nn.modules.batchnorm._BatchNorm
 NORM_BATCHES = 20  # batches that the running statistics of batch normalisation are averaged over when they are fixed
 EMA_DECAY = 0.99
 
-Loss = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
-"""The loss, a scalar, of a batch: of image, class scores and labels."""
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""The loss, a scalar, of a batch: of class scores, and of the labels as the batches give them."""
 
 
 class BatchSource(Protocol):
@@ -61,8 +61,7 @@ class TrainSettings:
     bfloat16 : bool
         Compute in bfloat16 on a CPU that has instructions for it: some 2.5 times as fast. CUDA always does.
     loss : Loss, optional
-        Of image (N, C, [Z,] Y, X), class scores (N, K, [Z,] Y, X) and labels (N, [Z,] Y, X), in place of
-        `painted_loss` with `class_weights`.
+        Of class scores (N, K, [Z,] Y, X) and labels (N, [Z,] Y, X), in place of `painted_loss` with `class_weights`.
 
     Raises
     ------
@@ -188,7 +187,7 @@ def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSet
     if run.norm_is_fixed:
         _fix_norm(run.network)
     run.optimiser.zero_grad(set_to_none=True)
-    loss = _loss(image, _scores(run.network, image, settings), labels, settings)
+    loss = _loss(_scores(run.network, image, settings), labels, settings)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
     if torch.isfinite(norm) and torch.isfinite(loss):
@@ -199,9 +198,9 @@ def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSet
     return float(loss.detach())
 
 
-def _loss(image: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
+def _loss(scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
     if settings.loss is not None:
-        return settings.loss(image, scores, labels)
+        return settings.loss(scores, labels)
     weights = torch.tensor(settings.class_weights, device=scores.device) if settings.class_weights else None
     return painted_loss(scores, labels, class_weights=weights)
 
