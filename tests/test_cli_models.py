@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from napari_unetseg.core.card import HeldOut, Score
 from napari_unetseg.engine.model_file import Model, load_model, save_model
@@ -88,6 +89,16 @@ def test_figures_without_their_images_are_told(command: Command, tiny_model: Pat
 def test_named_models_are_listed_alone(command: Command, tiny_model: Path) -> None:
     listed = command("models", tiny_model, "nuclei-2d", "--json").json["models"]
     assert [card["name"] for card in listed] == ["threshold", "nuclei-2d"]
+
+
+def test_every_measured_model_has_a_picture_of_at_most_40_kb(command: Command, tiny_model: Path) -> None:
+    for card in command("models", "--json").json["models"]:
+        if card["scores"]:
+            assert Path(card["picture"]).stat().st_size <= 40_000
+            assert max(Image.open(card["picture"]).size) == 176
+    assert command("info", "nuclei-2d", "--json").json["picture"].endswith("nuclei-2d.png")
+    assert command("info", tiny_model, "--json").json["picture"] is None
+    assert "pictures" in command("models").out
 
 
 def test_every_bundled_figure_says_which_images_it_comes_from(command: Command) -> None:

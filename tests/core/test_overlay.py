@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from napari_unetseg.core import overlay
-from napari_unetseg.core.overlay import draw_overlay, save_overlay
+from napari_unetseg.core.overlay import draw_overlay, draw_thumbnail, save_overlay
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Labels, Volume
 from napari_unetseg.errors import InputError, OutputError
@@ -96,3 +96,18 @@ def test_saving_writes_a_png_or_nothing(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         save_overlay(tmp_path / "missing" / "overlay.png", black((2, 9, 9)), labels)
     assert [path.name for path in tmp_path.iterdir()] == ["overlay.png"]
+
+
+def test_a_thumbnail_shows_the_fullest_plane_or_the_one_asked_for() -> None:
+    array = np.zeros((3, 20, 10), np.uint8)
+    array[2] = 1
+    labels = Labels(array, structures=RED)
+    picture = draw_thumbnail(black((3, 20, 10), Grid((1, 1, 4), "µm")), labels, size=80)
+    assert picture.size == (80, 40)  # 40 µm wide, 20 µm high
+    assert count_of(picture, (71, 0, 0)) == 80 * 40
+    assert np.asarray(draw_thumbnail(black((3, 20, 10)), labels, size=40, z=0)).max() == 0
+
+
+def test_a_thumbnail_of_labels_of_another_shape_is_refused() -> None:
+    with pytest.raises(InputError, match=r"labels of the image's shape, \(3, 20, 10\); got \(1, 2, 2\)"):
+        draw_thumbnail(black((3, 20, 10)), Labels(np.zeros((1, 2, 2), np.uint8)), size=40)

@@ -202,11 +202,13 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Tell what an image or a model file holds, without loading it."""
-    from napari_unetseg.core.models import find_model, list_models, read_card
+    from napari_unetseg.core.models import find_model, list_models, picture_of, read_card
 
     if file.suffix == MODEL_SUFFIX or (not file.exists() and str(file) in (card.name for card in list_models())):
         card = read_card(find_model(file))
-        record, shown = card.model_dump(mode="json"), terminal.card_facts(card)
+        picture = str(picture_of(file) or "")
+        record = card.model_dump(mode="json") | {"picture": picture or None}
+        shown = terminal.card_facts(card) | {"picture": picture}
     else:
         from napari_unetseg.core.formats import inspect
 

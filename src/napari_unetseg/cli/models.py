@@ -13,6 +13,7 @@ from napari_unetseg.cli.options import Json
 from napari_unetseg.errors import InputError
 
 if TYPE_CHECKING:
+    from napari_unetseg.core.card import ModelCard
     from napari_unetseg.core.held_out import Check
 
 DISAGREES = 1
@@ -32,18 +33,23 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the bundled models with their held-out scores, or measure these again."""
-    from napari_unetseg.core.models import find_model, list_models, read_card
+    from napari_unetseg.core.models import BUNDLED, find_model, list_models, picture_of, read_card
 
-    cards = [read_card(find_model(name)) for name in names] if names else list_models()
+    cards = {model: read_card(find_model(model)) for model in names or (card.name for card in list_models())}
     if verify:
-        checks = _verify(names or [card.name for card in cards], data)
+        checks = _verify(cards, data)
         _show_checks(checks, as_json)
         if not all(check.agrees for found in checks.values() for check in found):
             raise typer.Exit(DISAGREES)
     elif as_json:
-        terminal.say_json({"models": [card.model_dump(mode="json") for card in cards]})
+        terminal.say_json({"models": [_record(card, picture_of(model)) for model, card in cards.items()]})
     else:
-        terminal.show_models(cards)
+        terminal.show_models(list(cards.values()))
+        terminal.say(f"What each finds in an image that it never saw: {BUNDLED / 'pictures'}")
+
+
+def _record(card: ModelCard, picture: Path | None) -> dict[str, Any]:
+    return card.model_dump(mode="json") | {"picture": picture and str(picture)}
 
 
 def _verify(names: Iterable[str], data: Path | None) -> dict[str, tuple[Check, ...]]:

@@ -38,6 +38,19 @@ def find_model(model: str | Path) -> Path:
     raise ModelError(f"Expected a bundled model ({names}) or a .safetensors file; there is no {str(model)!r}.")
 
 
+def picture_of(model: str | Path) -> Path | None:
+    """The picture beside a model, of what it finds in an image that it never saw; None where there is none.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model.
+    """
+    path = find_model(model)
+    picture = path.parent / "pictures" / f"{path.stem}.png"
+    return picture if picture.is_file() else None
+
+
 def read_card(path: Path) -> ModelCard:
     """Read the card from a model file's header.
 

@@ -109,6 +109,37 @@ def draw_overlay(volume: Volume, segmentations: Mapping[str, Labels]) -> Image.I
     return _sheet(blocks, stacked, legend)
 
 
+def draw_thumbnail(volume: Volume, labels: Labels, size: int, z: int | None = None) -> Image.Image:
+    """Draw one plane along y and x with a segmentation over it, without words.
+
+    Parameters
+    ----------
+    volume, labels : Volume and Labels
+        Of one shape.
+    size : int
+        Pixels along the longer side.
+    z : int or None
+        The plane; None takes that in which the segmentation covers most.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB, in true proportions.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ.
+    """
+    if labels.array.shape != volume.shape:
+        raise InputError(f"Expected labels of the image's shape, {volume.shape}; got {labels.array.shape}.")
+    _, y, x = _extents(volume)
+    height, width = (max(1, round(extent * size / max(y, x))) for extent in (y, x))
+    view = _View("xy", 0, _fullest(labels.array, 0) if z is None else z, False, height, width)
+    plain = _smooth(_stretched(view.cut(_shown(volume))), view)
+    return Image.fromarray(_painted(plain, view.enlarged(view.cut(labels.array)), labels))
+
+
 def _extents(volume: Volume) -> tuple[float, float, float]:
     z, y, x = (size * step for size, step in zip(volume.shape, volume.grid.spacing, strict=True))
     return z, y, x

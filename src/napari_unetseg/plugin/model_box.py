@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QPixmap
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.models import find_model, list_models, read_card
+from napari_unetseg.core.models import find_model, list_models, picture_of, read_card
 from napari_unetseg.errors import ModelError
 from napari_unetseg.plugin.fields import combo, note
 from napari_unetseg.plugin.wording import card_details, card_lines
+
+PICTURE = 96
+"""Pixels of the longer side of a model's picture."""
 
 
 class ModelBox(QWidget):
@@ -25,12 +29,14 @@ class ModelBox(QWidget):
         self.box = combo()
         self.box.setToolTip("What to look for.")
         self.about = note()
+        self.picture = QLabel()
+        self.picture.setToolTip("What the model finds in an image that it never saw.")
         self._open = QPushButton("…")
         self._open.setFixedWidth(28)
         self._open.setToolTip("Open a model file (.safetensors).")
         self._open.clicked.connect(self._choose_file)
         for card in list_models():
-            self.box.addItem(card.title, (card.name, card))
+            self._offer(card.name, card)
         self._lay_out()
         self.box.currentIndexChanged.connect(self._show)
         self._show()
@@ -44,7 +50,11 @@ class ModelBox(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         column.addLayout(row)
-        column.addWidget(self.about)
+        card = QHBoxLayout()
+        card.setSpacing(8)
+        card.addWidget(self.about, 1, Qt.AlignmentFlag.AlignTop)
+        card.addWidget(self.picture, 0, Qt.AlignmentFlag.AlignTop)
+        column.addLayout(card)
 
     @property
     def card(self) -> ModelCard | None:
@@ -73,8 +83,11 @@ class ModelBox(QWidget):
         except ModelError as error:
             show_error(str(error))
         else:
-            self.box.addItem(card.title, (str(path), card))
+            self._offer(str(path), card)
             self.box.setCurrentIndex(self.box.count() - 1)
+
+    def _offer(self, model: str, card: ModelCard) -> None:
+        self.box.addItem(card.title, (model, card, picture_of(model)))
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "U-Net models (*.safetensors)")
@@ -84,4 +97,14 @@ class ModelBox(QWidget):
     def _show(self) -> None:
         self.about.setText(card_lines(self.card) if self.card else "No model is here yet: open a model file.")
         self.about.setToolTip(card_details(self.card) if self.card else "")
+        self._show_picture()
         self.model_changed.emit()
+
+    def _show_picture(self) -> None:
+        path = self.box.currentData()[2] if self.card else None
+        self.picture.setVisible(path is not None)
+        if path is not None:
+            fitted = QPixmap(str(path)).scaled(
+                PICTURE, PICTURE, Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+            )
+            self.picture.setPixmap(fitted)
