@@ -1,0 +1,95 @@
+"""Which slice to paint next: far from what is painted, and one that holds much of what the model is unsure of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """How unsure a model is on one slice, summed up.
+
+    Parameters
+    ----------
+    rows, columns : ndarray, float64, (classes, Y) and (classes, X)
+        Uncertainty, 0 to 1 a voxel, summed over each row and over each column, for each predicted class.
+    """
+
+    rows: npt.NDArray[np.float64]
+    columns: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, labels: Array, uncertainty: npt.NDArray[np.uint8]) -> Doubt:
+        """That of predicted labels (Y, X) and their uncertainty (Y, X), 0 to 255."""
+        parts = [np.where(labels == label, uncertainty, 0) for label in range(int(labels.max(initial=0)) + 1)]
+        rows, columns = (np.array([part.sum(axis) for part in parts]) / 255 for axis in (1, 0))
+        return cls(rows, columns)
+
+
+class DoubtMap:
+    """The doubt of a volume's slices, as far as they are predicted.
+
+    Parameters
+    ----------
+    shape : (z, y, x)
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._slices: dict[int, Doubt] = {}
+
+    def put(self, z: int, doubt: Doubt) -> None:
+        """Know a slice, or know it anew."""
+        self._slices[z] = doubt
+
+    def along(self, axis: int) -> npt.NDArray[np.float64]:
+        """Doubt (slices along the axis, classes); 0 where nothing is predicted. Axes are 0 z, 1 y, 2 x."""
+        classes = max((len(doubt.rows) for doubt in self._slices.values()), default=1)
+        total = np.zeros((self._shape[axis], classes))
+        for z, doubt in self._slices.items():
+            if axis == 0:
+                total[z, : len(doubt.rows)] = doubt.rows.sum(1)
+            else:
+                part = doubt.rows if axis == 1 else doubt.columns
+                total[:, : len(part)] += part.T
+        return total
+
+
+def occupied(painted: Array) -> tuple[npt.NDArray[np.bool_], ...]:
+    """Which slices along z, y and x of (Z, Y, X) hold paint."""
+    plane, front = np.any(painted, axis=0), np.any(painted, axis=2)
+    return np.any(front, axis=1), np.any(plane, axis=1), np.any(plane, axis=0)
+
+
+def next_slice(doubt: npt.NDArray[np.float64], is_painted: npt.NDArray[np.bool_]) -> int | None:
+    """The slice with the largest ``d(i) · Σ_c u_c(i) / Σ_j u_c(j)``; None where every slice is painted.
+
+    d is the distance to the nearest painted slice, and u_c the doubt about voxels that are predicted as class c: each
+    class counts as much, however small it is. Where nothing is painted d is 1, and where nothing is predicted the
+    farthest slice is taken.
+
+    Parameters
+    ----------
+    doubt : ndarray (slices, classes)
+    is_painted : ndarray of bool (slices,)
+    """
+    if is_painted.all():
+        return None
+    distance = _distance(is_painted)
+    total = doubt.sum(0)
+    share = (doubt[:, total > 0] / total[total > 0]).sum(1) if total.any() else np.ones(len(doubt))
+    return int(np.argmax(np.where(is_painted, -1, distance * share)))
+
+
+def _distance(is_painted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    where = np.flatnonzero(is_painted)
+    if not where.size:
+        return np.ones(len(is_painted), dtype=np.int64)
+    nearest: npt.NDArray[np.int64] = np.abs(np.arange(len(is_painted))[:, None] - where).min(axis=1)
+    return nearest

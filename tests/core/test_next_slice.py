@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from napari_unetseg.core.next_slice import Doubt, DoubtMap, next_slice, occupied
+
+
+def painted_at(*slices, length=9):
+    return np.isin(np.arange(length), slices)
+
+
+def test_doubt_is_summed_over_rows_and_columns_of_each_predicted_class():
+    labels = np.array([[0, 0, 1], [0, 2, 2]], np.uint8)
+    uncertainty = np.array([[51, 0, 102], [0, 255, 204]], np.uint8)
+    doubt = Doubt.of(labels, uncertainty)
+    assert doubt.rows.tolist() == [[0.2, 0], [0.4, 0], [0, 1.8]]
+    assert doubt.columns == pytest.approx(np.array([[0.2, 0, 0], [0, 0, 0.4], [0, 1, 0.8]]))
+
+
+def test_a_volume_has_its_doubt_along_each_axis():
+    doubts = DoubtMap((3, 2, 2))
+    doubts.put(0, Doubt.of(np.array([[0, 0], [0, 1]], np.uint8), np.array([[255, 0], [0, 255]], np.uint8)))
+    doubts.put(2, Doubt.of(np.zeros((2, 2), np.uint8), np.array([[0, 255], [0, 0]], np.uint8)))
+    assert doubts.along(0).tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert doubts.along(1).tolist() == [[2, 0], [0, 1]]
+    assert doubts.along(2).tolist() == [[1, 0], [1, 1]]
+    doubts.put(2, Doubt.of(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8)))
+    assert doubts.along(0)[2].tolist() == [0, 0]
+
+
+def test_the_most_doubtful_slice_is_next_but_not_beside_the_paint():
+    doubt = np.ones((9, 1))
+    doubt[5] = 3  # 1 away from the paint
+    doubt[7] = 2  # 3 away
+    assert next_slice(doubt, painted_at(4)) == 7
+
+
+def test_a_small_class_counts_as_much_as_a_large_one():
+    doubt = np.full((9, 2), [1000.0, 0.0])
+    doubt[[2, 6], 1] = 0.1, 1
+    assert next_slice(doubt, painted_at(4)) == 6
+
+
+def test_without_predictions_the_farthest_slice_is_next():
+    assert next_slice(np.zeros((9, 1)), painted_at(1)) == 8
+
+
+def test_without_paint_the_most_doubtful_one_is_next():
+    doubt = np.ones((9, 1))
+    doubt[3] = 2
+    assert next_slice(doubt, painted_at()) == 3
+
+
+def test_where_everything_is_painted_there_is_no_next():
+    assert next_slice(np.ones((3, 1)), painted_at(0, 1, 2, length=3)) is None
+
+
+def test_paint_occupies_slices_along_each_axis():
+    painted = np.zeros((2, 3, 4), np.uint8)
+    painted[1, 0, 2] = painted[1, 2, 2] = 1
+    assert [along.tolist() for along in occupied(painted)] == [
+        [False, True],
+        [True, False, True],
+        [False, False, True, False],
+    ]
