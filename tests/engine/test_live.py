@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.models import read_card
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.live import KEPT, LiveSession
+from napari_unetseg.engine.live import LiveSession
+from napari_unetseg.engine.live_versions import KEPT
 from napari_unetseg.engine.model_file import load_model
 from napari_unetseg.errors import InputError
 
@@ -29,13 +31,13 @@ def painted():
 
 
 def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
-    session = LiveSession(volume, None, "cpu")
-    verdict = finish(session.learn(painted, NAMES))
+    session = LiveSession([volume], None, "cpu")
+    verdict = finish(session.learn([painted], NAMES))
     assert verdict.accepted
     assert (verdict.version.number, verdict.version.painted) == (1, 320)
     assert verdict.version.dice[1] > 0.95
     assert 0 < verdict.version.held_out[1] < 160
-    found = session.predict(1)
+    found = session.predict(1).labels
     assert (found.dtype, found.shape) == (np.uint8, (32, 32))
     assert (found[:, 2:13] == 1).mean() > 0.95
     assert (found[:, 19:30] == 0).mean() > 0.95
@@ -43,47 +45,93 @@ def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
 
 @pytest.mark.parametrize(("found", "before", "accepted"), [(0.5, 0.8, False), (0.795, 0.8, True), (0.9, 0.8, True)])
 def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypatch, found, before, accepted):
-    session = LiveSession(volume, None, "cpu")
-    finish(session.learn(painted, NAMES))
+    session = LiveSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
     scores = iter([{1: found}, {1: before}])
     monkeypatch.setattr(LiveSession, "_dice", lambda *_: next(scores))
-    verdict = finish(session.learn(painted, NAMES))
+    verdict = finish(session.learn([painted], NAMES))
     assert verdict.accepted == accepted
     assert verdict.version.number == (2 if accepted else 1)
     assert [version.number for version in session.versions] == ([1, 2] if accepted else [1])
 
 
 def test_one_can_go_back_to_an_earlier_version(volume, painted):
-    session = LiveSession(volume, None, "cpu")
-    finish(session.learn(painted, NAMES))
-    first = session.predict(1)
+    session = LiveSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
+    first = session.predict(1).labels
     painted[1, 20:30, 2:30] = 3
-    finish(session.learn(painted, {1: "block", 2: "floor"}))
+    finish(session.learn([painted], {1: "block", 2: "floor"}))
     assert session.current.network.settings.outputs == 3
     assert session.revert(1).number == 1
-    assert np.array_equal(session.predict(1), first)
+    assert np.array_equal(session.predict(1).labels, first)
     with pytest.raises(InputError, match=f"the last {KEPT}"):
         session.revert(7)
 
 
 def test_a_saved_model_has_the_names_of_today_and_begins_the_next_session(volume, painted, tmp_path):
-    session = LiveSession(volume, None, "cpu")
-    finish(session.learn(painted, NAMES))
+    session = LiveSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
     path = tmp_path / "left side.safetensors"
     session.save(path, {1: "left"})
     card = read_card(path)
     assert (card.name, card.structures[0].name, card.scores[0].structure) == ("left-side", "left", "left")
-    again = LiveSession(volume, None, "cpu", kept=load_model(path))
+    again = LiveSession([volume], None, "cpu", kept=load_model(path))
     assert [(version.number, version.kind) for version in again.versions] == [(1, "restored")]
-    assert (again.predict(1) == session.predict(1)).mean() > 0.99
+    assert (again.predict(1).labels == session.predict(1).labels).mean() > 0.99
 
 
 def test_what_cannot_be_learned_or_saved_is_said(volume, painted, tmp_path):
-    session = LiveSession(volume, None, "cpu")
+    session = LiveSession([volume], None, "cpu")
     with pytest.raises(InputError, match="no model yet"):
         session.save(tmp_path / "m.safetensors")
     with pytest.raises(InputError, match="Nothing is painted"):
-        finish(session.learn(np.zeros_like(painted), NAMES))
+        finish(session.learn([np.zeros_like(painted)], NAMES))
     large = Volume(np.broadcast_to(np.zeros((), np.uint8), (1, 1, 4096, 4096)))
     with pytest.raises(InputError, match="lower resolution"):
-        LiveSession(large, None, "cpu")
+        LiveSession([large], None, "cpu")
+
+
+def test_uncertainty_is_high_where_two_classes_are_alike(painted):
+    array = np.random.default_rng(0).normal(0, 3, (1, 2, 32, 32)).astype(np.float32)
+    array[..., :16] += 200
+    array[..., 1, 24:, :] = 100
+    session = LiveSession([Volume(array)], None, "cpu")
+    finish(session.learn([painted], NAMES))
+    seen = session.predict(1)
+    assert (seen.uncertainty.dtype, seen.uncertainty.shape) == (np.uint8, (32, 32))
+    assert seen.uncertainty[26:, 4:28].mean() > seen.uncertainty[:20, 2:12].mean() + 10
+    assert seen.doubt.rows.sum() == pytest.approx(seen.uncertainty.sum() / 255)
+
+
+def test_one_learns_from_the_paint_of_several_images(volume, painted):
+    """Background is painted on one image, the structure on another."""
+    other = Volume(volume.array[..., ::-1].copy(), name="other")
+    first, second = np.where(painted == 1, painted, 0), np.where(painted == 2, painted, 0)[..., ::-1].copy()
+    session = LiveSession([volume, other], None, "cpu")
+    verdict = finish(session.learn([first, second], NAMES))
+    assert verdict.version.painted == 320
+    assert (session.predict(1).labels[:, 2:13] == 1).mean() > 0.95
+    assert session.current.card.training_data[0].name == "halves, other"
+    with pytest.raises(InputError, match="the image's shape"):
+        finish(session.learn([first, second[:1]], NAMES))
+
+
+def test_images_of_another_kind_are_refused(volume, painted):
+    flat = Volume(volume.array[:, :1])
+    session = LiveSession([volume, flat], None, "cpu")
+    with pytest.raises(InputError, match="one kind"):
+        finish(session.learn([painted, painted[:1]], NAMES))
+
+
+def test_minutes_become_steps_and_losses_are_told(volume, painted):
+    session = LiveSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
+    losses, verdict = [], None
+    while verdict is None:
+        tuned = finish(session.fine_tune([painted], NAMES, FineTuneSettings(minutes=0.02), 0.2))
+        losses, verdict = [*losses, *tuned.losses], tuned.verdict
+    assert len(losses) > 2
+    assert np.isfinite(losses).all()
+    if verdict.accepted:
+        assert session.origin.settings.steps >= 5
+        assert session.origin.settings.minutes is None

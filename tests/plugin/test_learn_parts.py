@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.journal import read_journal
-from napari_unetseg.core.learned import Verdict, Version
+from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.next_slice import Doubt
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
-from napari_unetseg.plugin.learn_job import Hint, Judged, LearnRequest, Reverted, Saved, SliceSeen, learn
+from napari_unetseg.plugin.learn_job import (
+    LIGHT,
+    Hint,
+    Judged,
+    LearnImage,
+    LearnRequest,
+    Reverted,
+    Saved,
+    SliceSeen,
+    Trained,
+    learn,
+)
 from napari_unetseg.plugin.paint_keeper import PaintKeeper, find_paint, model_beside, place_of, set_aside
 from napari_unetseg.plugin.paint_structures import PaintStructures
 
@@ -48,7 +61,7 @@ def test_kept_paint_is_found_with_its_names(tmp_path):
     painted[1, 2, 3] = 2
     keeper = PaintKeeper(path, painted.shape)
     keeper.keep(painted, {2: "cell"})
-    assert keeper.count(painted).result().tolist() == [23, 0, 1]
+    assert keeper.survey(painted).result().counts == (23, 0, 1)
     keeper.close()
     kept = find_paint(path, painted.shape)
     assert np.array_equal(kept.painted, painted)
@@ -93,6 +106,10 @@ def test_waiting_at_the_desk_ends_with_an_order():
     assert time.monotonic() - began < 10
 
 
+PLANE = np.zeros((2, 2), np.uint8)
+SEEN = Prediction(PLANE, PLANE, Doubt.of(PLANE, PLANE))
+
+
 class FakeSource:
     shape = (1, 5, 2, 2)
 
@@ -119,8 +136,8 @@ class FakeWorker:
             verdict = self.verdicts.pop(0)
             if isinstance(verdict, Exception):
                 raise verdict
-            return verdict
-        return Version(args[0], "light head") if target.__name__ == "revert" else np.zeros((2, 2), np.uint8)
+            return verdict if target.__name__ == "learn" else Tuned((0.5, 0.25), verdict)
+        return Version(args[0], "light head") if target.__name__ == "revert" else SEEN
 
 
 def accepted(number=1):
@@ -130,7 +147,8 @@ def accepted(number=1):
 def run(worker, desk, orders=(PAINT,), minutes=0.0, kept=None):
     for order in orders:
         desk.bring(order)
-    request = LearnRequest("token", FakeSource(), None, None, kept, minutes=minutes)
+    settings = FineTuneSettings(minutes=minutes) if minutes else LIGHT
+    request = LearnRequest("token", (LearnImage(FakeSource(), None),), None, kept, settings=settings)
     return [record for record in learn(worker, request, desk) if not isinstance(record, Progress)]
 
 
@@ -157,7 +175,10 @@ def test_an_open_session_is_used_again():
 
 def test_a_unet_is_trained_when_everything_is_predicted():
     worker = FakeWorker([accepted(), None, None, accepted(2)])
-    run(worker, Desk(), minutes=1)
+    records = run(worker, Desk(), minutes=1)
+    assert [r for r in records if isinstance(r, Trained)] == [
+        Trained((0.5, 0.25), begins) for begins in (True, False, False)
+    ]
     assert worker.calls.count("fine_tune") == 3
     assert worker.calls.index("fine_tune") > worker.calls.index("predict 4")
     assert sum(call.startswith("predict") for call in worker.calls) == 10
@@ -183,7 +204,9 @@ def test_stop_ends_between_two_slices():
     desk = Desk()
     desk.bring(PAINT)
     seen = 0
-    for record in learn(FakeWorker([accepted()]), LearnRequest("t", FakeSource(), None, None, None), desk):
+    for record in learn(
+        FakeWorker([accepted()]), LearnRequest("t", (LearnImage(FakeSource(), None),), None, None), desk
+    ):
         if isinstance(record, SliceSeen):
             seen += 1
             desk.stop()

@@ -115,8 +115,8 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
     widget.bar.button.click()
     finished(qtbot, widget)
     assert [version.number for version in widget.versions.versions] == [1, 2]
-    assert widget.plot.isVisible()
-    assert widget.plot.lines == 1
+    assert widget.score_plot.isVisible()
+    assert widget.score_plot.lines == 1
     assert not np.array_equal(widget.preview.layer.data, found)
     widget.versions.box.setCurrentIndex(0)
     widget.versions.revert_button.click()
@@ -156,7 +156,7 @@ def test_live_learns_after_a_stroke_and_waits_for_more(viewer, dock, qtbot, crop
     qtbot.waitUntil(lambda: "Nothing is painted" in widget.bar.line.text(), timeout=PATIENCE)
     paint(viewer, widget, truth, 1, 15)
     qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
-    qtbot.waitUntil(lambda: widget.preview is not None and widget.preview.labels.any(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.preview is not None and widget.preview.volume.any(), timeout=PATIENCE)
     assert widget.bridge.is_running
     widget.bar.stop_button.click()
     finished(qtbot, widget)
@@ -275,7 +275,7 @@ def test_another_image_in_the_layer_begins_anew(viewer, dock, qtbot, blocks):
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert (widget.preview.labels[3, 5, 4], widget.preview.labels[3, 16, 4]) == (1, 0)
+    assert (widget.preview.volume[3, 5, 4], widget.preview.volume[3, 16, 4]) == (1, 0)
     image.data = blocks[::-1].copy()
     assert widget.versions.versions == []
     widget.bar.button.click()
@@ -329,3 +329,51 @@ def test_paint_is_on_the_disk_within_two_seconds(viewer, dock, qtbot, crop):
     qtbot.waitUntil(lambda: np.array_equal(read_journal(journal).painted, layer.data), timeout=10_000)
     assert time.monotonic() - began < 2 or os.getloadavg()[0] > 2 * (os.cpu_count() or 1)
     assert layer.data.any()
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_uncertainty_is_shown_while_it_is_asked_for(viewer, dock, qtbot, blocks):
+    image = viewer.add_image(blocks, axis_labels=("z", "y", "x"), scale=(2, 1, 1), translate=(5, 0, 3))
+    widget = dock()
+    painted_blocks(viewer, widget, blocks)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert not widget.doubt_view.is_shown
+    active = viewer.layers.selection.active
+    widget.doubt_check.setChecked(True)
+    layer = widget.doubt_view.layer
+    assert viewer.layers.selection.active is active
+    assert (layer.data.shape, layer.data.dtype) == (blocks.shape, np.uint8)
+    assert layer.scale.tolist() == image.scale.tolist()
+    assert layer.translate.tolist() == image.translate.tolist()
+    assert layer.data.any()
+    assert widget.image.layer_box._index(layer) == -1
+    viewer.layers.remove(layer)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert widget.doubt_view.is_shown
+    widget.doubt_check.setChecked(False)
+    assert not widget.doubt_view.is_shown
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_where_next_goes_to_an_unpainted_slice_along_the_axis_in_view(viewer, dock, qtbot, blocks):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"), scale=(2, 1, 1), translate=(5, 0, 3))
+    widget = dock()
+    widget.next_button.click()
+    assert "painted layer" in widget.bar.line.text()
+    painted_blocks(viewer, widget, blocks)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    written(qtbot, widget)
+    viewer.dims.set_current_step(0, 3)
+    widget.next_button.click()
+    z = round((viewer.dims.point[0] - 5) / 2)
+    assert z != 3
+    assert f"Slice {z} along z" in widget.bar.line.text()
+    viewer.dims.order = (1, 0, 2)
+    widget.next_button.click()
+    y = round(viewer.dims.point[1])
+    assert y not in (*range(4, 8), *range(12, 20))
+    assert f"Slice {y} along y" in widget.bar.line.text()
+    assert round((viewer.dims.point[0] - 5) / 2) == z

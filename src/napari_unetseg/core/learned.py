@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.next_slice import Doubt
+
 
 @dataclass(frozen=True)
 class Version:
@@ -53,3 +58,38 @@ class Verdict:
     version: Version
     accepted: bool
     reason: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model in use says about one slice.
+
+    Parameters
+    ----------
+    labels : ndarray, uint8, (Y, X)
+        Output labels.
+    uncertainty : ndarray, uint8, (Y, X)
+        255 · (1 − (p₁ − p₂)) of the two likeliest classes' probabilities: 0 is sure, 255 is a draw.
+    doubt : Doubt
+        The same, summed up.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    uncertainty: npt.NDArray[np.uint8]
+    doubt: Doubt
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A part of fine-tuning.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Of the training steps that were done in it.
+    verdict : Verdict or None
+        None while there is more to do.
+    """
+
+    losses: tuple[float, ...]
+    verdict: Verdict | None = None

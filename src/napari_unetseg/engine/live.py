@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,62 +13,47 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.card import ModelCard, Normalisation
+from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, model_name, painted_card, structures_of
-from napari_unetseg.core.intensity import normaliser
-from napari_unetseg.core.learned import Verdict, Version
-from napari_unetseg.core.painted import check_painted, class_count, hold_out
+from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.next_slice import Doubt
+from napari_unetseg.core.painted import class_count, hold_out
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.devices import choose_device
-from napari_unetseg.engine.features import Extractor, FeatureSource
 from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import PaintedSlice, class_dice, gathered, iter_fit_head, mean_dice, painted_slices
-from napari_unetseg.engine.lesson import Lesson, base_of, filters_for
+from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources, filters_for
 from napari_unetseg.engine.light import LightNet
+from napari_unetseg.engine.live_versions import Accepted, Origin, SparsePaint, Versions
 from napari_unetseg.engine.model_file import Model, save_model
+from napari_unetseg.engine.train import TrainProgress
 from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import InputError
 
 QUICK = HeadSettings(steps=100, batch=2048, learning_rate=1e-2)
 """A fit that ends while the painter still looks at the stroke: 0.3 s of one core."""
-KEPT = 20
-"""Versions that can be reverted to."""
 LEAST_VOXELS = 30
 """With fewer held-out voxels that neither of two models has learned from, they are not compared."""
 MOST_PIXELS = 2560**2
 """Of one slice: its features take 300 bytes a pixel."""
+TIMED = 5
+"""Steps of fine-tuning that are timed, to turn minutes into steps: only steps can be repeated exactly."""
+ALONE = FineTuneSettings(steps=0)
+"""The light head alone."""
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class _Accepted:
-    """A version.
-
-    Parameters
-    ----------
-    model : Model
-        It has learned from all paint there was.
-    trial : LightNet or UNet
-        What later candidates are compared with: without the paint that was held out, where there is such a network.
-    known : tuple of ndarray, or None
-        The paint that `trial` has learned from, as flat indices and values; None where that is not known.
-    """
-
-    version: Version
-    model: Model
-    trial: LightNet | UNet
-    known: tuple[Array, Array] | None
+Repeatable = tuple[FineTuned, FineTuneSettings]
+"""What fine-tuning gave, and the settings that give it again."""
 
 
 class LiveSession:
-    """Learns from the paint on one volume, over and over.
+    """Learns from the paint on some images, over and over, and predicts the first of them.
 
     Parameters
     ----------
-    volume : Volume
+    volumes : sequence of Volume
+        Of one kind: the same channels, all stacks or all single slices.
     start : Model or None
         As `engine.finetune.iter_fine_tune` takes it.
     kept : Model, optional
@@ -83,41 +67,52 @@ class LiveSession:
         If `start` is of a kind that one cannot begin with.
     """
 
-    def __init__(self, volume: Volume, start: Model | None, device: str = "auto", kept: Model | None = None) -> None:
-        _check_size(volume)
-        if kept is not None and not _sees(kept.network, volume):
+    def __init__(
+        self, volumes: Sequence[Volume], start: Model | None, device: str = "auto", kept: Model | None = None
+    ) -> None:
+        for volume in volumes:
+            _check_size(volume)
+        if kept is not None and not _sees(kept.network, volumes):
             kept = None
         if kept is not None and base_of(kept) is not None:
             start = kept  # its features are the ones that it was fitted to
-        self.volume, self.start, self._device = volume, start, device
-        extractor = Extractor(filters_for([volume]), base_of(start))
-        read = normaliser(volume, start.card.normalisation if start is not None else Normalisation())
-        self._source = FeatureSource(volume, read, extractor, choose_device(device))
-        self._accepted: OrderedDict[int, _Accepted] = OrderedDict()
-        self._count, self._current = 0, 0
-        self._tuning: Job[FineTuned] | None = None
+        self.volumes, self.start = tuple(volumes), start
+        self._device = device
+        self._sources = feature_sources(self.volumes, start, device)
+        self._versions = Versions()
+        self._tuning: Job[Repeatable] | None = None
+        self._seconds_a_step: float | None = None
         if kept is not None:
-            self._accept(_Accepted(Version(1, "restored"), kept, kept.network, None))
+            self._versions.accept(Accepted(Version(1, "restored"), kept, kept.network))
 
     @property
     def versions(self) -> tuple[Version, ...]:
         """What can be reverted to, the oldest first."""
-        return tuple(accepted.version for accepted in self._accepted.values())
+        return self._versions.all
 
     @property
     def current(self) -> Model | None:
         """The model that counts; None before the first one."""
-        return self._accepted[self._current].model if self._current else None
+        return self._versions.current.model if self._versions.current is not None else None
 
-    def learn(self, painted: Array, names: Mapping[int, str]) -> Job[Verdict]:
+    @property
+    def origin(self) -> Origin | None:
+        """What the current model was made of; None where it is not known."""
+        return self._versions.current.origin if self._versions.current is not None else None
+
+    def learn(
+        self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings = ALONE
+    ) -> Job[Verdict]:
         """Fit a light head to the paint, and take it if it is not worse.
 
         Parameters
         ----------
-        painted : ndarray of whole numbers, (Z, Y, X)
-            0 unknown, 1 background, 2… structures.
+        painted : sequence of ndarray of whole numbers, (Z, Y, X)
+            One an image: 0 unknown, 1 background, 2… structures.
         names : mapping
             Names of structures by output label (painted value - 1).
+        settings : FineTuneSettings
+            Seed and weights; the time is that of a light head, whatever they say.
 
         Raises
         ------
@@ -125,54 +120,73 @@ class LiveSession:
             If one cannot learn from it, see `core.painted.check_painted`.
         """
         self._tuning = None
-        check_painted([painted], [self.volume.shape])
-        (learning,), (held,) = hold_out([painted])
+        lesson = Lesson(self.volumes, painted, names, self._sources)
+        learning, held = hold_out(lesson.painted)
         yield from self._see(painted)
         with _one_thread():
-            fitted = yield from iter_fit_head([self._source], [painted], [held], QUICK)
+            fitted = yield from iter_fit_head(self._sources, painted, held, _quick(settings))
         version = _version("light head", fitted.dice, painted, held)
-        model = self._model(self._light(fitted.head), version, names)
-        return self._judged(_Accepted(version, model, self._light(fitted.trial), _sparse(learning)), painted, held)
+        model = self._model(self._light(fitted.head), version, lesson)
+        origin = Origin(_sparse(painted), replace(settings, minutes=None, steps=0))
+        trial, known = self._light(fitted.trial), _sparse(learning)
+        return self._judged(Accepted(version, model, trial, known, origin), painted, held)
 
     def fine_tune(
-        self, painted: Array, names: Mapping[int, str], minutes: float, seconds: float
-    ) -> Job[Verdict | None]:
-        """Train a U-Net on top of the head, for `seconds` of `minutes`; call it again to go on.
+        self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings, seconds: float
+    ) -> Job[Tuned]:
+        """Train a U-Net on top of the head, for `seconds` of all the time it takes; call it again to go on.
 
-        Returns
-        -------
-        Verdict or None
-            None as long as there is more to do.
+        Minutes become steps, by the time that the first few take.
         """
         if self._tuning is None:
-            settings = FineTuneSettings(minutes=minutes, device=self._device)
-            lesson = Lesson([self.volume], [painted], names, [self._source])
-            self._tuning = iter_fine_tune(lesson, self.start, settings)
-        until = time.monotonic() + seconds
+            lesson = Lesson(self.volumes, painted, names, self._sources)
+            self._tuning = self._iter_tuned(lesson, replace(settings, device=self._device))
+        losses, until = [], time.monotonic() + seconds
         try:
             while time.monotonic() < until:
-                yield next(self._tuning)
+                record = next(self._tuning)
+                if isinstance(record, TrainProgress):
+                    losses.append(record.loss)
+                yield Progress(record.done, record.total, record.stage, record.message, record.seconds_left)
         except StopIteration as stop:
             self._tuning = None
-            return self._judged_tuned(stop.value, painted)
-        return None
+            return Tuned(tuple(losses), self._judged_tuned(stop.value, painted))
+        return Tuned(tuple(losses))
 
-    def predict(self, z: int) -> npt.NDArray[np.uint8]:
-        """Output labels (Y, X) of one slice, by the current model.
+    def _iter_tuned(self, lesson: Lesson, settings: FineTuneSettings) -> Job[Repeatable]:
+        if settings.steps is None:
+            steps = yield from self._steps_for(lesson, settings)
+            settings = replace(settings, minutes=None, steps=steps)
+        return (yield from iter_fine_tune(lesson, self.start, settings)), settings
+
+    def _steps_for(self, lesson: Lesson, settings: FineTuneSettings) -> Job[int]:
+        """How many steps fit into the minutes, by timing some."""
+        left = 60 * (settings.minutes or 0)
+        if self._seconds_a_step is None:
+            began = time.monotonic()
+            probe = iter_fine_tune(lesson, self.start, replace(settings, minutes=None, steps=100 * TIMED))
+            self._seconds_a_step = yield from _timed(probe)
+            left -= time.monotonic() - began
+        return max(TIMED, int(left / self._seconds_a_step))
+
+    def predict(self, z: int) -> Prediction:
+        """What the current model says about a slice of the first image.
 
         Raises
         ------
         InputError
             If there is no model yet.
         """
-        return np.asarray(self._scores(self._needed().network, z).argmax(0).to(torch.uint8).cpu())
+        probabilities = self._scores(self._needed().network, 0, z).softmax(0)
+        best = probabilities.topk(2, 0).values
+        labels = np.asarray(probabilities.argmax(0).to(torch.uint8).cpu())
+        uncertainty = np.asarray((255 * (1 - best[0] + best[1])).round().to(torch.uint8).cpu())
+        return Prediction(labels, uncertainty, Doubt.of(labels, uncertainty))
 
     def revert(self, number: int) -> Version:
         """Make an earlier version the current one; raises `InputError` if it is not kept any more."""
-        if number not in self._accepted:
-            raise InputError(f"Version {number} is not kept any more: the last {KEPT} are.")
-        self._tuning, self._current = None, number
-        return self._accepted[number].version
+        self._tuning = None
+        return self._versions.revert(number)
 
     def save(self, path: Path, names: Mapping[int, str] | None = None) -> None:
         """Write the current model to a file, named after it; `names` are of structures by output label.
@@ -194,32 +208,33 @@ class LiveSession:
         return self.current
 
     def _light(self, head: Head) -> LightNet:
-        return LightNet(self._source.extractor, head).eval()
+        return LightNet(self._sources[0].extractor, head).eval()
 
-    def _model(self, network: LightNet, version: Version, names: Mapping[int, str]) -> Model:
-        structures = structures_of(network.settings.outputs - 1, names)
-        paint = Paint(structures, version.painted, 1, version.dice)
+    def _model(self, network: LightNet, version: Version, lesson: Lesson) -> Model:
+        structures = structures_of(network.settings.outputs - 1, lesson.names)
+        images = sum(bool(painted.any()) for painted in lesson.painted)
+        paint = Paint(structures, version.painted, images, version.dice)
         start = self.start.card if self.start is not None else None
-        return Model(network, painted_card(network.settings.to_json(), [self.volume], paint, start))
+        return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
 
-    def _see(self, painted: Array) -> Job[None]:
+    def _see(self, painted: Sequence[Array]) -> Job[None]:
         """Compute the features of the painted slices, where they are not cached."""
-        slices = painted_slices([painted])
+        slices = painted_slices(painted)
         for done, points in enumerate(slices):
             yield Progress(done, len(slices), "Looking at the painted slices")
-            self._source[points.z]
+            self._sources[points.image][points.z]
 
-    def _judged(self, candidate: _Accepted, painted: Array, held: Array) -> Verdict:
+    def _judged(self, candidate: Accepted, painted: Sequence[Array], held: Sequence[Array]) -> Verdict:
         """Compare candidate and current model on held-out paint that neither has learned from.
 
         Worse is what is lower by more than two standard errors of a share among n voxels, at most 1/√n: a stroke
         should not be without effect because of chance.
         """
-        current = self._accepted.get(self._current)
+        current = self._versions.current
         if current is None or current.known is None:
             return self._accept(candidate)
-        unseen = np.where(painted.ravel() == _dense(current.known, painted.size), 0, held.ravel()).reshape(held.shape)
-        voxels = np.count_nonzero(unseen)
+        unseen = current.unseen(painted, held)
+        voxels = sum(np.count_nonzero(part) for part in unseen)
         if voxels < LEAST_VOXELS:
             return self._accept(candidate)
         found, before = (mean_dice(self._dice(each.trial, unseen)) for each in (candidate, current))
@@ -228,28 +243,25 @@ class LiveSession:
             return Verdict(current.version, False, reason)
         return self._accept(candidate)
 
-    def _judged_tuned(self, tuned: FineTuned, painted: Array) -> Verdict:
+    def _judged_tuned(self, result: Repeatable, painted: Sequence[Array]) -> Verdict:
         """Fine-tuning has compared itself with the light head on the same paint."""
-        if not tuned.steps:
-            return Verdict(self._accepted[self._current].version, False, " ".join(tuned.notes))
-        _, (held,) = hold_out([painted])
+        tuned, settings = result
+        if not tuned.steps and self._versions.current is not None:
+            return Verdict(self._versions.current.version, False, " ".join(tuned.notes))
+        _, held = hold_out(painted)
         version = _version("trained U-Net", tuned.held_out_dice, painted, held)
-        network = tuned.model.network.to(self._source.device)
-        return self._accept(_Accepted(version, tuned.model, network, _sparse(painted)))
+        network = tuned.model.network.to(self._sources[0].device)
+        paint = _sparse(painted)
+        return self._accept(Accepted(version, tuned.model, network, paint, Origin(paint, settings)))
 
-    def _accept(self, candidate: _Accepted) -> Verdict:
-        self._count += 1
-        self._current = self._count
-        version = replace(candidate.version, number=self._count)
-        self._accepted[self._count] = replace(candidate, version=version)
-        while len(self._accepted) > KEPT:
-            self._accepted.popitem(last=False)
+    def _accept(self, candidate: Accepted) -> Verdict:
+        version = self._versions.accept(candidate)
         return Verdict(version, True, f"Version {version.number} ({version.kind}) is in use.")
 
-    def _dice(self, network: LightNet | UNet, paint: Array) -> dict[int, float]:
+    def _dice(self, network: LightNet | UNet, paint: Sequence[Array]) -> dict[int, float]:
         """Dice of the structures in some paint, over its voxels."""
         predicted, classes = [], []
-        for points in painted_slices([paint]):
+        for points in painted_slices(paint):
             predicted.append(self._at(network, points))
             classes.append(points.classes)
         return class_dice(torch.cat(predicted), torch.cat(classes))
@@ -258,14 +270,29 @@ class LiveSession:
     def _at(self, network: LightNet | UNet, points: PaintedSlice) -> torch.Tensor:
         """Predicted classes (P,) of some voxels of a slice; a light head needs only their own features."""
         if isinstance(network, LightNet) and network.refiner is None:
-            features = gathered([self._source], points)[:, : sum(kind.in_features for kind in network.head.first)]
+            features = gathered(self._sources, points)[:, : sum(kind.in_features for kind in network.head.first)]
             return cast("torch.Tensor", network.head(features)).argmax(1).cpu()
-        return self._scores(network, points.z).argmax(0).cpu()[points.y, points.x]
+        return self._scores(network, points.image, points.z).argmax(0).cpu()[points.y, points.x]
 
     @torch.inference_mode()
-    def _scores(self, network: LightNet | UNet, z: int) -> torch.Tensor:
-        scores: torch.Tensor = network(self._source[z])
+    def _scores(self, network: LightNet | UNet, image: int, z: int) -> torch.Tensor:
+        scores: torch.Tensor = network(self._sources[image][z])
         return scores
+
+
+def _timed(job: Job[FineTuned]) -> Generator[Progress, None, float]:
+    """Seconds that a training step takes, after the first one; the job is then closed."""
+    seconds: list[float] = []
+    while len(seconds) <= TIMED:
+        began = time.monotonic()
+        record = next(job, None)
+        if record is None:  # it ended without training
+            return 1.0
+        if isinstance(record, TrainProgress):
+            seconds.append(time.monotonic() - began)
+        yield Progress(0, 1, "Timing the training" if seconds else record.stage)
+    job.close()
+    return float(np.median(seconds[1:]))
 
 
 @contextlib.contextmanager
@@ -277,6 +304,15 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def _quick(settings: FineTuneSettings) -> HeadSettings:
+    return replace(
+        QUICK,
+        seed=settings.seed,
+        structure_weight=settings.structure_weight,
+        boundary_weight=settings.boundary_weight,
+    )
 
 
 def _check_size(volume: Volume) -> None:
@@ -296,23 +332,17 @@ def _renamed(card: ModelCard, names: Mapping[int, str]) -> ModelCard:
     return card.model_copy(update={"structures": structures, "scores": scores})
 
 
-def _sees(network: LightNet | UNet, volume: Volume) -> bool:
+def _sees(network: LightNet | UNet, volumes: Sequence[Volume]) -> bool:
     """Whether a kept model is for this kind of volume."""
-    return isinstance(network, LightNet) and network.settings.filters == filters_for([volume])
+    return isinstance(network, LightNet) and network.settings.filters == filters_for(volumes)
 
 
-def _version(kind: str, dice: Mapping[int, float], painted: Array, held: Array) -> Version:
-    counts = np.bincount(held.ravel(), minlength=class_count([painted]) + 1)
+def _version(kind: str, dice: Mapping[int, float], painted: Sequence[Array], held: Sequence[Array]) -> Version:
+    most = class_count(painted) + 1
+    counts = sum((np.bincount(part.ravel(), minlength=most) for part in held), np.zeros(most, np.int64))
     held_out = {label: int(counts[label + 1]) for label in dice}
-    return Version(0, kind, dict(dice), held_out, int(np.count_nonzero(painted)))
+    return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in painted))
 
 
-def _sparse(painted: Array) -> tuple[Array, Array]:
-    where = np.flatnonzero(painted)
-    return where, painted.ravel()[where]
-
-
-def _dense(known: tuple[Array, Array], size: int) -> Array:
-    painted = np.zeros(size, dtype=known[1].dtype)
-    painted[known[0]] = known[1]
-    return painted
+def _sparse(painted: Sequence[Array]) -> tuple[SparsePaint, ...]:
+    return tuple(SparsePaint.of(part) for part in painted)

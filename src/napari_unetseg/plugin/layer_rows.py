@@ -12,6 +12,7 @@ from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.axes import choices_of
 from napari_unetseg.plugin.fields import LayerBox, VoxelSize, combo, note, show_row
 from napari_unetseg.plugin.layers import LayerSource, axes_of
+from napari_unetseg.plugin.learn_preview import is_preview
 from napari_unetseg.plugin.wording import lengths
 
 AXES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x"}
@@ -33,7 +34,7 @@ class LayerRows(QObject):
     def __init__(self, layout: QFormLayout, viewer: Viewer) -> None:
         super().__init__(layout.parentWidget())
         self._layout, self._viewer = layout, viewer
-        self.layer_box = LayerBox(viewer, lambda layer: isinstance(layer, Image))
+        self.layer_box = LayerBox(viewer, lambda layer: isinstance(layer, Image) and not is_preview(layer))
         self.layer_box.setToolTip("The image to work on. It is never changed.")
         self.axes_box, self.channel_box, self.level_box = combo(), combo(), combo()
         self.axes_box.setToolTip("What the layer's axes are. Of a time series, the time point on screen is taken.")

@@ -8,18 +8,33 @@ from typing import Any
 
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QDoubleSpinBox
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QPushButton
 
+from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Verdict
+from napari_unetseg.core.next_slice import DoubtMap, occupied
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form
 from napari_unetseg.plugin.layer_rows import LayerRows
 from napari_unetseg.plugin.learn_bar import LearnBar
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
-from napari_unetseg.plugin.learn_job import Hint, Judged, LearnRequest, Opened, Reverted, Saved, SliceSeen, learn
-from napari_unetseg.plugin.learn_plot import LearnPlot
-from napari_unetseg.plugin.learn_preview import Preview
+from napari_unetseg.plugin.learn_job import (
+    LIGHT,
+    Hint,
+    Judged,
+    LearnImage,
+    LearnRequest,
+    Opened,
+    Reverted,
+    Saved,
+    SliceSeen,
+    Trained,
+    learn,
+)
+from napari_unetseg.plugin.learn_next import go_next
+from napari_unetseg.plugin.learn_plot import LossPlot, ScorePlot
+from napari_unetseg.plugin.learn_preview import Preview, UncertaintyView
 from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_keeper import model_beside
 from napari_unetseg.plugin.paint_section import PaintSection
@@ -45,6 +60,8 @@ class LearnWidget(Panel):
         self._token = ""
         self._resumes = False
         self.preview: Preview | None = None
+        self.doubt_view: UncertaintyView | None = None
+        self._doubts = DoubtMap((1, 1, 1))
         self._watched: Layer | None = None
         self._build()
         self._connect()
@@ -74,11 +91,29 @@ class LearnWidget(Panel):
         bottom.addRow("Train U-Net", self.minutes)
         self.bar = LearnBar(self.bridge)
         self.rows.addWidget(self.bar)
+        self.rows.addLayout(self._guides())
+        self.loss_plot, self.score_plot = LossPlot(), ScorePlot()
+        plots = QHBoxLayout()
+        plots.addWidget(self.loss_plot)
+        plots.addWidget(self.score_plot)
+        self.rows.addLayout(plots)
         self.versions = VersionRows()
-        self.plot = LearnPlot()
-        self.rows.addWidget(self.plot)
         self.rows.addWidget(self.versions)
         self.rows.addStretch(1)
+
+    def _guides(self) -> QHBoxLayout:
+        """What helps to find where to paint."""
+        self.doubt_check = QCheckBox("Show uncertainty")
+        self.doubt_check.setToolTip("A layer that is bright where the model is in doubt between two classes.")
+        self.next_button = QPushButton("Where next")
+        self.next_button.setToolTip(
+            "Go to a slice that is far from the painted ones and holds much of what the model is unsure of, each class "
+            "counting as much. It works along the axis of the slider."
+        )
+        row = QHBoxLayout()
+        row.addWidget(self.doubt_check, 1)
+        row.addWidget(self.next_button)
+        return row
 
     def _connect(self) -> None:
         self.image.changed.connect(self._begin_anew)
@@ -90,6 +125,8 @@ class LearnWidget(Panel):
         self.bar.asked.connect(self._learn_now)
         self.bar.live_changed.connect(self._set_live)
         self.bar.stopped.connect(self._stop)
+        self.doubt_check.toggled.connect(self._show_doubt)
+        self.next_button.clicked.connect(self._go_next)
         self.versions.reverted.connect(lambda number: self._order(Revert(number)))
         self.versions.save_asked.connect(self.save)
         self.bridge.progressed.connect(self._hear)
@@ -104,7 +141,13 @@ class LearnWidget(Panel):
         grid = source.mended_grid(self.image.spacing, self.image.unit)
         journal = self.paint.journal
         kept = model_beside(journal) if journal is not None else None
-        return LearnRequest(self._token, source, grid, self.start.model, kept, self._resumes, self.minutes.value())
+        images = (LearnImage(source, grid),)
+        return LearnRequest(self._token, images, self.start.model, kept, self._resumes, self._settings)
+
+    @property
+    def _settings(self) -> FineTuneSettings:
+        minutes = self.minutes.value()
+        return FineTuneSettings(minutes=minutes) if minutes else LIGHT
 
     def save(self, path: Path) -> None:
         """Write the model in use to a file."""
@@ -120,12 +163,15 @@ class LearnWidget(Panel):
         self._token = f"{id(self)}-{next(self._numbers)}"
         self._resumes = False
         self._watch(layer)
-        self.preview = None
+        self.preview = self.doubt_view = None
+        self._doubts = DoubtMap(source.shape[1:] if source is not None else (1, 1, 1))
+        self.loss_plot.clear()
         self.versions.set_versions(())
         self._draw()
         self.paint.show_dice({}, {})
         self.paint.set_image(layer, source)
         self.bar.button.setEnabled(source is not None)
+        self.next_button.setEnabled(source is not None and source.shape[1] > 1)
 
     def _watch(self, layer: Layer | None) -> None:
         """Notice when the image's voxels are replaced."""
@@ -201,6 +247,8 @@ class LearnWidget(Panel):
         elif isinstance(record, Opened):
             self.versions.set_versions(record.versions)
             self._draw()
+        elif isinstance(record, Trained):
+            self.loss_plot.add(record.losses, begins=record.begins)
         elif isinstance(record, Judged):
             self._show_verdict(record.verdict)
         elif isinstance(record, Reverted):
@@ -216,9 +264,30 @@ class LearnWidget(Panel):
         source = self.image.source()
         if self.preview is None and source is not None:
             self.preview = Preview(self._viewer, source, self)
+            self.doubt_view = UncertaintyView(self._viewer, source, self)
             self._dress()
-        if self.preview is not None:
-            self.preview.show(record.z, record.labels)
+        self._doubts.put(record.z, record.prediction.doubt)
+        if self.preview is not None and self.doubt_view is not None:
+            self.preview.show(record.z, record.prediction.labels)
+            self.doubt_view.show(record.z, record.prediction.uncertainty)
+            self.doubt_view.set_shown(self.doubt_check.isChecked())
+
+    def _show_doubt(self, shown: bool) -> None:
+        if self.doubt_view is not None:
+            self.doubt_view.set_shown(shown)
+
+    def _go_next(self) -> None:
+        """Move to the slice that is worth painting next."""
+        canvas = self.paint.canvas
+        if canvas is None or canvas.last is None:
+            self.bar.say("Add a painted layer first, and paint in one slice.")
+            return
+        painted = canvas.survey.occupied if canvas.survey is not None else occupied(canvas.last)
+        found = go_next(self._viewer, canvas.layer, self._doubts, painted)
+        if found is None:
+            self.bar.say("There is paint in every slice along this axis.")
+        else:
+            self.bar.say(f"Slice {found[1]} along {found[0].lower()} is worth painting next.")
 
     def _show_verdict(self, verdict: Verdict) -> None:
         if verdict.accepted:
@@ -230,7 +299,7 @@ class LearnWidget(Panel):
 
     def _draw(self) -> None:
         canvas = self.paint.canvas
-        self.plot.show_versions(self.versions.versions, canvas.structures.output if canvas is not None else ())
+        self.score_plot.show_versions(self.versions.versions, canvas.structures.output if canvas is not None else ())
 
     def _dress(self) -> None:
         """Show the structures' names and colours as they are now."""

@@ -5,20 +5,22 @@ This module is imported by the window's process too, to name the functions; so i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.learned import Verdict, Version
+from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import ModelError
 
 if TYPE_CHECKING:
     from napari_unetseg.engine.live import LiveSession
+
+Array = npt.NDArray[Any]
 
 _sessions: dict[str, LiveSession] = {}
 """At most one, by its token: it holds gigabytes."""
@@ -30,7 +32,7 @@ def is_open(token: str) -> Job[bool]:
     return token in _sessions
 
 
-def begin(token: str, volume: Volume, start: str | None, kept: Path | None) -> Job[tuple[Version, ...]]:
+def begin(token: str, volumes: Sequence[Volume], start: str | None, kept: Path | None) -> Job[tuple[Version, ...]]:
     """Open a session in place of any other one; a `kept` model that is damaged is left alone."""
     yield Progress(0, 1, "Loading the engine")
     from napari_unetseg.engine.live import LiveSession
@@ -42,23 +44,23 @@ def begin(token: str, volume: Volume, start: str | None, kept: Path | None) -> J
         restored = load_model(kept) if kept is not None and kept.is_file() else None
     except ModelError:
         restored = None
-    _sessions[token] = LiveSession(volume, loaded, kept=restored)
+    _sessions[token] = LiveSession(volumes, loaded, kept=restored)
     return _sessions[token].versions
 
 
-def learn(token: str, painted: npt.NDArray[Any], names: Mapping[int, str]) -> Job[Verdict]:
+def learn(token: str, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings) -> Job[Verdict]:
     """`LiveSession.learn`."""
-    return (yield from _sessions[token].learn(painted, names))
+    return (yield from _sessions[token].learn(painted, names, settings))
 
 
 def fine_tune(
-    token: str, painted: npt.NDArray[Any], names: Mapping[int, str], minutes: float, seconds: float
-) -> Job[Verdict | None]:
+    token: str, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings, seconds: float
+) -> Job[Tuned]:
     """`LiveSession.fine_tune`."""
-    return (yield from _sessions[token].fine_tune(painted, names, minutes, seconds))
+    return (yield from _sessions[token].fine_tune(painted, names, settings, seconds))
 
 
-def predict(token: str, z: int, total: int, done: int) -> Job[npt.NDArray[np.uint8]]:
+def predict(token: str, z: int, total: int, done: int) -> Job[Prediction]:
     """`LiveSession.predict`, of the slice after the first `done` of `total`."""
     yield Progress(done, total, "Predicting")
     return _sessions[token].predict(z)

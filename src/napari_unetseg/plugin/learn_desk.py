@@ -19,13 +19,21 @@ class PaintCopy:
     Parameters
     ----------
     painted : ndarray of whole numbers, (Z, Y, X)
-        A copy that nobody writes to.
+        Of the image in view; a copy that nobody writes to.
     names : mapping
         Names of structures by output label.
+    others : tuple of ndarray
+        The same of other images that are learned from.
     """
 
     painted: npt.NDArray[Any]
     names: Mapping[int, str]
+    others: tuple[npt.NDArray[Any], ...] = ()
+
+    @property
+    def all(self) -> tuple[npt.NDArray[Any], ...]:
+        """The paint of every image, that in view first."""
+        return (self.painted, *self.others)
 
 
 @dataclass(frozen=True)

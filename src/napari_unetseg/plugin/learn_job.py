@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_unetseg.core.child import Worker
-from napari_unetseg.core.learned import Verdict, Version
+from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError
@@ -29,6 +27,23 @@ BREATH = 0.5
 PATIENCE = 0.25
 """Seconds that the loop waits for new paint before it looks whether it was cancelled."""
 
+LIGHT = FineTuneSettings(steps=0)
+"""The light head alone."""
+
+
+@dataclass(frozen=True)
+class LearnImage:
+    """An image to learn on.
+
+    Parameters
+    ----------
+    grid : Grid
+        With the voxel size on the form: the layer's own unless it was mended.
+    """
+
+    source: LayerSource
+    grid: Grid
+
 
 @dataclass(frozen=True)
 class LearnRequest:
@@ -37,24 +52,25 @@ class LearnRequest:
     Parameters
     ----------
     token : str
-        Of the session: another one for another image, or other settings.
+        Of the session: another one for other images, or other settings.
+    images : tuple of LearnImage
+        The one in view, which is predicted, and others whose paint is learned from.
     start : str or None
         Name or path of the model to begin with.
     kept : Path or None
         Where the last accepted model is kept beside the paint.
     resumes : bool
         Whether a new session begins with that model.
-    minutes : float
-        To train the U-Net for, when the light head has predicted everything; 0 leaves it at that.
+    settings : FineTuneSettings
+        How to train the U-Net, when the light head has predicted everything; 0 steps leave it at that.
     """
 
     token: str
-    source: LayerSource
-    grid: Grid
+    images: tuple[LearnImage, ...]
     start: str | None
     kept: Path | None
     resumes: bool = False
-    minutes: float = 0.0
+    settings: FineTuneSettings = LIGHT
 
 
 @dataclass(frozen=True)
@@ -80,10 +96,18 @@ class Reverted:
 
 @dataclass(frozen=True)
 class SliceSeen:
-    """Output labels (Y, X) of one slice."""
+    """What the model says about one slice."""
 
     z: int
-    labels: npt.NDArray[np.uint8]
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Losses of the training steps since the last such record; `begins` with the first ones of a training."""
+
+    losses: tuple[float, ...]
+    begins: bool
 
 
 @dataclass(frozen=True)
@@ -100,7 +124,7 @@ class Hint:
     text: str
 
 
-Record = Progress | Opened | Judged | Reverted | SliceSeen | Saved | Hint
+Record = Progress | Opened | Judged | Reverted | SliceSeen | Trained | Saved | Hint
 Loop = Generator[Any, None, None]
 """Yields `Record`s."""
 
@@ -119,10 +143,10 @@ def learn(worker: Worker, request: LearnRequest, desk: Desk) -> Loop:
 class _Loop:
     def __init__(self, worker: Worker, request: LearnRequest, desk: Desk) -> None:
         self._worker, self._request, self._desk = worker, request, desk
-        self._slices = request.source.shape[1]
+        self._slices = request.images[0].source.shape[1]
         self._pending: set[int] = set()
         self._paint: PaintCopy | None = None
-        self._tuning = self._unkept = False
+        self._tuning = self._unkept = self._has_trained = False
 
     def run(self) -> Loop:
         """The loop."""
@@ -156,22 +180,22 @@ class _Loop:
         request = self._request
         if not (yield from self._run(child.is_open)):
             yield Progress(0, 1, "Reading the layer")
-            volume = request.source.volume(request.grid)
+            volumes = [image.source.volume(image.grid) for image in request.images]
             kept = request.kept if request.resumes else None
-            versions = yield from self._run(child.begin, volume, request.start, kept)
+            versions = yield from self._run(child.begin, volumes, request.start, kept)
             yield Opened(versions)
             if versions:
                 self._renew()
 
     def _learn(self, paint: PaintCopy) -> Loop:
         try:
-            verdict = yield from self._run(child.learn, paint.painted, paint.names)
+            verdict = yield from self._run(child.learn, paint.all, paint.names, self._request.settings)
         except InputError as error:
             if not self._desk.live:
                 raise
             yield Hint(str(error))
             return
-        self._paint, self._tuning = paint, self._request.minutes > 0
+        self._paint, self._tuning, self._has_trained = paint, self._request.settings.steps != 0, False
         yield Judged(verdict)
         if verdict.accepted:
             self._renew()
@@ -192,9 +216,13 @@ class _Loop:
             yield from self._run(child.save, self._request.kept, {})
 
     def _fine_tune(self, paint: PaintCopy) -> Loop:
-        verdict = yield from self._run(child.fine_tune, paint.painted, paint.names, self._request.minutes, BREATH)
-        if verdict is not None:
+        settings = self._request.settings
+        tuned: Tuned = yield from self._run(child.fine_tune, paint.all, paint.names, settings, BREATH)
+        if tuned.losses:
+            yield Trained(tuned.losses, begins=not self._has_trained)
+            self._has_trained = True
+        if tuned.verdict is not None:
             self._tuning = False
-            yield Judged(verdict)
-            if verdict.accepted:
+            yield Judged(tuned.verdict)
+            if tuned.verdict.accepted:
                 self._renew()

@@ -1,4 +1,4 @@
-"""The curve of learning: held-out Dice of each accepted model. pyqtgraph is loaded when there are two of them."""
+"""The curves of learning: loss over the steps of training, and held-out Dice over the accepted models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_unetseg.core.learned import Version
 from napari_unetseg.core.structure import Structure
@@ -15,37 +15,34 @@ if TYPE_CHECKING:
     import pyqtgraph
 
 HEIGHT = 120
-MOST_TICKS = 8
+MOST_TICKS = 4
+SMOOTH = 0.9
+"""Of the running mean that is drawn over the losses of single steps."""
+FAINT, STRONG = "#8a93a666", "#8ab4f8"
 
 
-class LearnPlot(QWidget):
-    """One line a structure, in its colour, over the versions; hidden until there are two versions with a score."""
+class _Plot(QWidget):
+    """A small plot that cannot be moved; pyqtgraph is loaded when there is something to draw."""
 
-    def __init__(self) -> None:
+    def __init__(self, bottom: str, left: str, tip: str) -> None:
         super().__init__()
+        self._labels = {"bottom": bottom, "left": left}
         self._canvas: pyqtgraph.PlotWidget | None = None
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
         self.setFixedHeight(HEIGHT)
-        self.setToolTip("Dice of each version on held-out paint. The paint it is measured on grows as you go on.")
+        self.setToolTip(tip)
         self.hide()
 
-    def show_versions(self, versions: Sequence[Version], structures: Sequence[Structure]) -> None:
-        """Show the scores of these versions; a structure without a score leaves a gap."""
-        scored = [version for version in versions if version.dice]
-        self.setVisible(len(scored) > 1)
-        if len(scored) < 2:
-            return
+    @property
+    def lines(self) -> int:
+        """How many lines are shown."""
+        return len(self._canvas.listDataItems()) if self._canvas is not None else 0
+
+    def _cleared(self) -> pyqtgraph.PlotWidget:
         canvas = self._canvas or self._make()
         canvas.clear()
-        numbers = [version.number for version in scored]
-        canvas.getAxis("bottom").setTicks([[(n, str(n)) for n in numbers[:: 1 + len(numbers) // MOST_TICKS]]])
-        for structure in structures:
-            dice = np.array([version.dice.get(structure.label, np.nan) for version in scored])
-            canvas.plot(
-                numbers, dice, pen={"color": structure.colour, "width": 1.5}, connect="finite", symbol="o",
-                symbolSize=4, symbolBrush=structure.colour, symbolPen=None,
-            )  # fmt: skip
+        return canvas
 
     def _make(self) -> pyqtgraph.PlotWidget:
         import pyqtgraph
@@ -55,19 +52,75 @@ class LearnPlot(QWidget):
         canvas.setMouseEnabled(False, False)
         canvas.setMenuEnabled(False)
         canvas.hideButtons()
-        canvas.setYRange(0, 1, padding=0.12)
-        for side, label in (("left", "Dice"), ("bottom", "version")):
+        for side, label in self._labels.items():
             axis = canvas.getAxis(side)
             axis.setLabel(label)
             axis.setPen(text)
             axis.setTextPen(text)
-        canvas.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
         canvas.showGrid(y=True, alpha=0.15)
         self._canvas = canvas
         self.layout().addWidget(canvas)
         return canvas
 
-    @property
-    def lines(self) -> int:
-        """How many lines are shown."""
-        return len(self._canvas.listDataItems()) if self._canvas is not None else 0
+
+class ScorePlot(_Plot):
+    """One line a structure, in its colour, over the versions; hidden until there are two versions with a score."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "version", "Dice", "Dice of each version on held-out paint. The paint it is measured on grows as you go on."
+        )
+
+    def show_versions(self, versions: Sequence[Version], structures: Sequence[Structure]) -> None:
+        """Show the scores of these versions; a structure without a score leaves a gap."""
+        scored = [version for version in versions if version.dice]
+        self.setVisible(len(scored) > 1)
+        if len(scored) < 2:
+            return
+        canvas = self._cleared()
+        numbers = [version.number for version in scored]
+        canvas.setYRange(0, 1, padding=0.12)
+        canvas.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+        canvas.getAxis("bottom").setTicks([[(n, str(n)) for n in numbers[:: 1 + len(numbers) // MOST_TICKS]]])
+        for structure in structures:
+            dice = np.array([version.dice.get(structure.label, np.nan) for version in scored])
+            canvas.plot(
+                numbers, dice, pen={"color": structure.colour, "width": 1.5}, connect="finite", symbol="o",
+                symbolSize=4, symbolBrush=structure.colour, symbolPen=None,
+            )  # fmt: skip
+
+
+class LossPlot(_Plot):
+    """The loss of every step of the training that goes on, and its running mean; hidden until there are two."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "step", "loss", "Loss of the U-Net while it is trained: each step, and the running mean. It should fall."
+        )
+        self._losses: list[float] = []
+
+    def add(self, losses: Sequence[float], *, begins: bool) -> None:
+        """Show more steps; those of an earlier training go where this one begins."""
+        self._losses = [*([] if begins else self._losses), *losses]
+        self.setVisible(len(self._losses) > 1)
+        if len(self._losses) < 2:
+            return
+        canvas = self._cleared()
+        steps = np.arange(1, len(self._losses) + 1)
+        canvas.plot(steps, np.array(self._losses), pen={"color": FAINT, "width": 1}, connect="finite")
+        canvas.plot(steps, running_mean(self._losses), pen={"color": STRONG, "width": 1.5}, connect="finite")
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._losses = []
+        self.hide()
+
+
+def running_mean(losses: Sequence[float]) -> list[float]:
+    """Exponential mean of each step and those before it, without the pull towards 0 at the beginning."""
+    means, total, weight = [], 0.0, 0.0
+    for loss in losses:
+        if np.isfinite(loss):
+            total, weight = SMOOTH * total + (1 - SMOOTH) * loss, SMOOTH * weight + (1 - SMOOTH)
+        means.append(total / weight if weight else float("nan"))
+    return means

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.journal import Journal, journal_path, read_journal
+from napari_unetseg.core.next_slice import occupied
 from napari_unetseg.errors import InputError, OutputError
 
 NAMES = "structures"
@@ -32,6 +33,27 @@ class KeptPaint:
     path: Path
     painted: npt.NDArray[Any]
     names: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """How much is painted, and where.
+
+    Parameters
+    ----------
+    counts : tuple of int
+        Voxels of each painted value 0, 1, ….
+    occupied : three ndarray of bool
+        Which slices along z, y and x hold paint.
+    """
+
+    counts: tuple[int, ...]
+    occupied: tuple[npt.NDArray[np.bool_], ...]
+
+    @classmethod
+    def of(cls, painted: npt.NDArray[Any]) -> Survey:
+        """That of painted labels (Z, Y, X)."""
+        return cls(tuple(np.bincount(painted.ravel()).tolist()), occupied(painted))
 
 
 class PaintKeeper:
@@ -61,9 +83,9 @@ class PaintKeeper:
         """
         return self._thread.submit(self._write, painted, dict(names))
 
-    def count(self, painted: npt.NDArray[Any]) -> Future[npt.NDArray[np.int64]]:
-        """Voxels of each painted value, counted in the same thread."""
-        return self._thread.submit(lambda: np.bincount(painted.ravel()))
+    def survey(self, painted: npt.NDArray[Any]) -> Future[Survey]:
+        """How much is painted, and where; looked up in the same thread."""
+        return self._thread.submit(Survey.of, painted)
 
     def _write(self, painted: npt.NDArray[Any], names: Mapping[int, str]) -> None:
         self._journal.record(painted)

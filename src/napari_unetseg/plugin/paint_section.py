@@ -24,7 +24,7 @@ from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.learn_desk import PaintCopy
 from napari_unetseg.plugin.learn_preview import is_preview
 from napari_unetseg.plugin.metrics_view import index_on_screen
-from napari_unetseg.plugin.paint_keeper import KeptPaint, PaintKeeper, find_paint, place_of, set_aside
+from napari_unetseg.plugin.paint_keeper import KeptPaint, PaintKeeper, Survey, find_paint, place_of, set_aside
 from napari_unetseg.plugin.paint_layer import bind_keys, copy_of, dress, new_layer, pick, structures_in
 from napari_unetseg.plugin.paint_structures import PaintStructures
 from napari_unetseg.plugin.paint_table import PaintTable
@@ -50,6 +50,8 @@ class Canvas:
         None where the paint cannot be kept.
     last : ndarray or None
         The paint (Z, Y, X) that was kept last.
+    survey : Survey or None
+        Of that paint, soon after it was kept.
     """
 
     layer: LabelsLayer
@@ -59,6 +61,7 @@ class Canvas:
     structures: PaintStructures
     keeper: PaintKeeper | None
     last: npt.NDArray[Any] | None = None
+    survey: Survey | None = None
 
 
 class PaintSection(QWidget):
@@ -290,7 +293,7 @@ class PaintSection(QWidget):
         if canvas.keeper is not None:
             names = canvas.structures.names
             self._writing.append((canvas.keeper.keep(copy.painted, names), "write"))
-            self._writing.append((canvas.keeper.count(copy.painted), "count"))
+            self._writing.append((canvas.keeper.survey(copy.painted), "survey"))
             self._poll.start()
 
     def _look_at_writing(self) -> None:
@@ -300,19 +303,20 @@ class PaintSection(QWidget):
             error = future.exception()
             if error is not None:
                 show_error(str(error))
-            elif what == "count":
-                self._show_counts(future.result().tolist())
+            elif what == "survey":
+                self._show_survey(future.result())
         if not self._writing:
             self._poll.stop()
 
-    def _show_counts(self, counts: list[int]) -> None:
+    def _show_survey(self, survey: Survey) -> None:
         canvas = self.canvas
         if canvas is not None:
             before = len(canvas.structures.names)
-            canvas.structures.cover(len(counts) - 1)
+            canvas.structures.cover(len(survey.counts) - 1)
             if len(canvas.structures.names) > before:
                 self._restyle(canvas)
-            self.table.show_painted(counts)
+            canvas.survey = survey
+            self.table.show_painted(survey.counts)
 
     def _add_structure(self) -> None:
         canvas = self.canvas
