@@ -377,3 +377,40 @@ def test_where_next_goes_to_an_unpainted_slice_along_the_axis_in_view(viewer, do
     assert y not in (*range(4, 8), *range(12, 20))
     assert f"Slice {y} along y" in widget.bar.line.text()
     assert round((viewer.dims.point[0] - 5) / 2) == z
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_the_model_is_applied_to_other_layers_and_files(viewer, dock, qtbot, blocks, tmp_path):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"), name="mine")
+    turned = np.ascontiguousarray(blocks[:, ::-1])
+    other = viewer.add_image(turned, axis_labels=("z", "y", "x"), name="other", scale=(2, 1, 1))
+    for name in ("one.tif", "two.tif"):
+        tifffile.imwrite(tmp_path / name, turned, metadata={"axes": "ZYX"}, photometric="minisblack")
+    (tmp_path / "broken.tif").write_bytes(b"no image")
+    widget = dock()
+    widget.image.layer_box.choose(viewer.layers["mine"])
+    assert not widget.apply.isVisible()
+    painted_blocks(viewer, widget, blocks)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    actions = {action.text(): action for action in widget.apply.menu().actions()}
+    assert "other" in actions
+    assert not {"mine", "mine (uncertainty)"} & set(actions)
+    with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
+        actions["other"].trigger()
+    layer = viewer.layers[-1]
+    assert layer.name == "other (learned)"
+    assert layer.scale.tolist() == other.scale.tolist()
+    assert (layer.data[3, 24 - 6, 4], layer.data[3, 24 - 17, 4]) == (1, 0)
+
+    out = tmp_path / "out"
+    out.mkdir()
+    with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
+        widget.apply.apply_to_files([tmp_path / "one.tif", tmp_path / "broken.tif", tmp_path / "two.tif"], out)
+    assert sorted(path.name for path in out.iterdir()) == ["one-learned.ome.tif", "two-learned.ome.tif"]
+    assert np.array_equal(load_labels(out / "two-learned.ome.tif").array, layer.data)
+    assert "2 done" in widget.apply.job.line.text()
+    assert "broken.tif" in widget.apply.job.line.text()
+    with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
+        widget.apply.apply_to_files([tmp_path / "one.tif"], None)
+    assert (tmp_path / "one-learned.ome.tif").is_file()

@@ -14,6 +14,7 @@ from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Verdict
 from napari_unetseg.core.next_slice import DoubtMap, occupied
 from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.apply_rows import ApplyRows
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form
 from napari_unetseg.plugin.layer_rows import LayerRows
@@ -99,6 +100,8 @@ class LearnWidget(Panel):
         self.rows.addLayout(plots)
         self.versions = VersionRows()
         self.rows.addWidget(self.versions)
+        self.apply = ApplyRows(self._viewer)
+        self.rows.addWidget(self.apply)
         self.rows.addStretch(1)
 
     def _guides(self) -> QHBoxLayout:
@@ -129,6 +132,7 @@ class LearnWidget(Panel):
         self.next_button.clicked.connect(self._go_next)
         self.versions.reverted.connect(lambda number: self._order(Revert(number)))
         self.versions.save_asked.connect(self.save)
+        self.apply.model_asked.connect(self.save)
         self.bridge.progressed.connect(self._hear)
         self._viewer.dims.events.current_step.connect(self._look)
         self._viewer.layers.events.removed.connect(self._after_removal)
@@ -256,7 +260,7 @@ class LearnWidget(Panel):
             self.paint.show_dice(record.version.dice, record.version.held_out)
             self.bar.tell(f"Version {record.version.number} is in use again.")
         elif isinstance(record, Saved):
-            self.bar.tell(f"Saved to {record.path}. Segment can open it for other layers.")
+            self._show_saved(record.path)
         elif isinstance(record, Hint):
             self.bar.tell(record.text)
 
@@ -289,6 +293,12 @@ class LearnWidget(Panel):
         else:
             self.bar.say(f"Slice {found[1]} along {found[0].lower()} is worth painting next.")
 
+    def _show_saved(self, path: Path) -> None:
+        if self.apply.is_mine(path):
+            self.apply.run(path)
+        else:
+            self.bar.tell(f"Saved to {path}. Segment can open it for other layers.")
+
     def _show_verdict(self, verdict: Verdict) -> None:
         if verdict.accepted:
             self.versions.add(verdict.version)
@@ -299,6 +309,8 @@ class LearnWidget(Panel):
 
     def _draw(self) -> None:
         canvas = self.paint.canvas
+        self.apply.image = self._watched
+        self.apply.setVisible(bool(self.versions.versions))
         self.score_plot.show_versions(self.versions.versions, canvas.structures.output if canvas is not None else ())
 
     def _dress(self) -> None:
