@@ -74,7 +74,7 @@ class HeadsLoss:
 
     outputs: tuple[int, ...]
 
-    def __call__(self, image: torch.Tensor, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Mean over the patches, scores (N, outputs, …), labels (N, …); 0 where nothing is known."""
         total, first = scores.sum() * 0, 0
         for count in self.outputs:
