@@ -20,9 +20,9 @@ TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
-WHOLE_BYTES = 1e8
+WHOLE_BYTES = 4e7
 """On a CPU a volume that takes no more than this goes in one tile."""
-LEAST_BYTES, BYTES_PER_VOXEL = 18e6, 14
+LEAST_BYTES, BYTES_PER_VOXEL = 9e6, 9
 """Tiles of larger volumes take no more than the larger of these two, the second for each voxel of the whole grid."""
 
 
