@@ -36,6 +36,11 @@ def test_a_3d_model_refuses_a_2d_image():
         fit(card(), volume((1, 1, 20, 30)), PLAIN)
 
 
+def test_a_start_to_learn_from_finds_nothing_and_says_so():
+    with pytest.raises(ModelError, match="test is a start to learn from"):
+        fit(card().model_copy(update={"structures": ()}), volume(), PLAIN)
+
+
 def test_colour_becomes_grey_by_luminance_and_it_is_said():
     fitted = fit(card(2), volume((3, 1, 20, 30), ("red", "green", "blue")), PLAIN)
     np.testing.assert_allclose(fitted.mix, [[0.299, 0.587, 0.114]])

@@ -115,7 +115,7 @@ class ModelCard(_Record):
     voxel_size : VoxelSize or None
         None where the network works on pixels of any size: nothing is resampled.
     structures : tuple of Structure
-        In the order of their labels, 1, 2, ….
+        In the order of their labels, 1, 2, …; none for a start to learn from.
     patch : (z, y, x)
         The patch size of training.
     halo : (z, y, x)
@@ -161,3 +161,8 @@ class ModelCard(_Record):
     def finds_objects(self) -> bool:
         """Whether the result can be numbered objects."""
         return any(s.seed_channel is not None for s in self.structures)
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it is only a start to learn from: it names no structure, so it finds none."""
+        return not self.structures

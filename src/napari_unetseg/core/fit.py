@@ -48,8 +48,11 @@ def fit(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fit:
     Raises
     ------
     ModelError
-        If the model is 3D and the image 2D, the channels do not match, or the voxel sizes are far apart.
+        If the model is a start to learn from, it is 3D and the image 2D, the channels do not match, or the voxel sizes
+        are far apart.
     """
+    if card.is_start:
+        raise ModelError(f"{card.name} is a start to learn from and finds nothing by itself. Paint, or choose another.")
     if card.dimensions == 3 and volume.is_2d:
         raise ModelError(f"{card.name} needs a stack of slices; {volume.name!r} is one 2D image. Choose a 2D model.")
     notes: list[str] = []
