@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.card import ModelCard, VoxelSize
-from napari_unetseg.core.choice import choose_model, rank_models
+from napari_unetseg.core.choice import choose_model, rank_models, trial_models, trial_part
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.errors import ModelError
@@ -62,3 +62,52 @@ def test_only_models_of_the_dimension_and_the_channels_fit() -> None:
 def test_where_no_model_fits_the_message_lists_them() -> None:
     with pytest.raises(ModelError, match="No model takes 3D images of 5 channels; there are: any, brain"):
         choose_model(CARDS, image(1, "µm", channels=5))
+
+
+def test_models_for_any_voxel_size_come_before_those_whose_size_cannot_be_compared() -> None:
+    cards = [card("brain", 3, 1, "mm"), card("any", 3, None)]
+    assert [c.name for c in rank_models(cards, image(1, "pixel"))] == ["any", "brain"]
+
+
+def test_2d_models_are_tried_on_stacks_too_and_those_that_would_refuse_are_not() -> None:
+    cards = [*CARDS, card("flat-nm", 2, 10, "nm")]
+    assert [c.name for c in trial_models(cards, image(0.3, "µm"))] == ["nuclei", "any", "flat"]
+    assert [c.name for c in trial_models(cards, image(1, "pixel", depth=1))] == ["flat", "flat-nm"]
+    assert trial_models(cards, image(1, "µm", channels=5)) == []
+
+
+def stack(shape: tuple[int, int, int], spacing: float = 1.0) -> Volume:
+    return Volume(np.broadcast_to(np.uint8(0), (1, *shape)), Grid((spacing,) * 3, "µm"))
+
+
+def test_a_model_is_tried_around_the_middle_of_the_view_and_shows_its_slice() -> None:
+    trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (50, 500, 300))
+    assert trial.crop == ((38, 62), (404, 596), (204, 396))
+    assert trial.shown == ((12, 13), (0, 192), (0, 192))
+
+
+def test_near_the_border_the_part_moves_inside() -> None:
+    trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (99, 0, 999))
+    assert trial.crop == ((76, 100), (0, 192), (808, 1000))
+    assert trial.shown[0] == (23, 24)
+    small = trial_part(card("any", 3, None), stack((5, 30, 40)), (2, 10, 10))
+    assert small.crop == ((0, 5), (0, 30), (0, 40))
+    assert small.shown == ((2, 3), (0, 30), (0, 40))
+
+
+def test_a_model_of_coarser_voxels_sees_more_and_shows_the_same() -> None:
+    coarse = trial_part(card("coarse", 3, 2.0), stack((100, 1000, 1000)), (50, 500, 500))
+    assert coarse.crop == ((26, 74), (308, 692), (308, 692))
+    assert coarse.shown == ((24, 25), (96, 288), (96, 288))
+
+
+def test_a_model_of_finer_voxels_shows_what_it_can_see() -> None:
+    fine = trial_part(card("fine", 3, 0.5), stack((100, 1000, 1000)), (50, 500, 500))
+    assert fine.crop == ((44, 56), (452, 548), (452, 548))
+    assert fine.shown == ((6, 7), (0, 96), (0, 96))
+
+
+def test_a_2d_model_sees_one_slice_of_a_stack() -> None:
+    trial = trial_part(card("flat", 2, None), stack((100, 1000, 1000)), (50, 500, 500))
+    assert trial.crop == ((50, 51), (244, 756), (244, 756))
+    assert trial.shown == ((0, 1), (160, 352), (160, 352))

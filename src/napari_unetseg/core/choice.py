@@ -1,25 +1,31 @@
-"""Which model to take where none was named."""
+"""Which model to take where none was named, and on which part of a volume to try those that could be."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.fit import fit
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.tiles import Box, Span
 from napari_unetseg.core.volume import UNITS, Volume
 from napari_unetseg.errors import ModelError
 
 NEAR = 4.0
 """Up to this factor a voxel size speaks for a model; beyond it, against."""
+TRIED = {2: (1, 512, 512), 3: (24, 192, 192)}
+"""Network voxels (z, y, x) that a 2D or 3D model is tried on, at most: one to two seconds on two CPU cores."""
 
 
 def rank_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
     A model fits by its dimensions and its channels. First come those whose voxel size is at most `NEAR` times off, the
-    nearest one first; then models without a voxel size, and all of them where the volume has none, in the order given;
-    then those whose voxel size is farther off. What is in the image is not looked at: a person who knows it names the
-    model.
+    nearest one first; then models for any voxel size; then, where the volume has none, all others in the order given,
+    else those whose voxel size is farther off. What is in the image is not looked at: a person who knows it names the
+    model, or compares what those of `trial_models` find.
 
     Returns
     -------
@@ -45,16 +51,93 @@ def choose_model(cards: Sequence[ModelCard], volume: Volume) -> ModelCard:
     return ranked[0]
 
 
+def trial_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
+    """The models that are worth trying on a volume, the most likely one first.
+
+    Those of `rank_models` and then, for a stack, the 2D ones, which take it slice by slice; all without those whose
+    voxel size is so far off that they would refuse the volume.
+    """
+    ranked = rank_models(cards, volume)
+    if not volume.is_2d:
+        flat = [card for card in cards if card.dimensions == 2 and _takes_channels(card, volume)]
+        ranked += sorted(flat, key=lambda card: _order(card, volume))
+    return [card for card in ranked if not _is_refused(card, volume)]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The part of a volume that a model is tried on, and what of it is shown.
+
+    Parameters
+    ----------
+    crop : three (start, stop) pairs for z, y, x
+        In voxels of the volume.
+    shown : the same
+        One slice, in voxels of the crop.
+    """
+
+    crop: Box
+    shown: Box
+
+
+def trial_part(card: ModelCard, volume: Volume, centre: tuple[int, int, int]) -> Trial:
+    """Where to try a model around a voxel (z, y, x): as much as it sees in a second or two.
+
+    All models show the same square around the centre, unless the model's voxels are so small that it can see only a
+    part of it.
+
+    Raises
+    ------
+    ModelError
+        If the model refuses the volume.
+    """
+    grid, most = fit(card, volume, SegmentSettings()).grid, TRIED[card.dimensions]
+    whole = [math.ceil(count / axis.ratio) for count, axis in zip(most, grid, strict=True)]
+    square = TRIED[2 if volume.is_2d else 3]
+    z, y, x = (_around(*place) for place in zip(centre, volume.shape, whole, strict=True))
+    row, column = (
+        _within(_around(middle, length, side), span)
+        for middle, length, side, span in zip(centre[1:], volume.shape[1:], square[1:], (y, x), strict=True)
+    )
+    return Trial((z, y, x), ((centre[0] - z[0], centre[0] - z[0] + 1), row, column))
+
+
+def _around(middle: int, length: int, count: int) -> Span:
+    """`count` voxels around the middle, or all of them; moved inside where they would reach out."""
+    start = min(max(0, middle - count // 2), max(0, length - count))
+    return start, min(length, start + count)
+
+
+def _within(span: Span, crop: Span) -> Span:
+    """The part of a span that lies in a crop, counted from the crop's start."""
+    return max(span[0], crop[0]) - crop[0], min(span[1], crop[1]) - crop[0]
+
+
+def _is_refused(card: ModelCard, volume: Volume) -> bool:
+    try:
+        fit(card, volume, SegmentSettings())
+    except ModelError:
+        return True
+    return False
+
+
+def _takes_channels(card: ModelCard, volume: Volume) -> bool:
+    if card.is_start:
+        return False
+    return len(card.channels) == len(volume.channels) or (len(card.channels) == 1 and volume.is_colour)
+
+
 def _fits(card: ModelCard, volume: Volume) -> bool:
-    same_channels = len(card.channels) == len(volume.channels) or (len(card.channels) == 1 and volume.is_colour)
-    return card.dimensions == (2 if volume.is_2d else 3) and same_channels
+    return card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
 
 
 def _order(card: ModelCard, volume: Volume) -> tuple[int, float]:
     """Near, not known, or far; then the factor between the two voxel sizes along y and x, as |log|."""
     size = card.voxel_size
-    if size is None or not volume.grid.is_physical or size.unit not in UNITS:
+    if size is None:
         return 1, 0.0
+    if not volume.grid.is_physical or size.unit not in UNITS:
+        return 2, 0.0
     here = volume.grid.spacing_in(size.unit)
     distance = abs(math.log(math.hypot(*here[1:]) / math.hypot(*size.spacing[1:])))
     return 0 if distance <= math.log(NEAR) else 2, distance

@@ -72,6 +72,11 @@ class ModelBox(QWidget):
         """The cards of all models on offer."""
         return [self.box.itemData(index)[1] for index in range(self.box.count())]
 
+    @property
+    def offers(self) -> list[tuple[str, ModelCard]]:
+        """Name or path, and card, of all models on offer."""
+        return [self.box.itemData(index)[:2] for index in range(self.box.count())]
+
     def choose(self, card: ModelCard) -> None:
         """Choose one of `cards`."""
         self.box.setCurrentIndex(self.cards.index(card))

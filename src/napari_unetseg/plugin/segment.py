@@ -11,7 +11,8 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_unetseg.core.choice import rank_models
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.choice import rank_models, trial_models
 from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
@@ -20,7 +21,9 @@ from napari_unetseg.plugin.job_bar import JobBar
 from napari_unetseg.plugin.layer_rows import LayerRows
 from napari_unetseg.plugin.model_box import ModelBox
 from napari_unetseg.plugin.results import ResultsTable
+from napari_unetseg.plugin.segment_compare import CompareBox, voxel_in_view
 from napari_unetseg.plugin.segment_job import SegmentRequest, Shown, forecast_layer, segment_layer
+from napari_unetseg.plugin.segment_trials import Candidate, Tried, compare_models
 from napari_unetseg.plugin.wording import duration, memory
 
 FORECAST_DELAY = 500
@@ -68,6 +71,8 @@ class SegmentWidget(Panel):
         self.device.addItems(DEVICES)
         top.addRow("Model", self.model)
         top.addRow("Output", self.write)
+        self.compare = CompareBox()
+        self.rows.addWidget(self.compare)
         self.rows.addWidget(self._more())
         self.forecast = note()
         self.rows.addWidget(self.forecast)
@@ -108,6 +113,10 @@ class SegmentWidget(Panel):
         self.layer.changed.connect(self._refresh)
         self.model.model_changed.connect(self._refresh)
         self.model.box.activated.connect(self._keep_model)
+        self.layer.layer_box.layer_changed.connect(self.compare.clear)
+        self.compare.asked.connect(self._compare)
+        self.compare.chosen.connect(self._choose)
+        self.bridge.progressed.connect(self._show_tried)
         for box in (self.write, self.device):
             box.currentIndexChanged.connect(self._refresh)
         for check in (self.flips, self.vote):
@@ -142,10 +151,36 @@ class SegmentWidget(Panel):
     def _keep_model(self) -> None:
         self._model_is_chosen = True
 
+    def _choose(self, card: ModelCard) -> None:
+        """Take the model whose picture was clicked."""
+        self._keep_model()
+        self.model.choose(card)
+        self.compare.mark(card)
+
+    def _compare(self) -> None:
+        """Try the models that fit on the part in view."""
+        request = self.request()
+        if request is None:
+            return
+        worth = trial_models(self.model.cards, request.outline.volume())
+        by_card = {id(card): Candidate(model, card) for model, card in self.model.offers}
+        candidates = [by_card[id(card)] for card in worth]
+        centre = voxel_in_view(self._viewer, self.layer.layer_box.layer, request.source)
+        self.compare.clear()
+        self.bridge.start("Comparing models", compare_models, request, candidates, centre)
+        self._refresh()
+
+    def _show_tried(self, record: object) -> None:
+        if isinstance(record, Tried):
+            self.compare.add(record)
+            self.compare.mark(self.model.card)
+
     def _refresh(self) -> None:
         """Bring what depends on the choices up to date, and ask for a forecast when they rest."""
         request = self.request()
         self.job.button.setEnabled(request is not None or self.bridge.is_running)
+        self.compare.button.setEnabled(request is not None and not self.bridge.is_running)
+        self.compare.mark(self.model.card)
         flat = request is not None and request.source.shape[1] == 1
         self.vote.setEnabled(self.model.card is not None and self.model.card.dimensions == 2 and not flat)
         self.smallest.setSuffix(f" {self.layer.unit}{'²' if flat else '³'}")
@@ -180,7 +215,15 @@ class SegmentWidget(Panel):
             self.bridge.start("Segmenting", segment_layer, request)
             self._refresh()
 
-    def _show(self, shown: Shown) -> None:
+    def _show(self, result: Shown | list[Tried]) -> None:
+        if isinstance(result, Shown):
+            self._show_labels(result)
+        else:
+            self.job.say(
+                "Click a picture to choose its model." if self.compare.pictures else "No model could be tried here."
+            )
+
+    def _show_labels(self, shown: Shown) -> None:
         """Add the layers and fill the table."""
         for layer in shown.layers:
             self._viewer.add_layer(layer)

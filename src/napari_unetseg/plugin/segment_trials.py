@@ -1,0 +1,110 @@
+"""Trying several models on the part of a layer that is in view: everything but Qt.
+
+The child process imports this module too, for `try_model`; so it loads neither napari nor torch by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg import api
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.child import ChildError, Worker
+from napari_unetseg.core.choice import trial_part
+from napari_unetseg.core.overlay import draw_thumbnail
+from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.tiles import Box
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.errors import UnetsegError
+
+if TYPE_CHECKING:
+    from napari_unetseg.plugin.layers import LayerSource
+    from napari_unetseg.plugin.segment_job import SegmentRequest
+
+Voxel = tuple[int, int, int]
+SIZE = 208
+"""Pixels of the longer side of a picture: twice what a screen of normal density shows."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to try: its name or path, and its card."""
+
+    model: str
+    card: ModelCard
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a model makes of the part in view, or why it cannot.
+
+    Parameters
+    ----------
+    picture : ndarray, uint8, (height, width, 3), or None
+    found : str
+        In words: ``"12 × nucleus"``, or the structures that are there.
+    """
+
+    candidate: Candidate
+    picture: npt.NDArray[np.uint8] | None = None
+    found: str = ""
+    error: str = ""
+
+
+def compare_models(
+    worker: Worker, request: SegmentRequest, candidates: Sequence[Candidate], centre: Voxel
+) -> Job[list[Tried]]:
+    """Try one model after the other in the child process; yields a `Tried` for each as it comes.
+
+    Parameters
+    ----------
+    centre : (z, y, x)
+        The voxel in the middle of the view.
+    """
+    tried = []
+    for done, candidate in enumerate(candidates):
+        yield Progress(done, len(candidates), f"Trying {candidate.card.name}")
+        tried.append(_tried(worker, request, candidate, centre))
+        yield tried[-1]  # type: ignore[misc] # the bridge hands on records of any kind
+    return tried
+
+
+def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre: Voxel) -> Tried:
+    """One model; whatever goes wrong with it must not hide the others."""
+    try:
+        part = trial_part(candidate.card, request.outline.volume(), centre)
+        volume = _cropped(request.source, part.crop).volume(request.grid)
+        return finish(worker.run(try_model, volume, candidate, part.shown, request.settings))
+    except UnetsegError as error:
+        return Tried(candidate, error=str(error))
+    except ChildError as error:
+        return Tried(candidate, error=error.summary)
+
+
+def _cropped(source: LayerSource, crop: Box) -> LayerSource:
+    """A part of a layer: of a lazy one, only that will be computed."""
+    spans = dict(zip("ZYX", crop, strict=True))
+    cut = tuple(slice(*spans.get(axis, (None, None))) for axis in source.axes)
+    return replace(source, data=source.data[cut])
+
+
+def try_model(volume: Volume, candidate: Candidate, shown: Box, settings: SegmentSettings) -> Job[Tried]:
+    """Segment a small volume, and draw one slice of it."""
+    segmentation = yield from api.iter_segment(volume, candidate.model, SegmentSettings(device=settings.device))
+    labels = segmentation.labels
+    place = tuple(slice(*span) for span in shown)
+    labels = replace(labels, array=labels.array[place])
+    picture = draw_thumbnail(replace(volume, array=volume.array[:, *place]), labels, SIZE, z=0)
+    present = np.unique(labels.array)
+    present = present[present > 0]
+    if labels.are_objects:
+        found = f"{len(present)} × {labels.structures[0].name}"
+    else:
+        found = ", ".join(s.name for s in labels.structures if s.label in present) or "nothing"
+    return Tried(candidate, np.asarray(picture), found)
