@@ -23,7 +23,7 @@ RECIPE = Recipe(
         focus=0.5,
         augmentation=Augmentation(
             flip_axes=(0, 1), turn_planes=((0, 1),), rotation=45, scale=(0.6, 1.67), elastic=6, warp_share=0.7,
-            contrast=0.6, brightness=0.2, gamma=0.6, inversion=0.15, noise=0.15, blur=1.5, low_resolution=2.5,
+            contrast=0.6, brightness=0.2, gamma=0.6, inversion=0.3, noise=0.15, blur=1.5, low_resolution=2.5,
         ),
     ),
     structures=(

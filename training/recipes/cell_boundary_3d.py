@@ -23,7 +23,7 @@ RECIPE = Recipe(
         focus=0.2,
         augmentation=Augmentation(
             flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=45, scale=(0.6, 1.6), elastic=4, warp_share=0.6,
-            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.15, noise=0.15, blur=1.0, low_resolution=1.8,
+            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.15, blur=1.0, low_resolution=1.8,
         ),
     ),
     structures=(Structure(label=1, name="cell boundary", colour="#cc79a7", channels=(1,)),),

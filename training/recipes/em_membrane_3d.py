@@ -23,7 +23,7 @@ RECIPE = Recipe(
         focus=0.2,
         augmentation=Augmentation(
             flip_axes=(0, 1, 2), turn_planes=((0, 1), (1, 2), (0, 2)), rotation=30, scale=(0.7, 1.4), elastic=3,
-            warp_share=0.4, contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.1, noise=0.15, blur=1.2,
+            warp_share=0.4, contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.15, blur=1.2,
             low_resolution=2.0,
         ),
     ),

@@ -24,7 +24,7 @@ RECIPE = Recipe(
         augmentation=Augmentation(
             flip_axes=(2,), turn_planes=((0, 1), (1, 2), (0, 2)), quarter_turns=False, rotation=12,
             scale=(0.8, 1.25), elastic=2, warp_share=0.5, contrast=0.5, brightness=0.2, gamma=0.4,
-            inversion=0.15, noise=0.1, blur=0.8, low_resolution=1.7,
+            inversion=0.25, noise=0.1, blur=0.8, low_resolution=1.7,
         ),
     ),
     structures=(

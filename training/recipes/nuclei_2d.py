@@ -15,7 +15,7 @@ RECIPE = Recipe(
     data=nuclei_2d,
     measure="objects",
     minutes=14,
-    network=UNetSettings(2, 1, 3, widths=(24, 48, 96, 192, 256), norm="batch", conv_bias=False),
+    network=UNetSettings(2, 1, 3, widths=(16, 32, 64, 128, 192), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(128, 128),
         batch=6,
