@@ -20,15 +20,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core import metrics
+from napari_unetseg.core import cases, cleanup, metrics
 from napari_unetseg.core.card import Score
 from napari_unetseg.core.choice import choose_model
+from napari_unetseg.core.cleanup import NOTHING, Crf, Evidence, Refine, Step, parse_step, weighing_first
 from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model
 from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.formats.selecting import with_spacing
 from napari_unetseg.core.metrics import Evaluation, MetricSettings
 from napari_unetseg.core.models import list_models
 from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
+from napari_unetseg.core.prior import KnownSlices
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Evaluation",
+    "Evidence",
     "FineTuneSettings",
     "Labels",
     "MetricSettings",
@@ -49,11 +52,15 @@ __all__ = [
     "Segmentation",
     "Selection",
     "Volume",
+    "clean",
     "evaluate",
+    "evaluate_folders",
     "fine_tune",
     "fine_tune_file",
     "forecast",
     "inspect",
+    "iter_clean",
+    "iter_evaluate_folders",
     "iter_fine_tune",
     "iter_segment",
     "iter_verify",
@@ -61,6 +68,7 @@ __all__ = [
     "load_labels",
     "load_model",
     "load_volume",
+    "look_at",
     "save_labels",
     "save_volume",
     "segment",
@@ -155,26 +163,97 @@ def iter_segment(
     volume = as_volume(volume)
     loaded, note = _as_model(model, volume)
     card, objects = loaded.card, wants_objects(loaded.card, settings)
-    prediction = yield from iter_predict(loaded, volume, settings)
+    steps = card.cleanup if settings.cleanup is None else settings.cleanup
+    weighing = weighing_first(steps)
+    asked = replace(settings, write="probabilities") if weighing else settings
+    prediction = yield from iter_predict(loaded, volume, asked)
+    classes, soft = prediction.classes, prediction.probabilities
+    if weighing and soft is not None:
+        evidence = Evidence(volume, probabilities_of(soft, card, volume))
+        classes = (yield from iter_clean(classes_of(classes, card, volume, 0), weighing, evidence)).array
     yield Progress(1, 1, "Labelling")
     smallest = smallest_part(card, volume, settings)
     if objects:
-        labels = objects_of(prediction.classes, prediction.seeds, card, volume, smallest)
+        labels = objects_of(classes, prediction.seeds, card, volume, smallest)
     else:
-        labels = classes_of(prediction.classes, card, volume, smallest)
-    if card.cleanup:
-        from napari_unetseg.core.cleanup import iter_clean
-
-        labels = yield from iter_clean(labels, card.cleanup, volume)
-    soft = prediction.probabilities
+        labels = classes_of(classes, card, volume, smallest)
+    if len(steps) > len(weighing):
+        labels = yield from iter_clean(labels, steps[len(weighing) :], Evidence(volume))
     return Segmentation(
         labels,
-        None if soft is None else probabilities_of(soft, card, volume),
+        probabilities_of(soft, card, volume) if soft is not None and settings.write == "probabilities" else None,
         card.name,
         prediction.device,
         time.perf_counter() - started,
         note + prediction.notes,
     )
+
+
+def clean(
+    labels: Labelling,
+    steps: Sequence[Step | str],
+    evidence: Evidence = NOTHING,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Labels:
+    """Clean labels up, step by step.
+
+    Parameters
+    ----------
+    labels : Labels, path, or ndarray of shape (Y, X) or (Z, Y, X)
+        They stay as they are.
+    steps : sequence of Step or str
+        In order; as records, or as people type them: ``"remove_small volume=10 unit=um"``.
+    evidence : Evidence
+        What steps look at beside the labels: the image, probabilities, a prior. See `look_at`.
+    on_progress : callable
+        Called with each `Progress`.
+
+    Raises
+    ------
+    InputError
+        If the labels cannot be read, or the evidence does not lie on their grid or fit their structures.
+    SettingsError
+        If there is no such step, or it needs what is not there.
+    """
+    return finish(iter_clean(labels, steps, evidence), on_progress)
+
+
+def iter_clean(labels: Labelling, steps: Sequence[Step | str], evidence: Evidence = NOTHING) -> Job[Labels]:
+    """`clean` as a generator of progress; its return value is the `Labels`, closing it cancels."""
+    parsed = [parse_step(step) if isinstance(step, str) else step for step in steps]
+    refine: Refine | None = None
+    if any(isinstance(step, Crf) for step in parsed):
+        from napari_unetseg.engine.crf import iter_refine
+
+        refine = iter_refine
+    return (yield from cleanup.iter_clean(as_labels(labels), parsed, evidence, refine))
+
+
+def look_at(
+    image: Image | None = None,
+    probabilities: Image | None = None,
+    prior: Image | None = None,
+    painted: Labelling | None = None,
+) -> Evidence:
+    """What clean-up may look at beside the labels, of files, arrays or volumes; each may be missing.
+
+    Parameters
+    ----------
+    image : Volume, path or ndarray
+        What the labels are of.
+    probabilities, prior : Volume, path or ndarray of shape (C, Z, Y, X)
+        From 0 to 1: background and each structure, in the order of their labels, or the structures alone. A prior
+        says how likely each structure is at each place, whatever the image shows.
+    painted : Labels, path or ndarray
+        0 unknown, 1 background, 2… structures: slices to make a prior of. What lies between is interpolated.
+
+    Raises
+    ------
+    InputError
+        If one of them cannot be read, or nothing is painted.
+    """
+    seen, soft, likely = (None if one is None else as_volume(one) for one in (image, probabilities, prior))
+    return Evidence(seen, soft, likely, None if painted is None else KnownSlices.of(as_labels(painted)))
 
 
 def segment_file(
@@ -308,6 +387,49 @@ def evaluate(
     """
     selection = Selection(spacing=spacing)
     return metrics.evaluate(as_labels(predicted, selection), as_labels(reference, selection), settings)
+
+
+def evaluate_folders(
+    predicted: str | Path,
+    reference: str | Path,
+    selection: Selection = EVERYTHING,
+    settings: MetricSettings = MEASURES,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> dict[str, Evaluation]:
+    """Score every file of a folder against the one of the same name in another, in parallel.
+
+    Names are compared up to the first dot, without ``-labels``. `core.cases.summarise` gives the means over cases.
+
+    Parameters
+    ----------
+    predicted, reference : folder
+    selection : Selection
+        How to read them; its spacing counts instead of the files' own.
+
+    Returns
+    -------
+    dict of case to Evaluation
+        In alphabetical order.
+
+    Raises
+    ------
+    InputError
+        If a folder has no labels or other names than the other one, or a pair cannot be scored; the message begins
+        with its name.
+    """
+    return finish(iter_evaluate_folders(predicted, reference, selection, settings), on_progress)
+
+
+def iter_evaluate_folders(
+    predicted: str | Path,
+    reference: str | Path,
+    selection: Selection = EVERYTHING,
+    settings: MetricSettings = MEASURES,
+    processes: int | None = None,
+) -> Job[dict[str, Evaluation]]:
+    """`evaluate_folders` as a generator of progress; `processes`: one for each processor if not given."""
+    pairs = cases.pair_by_name(Path(predicted), Path(reference))
+    return (yield from cases.iter_evaluate_cases(pairs, selection, settings, processes))
 
 
 def forecast(volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS) -> Forecast:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_unetseg.core.cleanup import Dilate, FillHoles, KeepLargest, MergeTiles, RemoveSmall, Separate
+from napari_unetseg.core.cleanup import Crf, Dilate, FillHoles, KeepLargest, MergeTiles, Prior, RemoveSmall, Separate
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.cleanup_form import read_labels
 from napari_unetseg.plugin.cleanup_steps import KINDS, describe, new_step, title
@@ -23,6 +23,7 @@ def test_sizes_begin_in_the_unit_of_the_layer():
     assert new_step(Dilate, GRID, (8, 16, 16)) == Dilate(distance=0.5, unit="µm")
     assert new_step(Separate, Grid(), (8, 16, 16)) == Separate(depth=1.0, unit="pixel")
     assert new_step(MergeTiles, GRID, (8, 16, 16)).tile == (8, 16, 16)
+    assert new_step(Prior, GRID, (8, 16, 16)) == Prior(softness=1.5, unit="µm")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,9 @@ def test_sizes_begin_in_the_unit_of_the_layer():
         (FillHoles(per_slice=True), "Fill holes: per slice"),
         (RemoveSmall(volume=50, unit="µm", structures=(1, 3)), "Remove small: structures 1, 3, volume 50 µm³"),
         (Dilate(distance=0.5, unit="mm"), "Dilate: distance 0.5 mm"),
+        (Crf(), "Follow image (CRF)"),
+        (Crf(window=2, per_slice=True), "Follow image (CRF): window 2, per slice"),
+        (Prior(softness=6, unit="µm"), "Anatomical prior: softness 6 µm"),
     ],
 )
 def test_a_step_says_what_it_does(step, text):

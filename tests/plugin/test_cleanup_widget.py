@@ -4,10 +4,20 @@ import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unetseg.core.cleanup import FillHoles, KeepLargest, RemoveSmall, clean, steps_from_json
+from napari_unetseg import api
+from napari_unetseg.core.cleanup import (
+    Crf,
+    Dilate,
+    FillHoles,
+    KeepLargest,
+    Prior,
+    RemoveSmall,
+    clean,
+    steps_from_json,
+)
 from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
-from napari_unetseg.plugin.cleanup import PREVIEW, CleanupWidget
+from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.plugin.cleanup import ALL_SHOWN, ONE_SHOWN, PREVIEW, CleanupWidget
 from napari_unetseg.plugin.cleanup_steps import KINDS
 from napari_unetseg.plugin.layer_data import labels_layer
 from napari_unetseg.plugin.layers import METADATA
@@ -88,6 +98,83 @@ def test_a_parameter_changes_the_preview_in_physical_units(widget, viewer, label
         assert np.array_equal(viewer.layers[PREVIEW].data, clean(labels, [step]).array)
         left = [bool(viewer.layers[PREVIEW].data[place]) for place in ((6, 17, 17), (3, 15, 15), (1, 2, 2))]
         assert left == [parts == 3, parts >= 2, True]
+
+
+def add_image(viewer, labels):
+    """An image that shows the blocks a voxel wider than the labels have them."""
+    from scipy.ndimage import binary_dilation
+
+    wide = binary_dilation(labels.array, np.ones((1, 3, 3))).astype(np.float32)
+    return viewer.add_image(wide, name="cells image", scale=labels.grid.spacing, units="um")
+
+
+def with_slice(labels, changed, z):
+    """The labels, with one slice of a changed array."""
+    array = labels.array.copy()
+    array[z] = changed[z]
+    return array
+
+
+def test_a_crf_is_previewed_on_the_slice_in_view_and_applied_to_all(widget, viewer, labels, qtbot):
+    image = add_image(viewer, labels)
+    assert widget.beside.image.isHidden()
+    viewer.dims.set_point(0, 3 * 2.0)
+    step = Crf(appearance=9.0, smoothness=0.0)
+    preview(qtbot, widget, lambda: add(widget, Crf))
+    assert widget.beside.image.layer is image
+    assert (widget.list.item(0).text(), widget.beside.image.isHidden()) == ("1. Follow image (CRF)", False)
+    widget.form.editors["smoothness"].widget.setValue(0)
+    preview(qtbot, widget, lambda: widget.form.editors["appearance"].widget.setValue(9))
+    assert widget.list.item(0).text() == "1. Follow image (CRF): appearance 9, smoothness 0"
+    evidence = api.look_at(Volume(image.data[None], labels.grid))
+    sliced = api.clean(labels, [step.model_copy(update={"per_slice": True})], evidence).array
+    assert (sliced != labels.array).any(axis=(1, 2))[[2, 3, 5]].all()
+    assert np.array_equal(viewer.layers[PREVIEW].data, with_slice(labels, sliced, 3))
+    preview(qtbot, widget, lambda: viewer.dims.set_point(0, 5 * 2.0))
+    assert np.array_equal(viewer.layers[PREVIEW].data, with_slice(labels, sliced, 5))
+    assert widget.job.line.text() == ONE_SHOWN
+    with qtbot.waitSignal(widget.bridge.ended, timeout=PATIENCE):
+        click(qtbot, widget.job.button)
+    cleaned = viewer.layers["cells (cleaned)"]
+    assert np.array_equal(cleaned.data, api.clean(labels, [step], evidence).array)
+    assert steps_from_json(cleaned.metadata[METADATA]["cleanup"]) == (step,)
+
+
+def test_a_prior_comes_from_painted_slices(widget, viewer, labels, qtbot):
+    add(widget, Prior)
+    qtbot.waitUntil(lambda: "Choose a layer of painted slices" in widget.job.line.text(), timeout=PATIENCE)
+    assert PREVIEW not in viewer.layers
+    painted = np.zeros_like(labels.array)
+    painted[[1, 6]] = 1
+    painted[[1, 6], 2:10, 2:10] = 2
+    paint = viewer.add_labels(painted, name="paint", scale=labels.grid.spacing, units="um")
+    preview(qtbot, widget, lambda: widget.beside.prior.choose(paint))
+    step = Prior(softness=0.2, unit="µm")
+    preview(qtbot, widget, lambda: widget.form.editors["softness"].widget.setValue(0.2))
+    expected = api.clean(labels, [step], api.look_at(painted=Labels(painted, labels.grid))).array
+    assert not expected[:, 14:].any()
+    z = int(viewer.dims.current_step[0])
+    assert np.array_equal(viewer.layers[PREVIEW].data[z], expected[z])
+    with qtbot.waitSignal(widget.bridge.ended, timeout=PATIENCE):
+        click(qtbot, widget.job.button)
+    assert np.array_equal(viewer.layers["cells (cleaned)"].data, expected)
+    assert np.array_equal(paint.data, painted)
+
+
+def test_steps_on_connected_parts_are_previewed_in_all_slices_at_once(widget, viewer, labels, qtbot):
+    preview(qtbot, widget, lambda: add(widget, KeepLargest))
+    assert widget.job.line.text() == ALL_SHOWN
+    with qtbot.assertNotEmitted(widget.preview_bridge.started, wait=600):
+        viewer.dims.set_point(0, 2.0)
+
+
+def test_in_3d_view_all_slices_are_previewed(widget, viewer, labels, qtbot):
+    preview(qtbot, widget, lambda: add(widget, Dilate))
+    assert widget.job.line.text() == ONE_SHOWN
+    preview(qtbot, widget, lambda: setattr(viewer.dims, "ndisplay", 3))
+    step = Dilate(distance=0.5, unit="µm")
+    assert np.array_equal(viewer.layers[PREVIEW].data, clean(labels, [step]).array)
+    assert widget.job.line.text() == ALL_SHOWN
 
 
 def test_apply_adds_a_layer_that_remembers_its_steps(widget, viewer, labels, qtbot):

@@ -11,6 +11,7 @@ import typer
 from napari_unetseg.cli import terminal
 from napari_unetseg.cli.options import Json, Spacing, option, selection_of
 from napari_unetseg.core.metric_settings import MetricSettings
+from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -20,14 +21,31 @@ if TYPE_CHECKING:
 
 Image = Annotated[Path | None, typer.Option("--image", help="The image that the labels are of.")]
 LabelFile = Annotated[Path, typer.Argument(metavar="LABELS", help="A file of labels.")]
+STEP = "'KIND NAME=VALUE…'"
 Steps = Annotated[
     list[str] | None,
     typer.Option(
         "--step",
-        metavar="'KIND NAME=VALUE…'",
+        metavar=STEP,
         help="A step, once for each, in order: keep_largest [parts=2], remove_small volume=10 unit=um, "
         "fill_holes [per_slice=true], smooth radius=1, dilate distance=1, erode distance=1, separate [depth=1] "
-        "[along=edges], number_parts, merge_tiles tile=64,256,256, renumber. All take structures=1,2.",
+        "[along=edges], number_parts, merge_tiles tile=64,256,256, renumber; and, first of all, "
+        "crf [per_slice=true] with --image, prior [strength=0.5] with --map or --painted. All take structures=1,2.",
+    ),
+]
+OwnSteps = Annotated[list[str] | None, typer.Option("--step", metavar=STEP, help=help_of(SegmentSettings, "cleanup"))]
+Probabilities = Annotated[
+    Path | None,
+    typer.Option("--probabilities", help="For crf and prior: channels background and structures. Else: the labels."),
+]
+Map = Annotated[
+    Path | None,
+    typer.Option("--map", help="For prior: how likely each structure is at each place, channel by channel."),
+]
+Painted = Annotated[
+    Path | None,
+    typer.Option(
+        "--painted", help="For prior, instead of a map: painted slices, 0 unknown, 1 background, 2… structures."
     ),
 ]
 
@@ -87,12 +105,11 @@ def _evaluate_files(
 def _evaluate_folders(
     predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, processes: int | None
 ) -> dict[str, Evaluation]:
-    from napari_unetseg.core.cases import iter_evaluate_cases, pair_by_name
+    from napari_unetseg import api
     from napari_unetseg.core.progress import finish
 
-    pairs = pair_by_name(predicted, reference)
     with terminal.warnings_as_notes(), terminal.progress_bar(predicted.name) as show:
-        return finish(iter_evaluate_cases(pairs, selection, settings, processes), show)
+        return finish(api.iter_evaluate_folders(predicted, reference, selection, settings, processes), show)
 
 
 def measure(
@@ -126,22 +143,29 @@ def clean(
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write.")],
     step: Steps = None,
     image: Image = None,
+    probabilities: Probabilities = None,
+    prior: Map = None,
+    painted: Painted = None,
     spacing: Spacing = None,
     as_json: Json = False,
 ) -> None:
     """Clean labels up, step by step."""
     from napari_unetseg import api
-    from napari_unetseg.core.cleanup import iter_clean, parse_step, steps_to_json
-    from napari_unetseg.core.progress import finish
+    from napari_unetseg.core.cleanup import parse_step, steps_to_json
 
     if not step:
         raise SettingsError("Expected one --step or more, such as --step keep_largest; see clean --help.")
     steps, selection = [parse_step(text) for text in step], selection_of(spacing)
     with terminal.warnings_as_notes(), terminal.progress_bar(labels.name) as show:
-        cleaned = finish(iter_clean(api.load_labels(labels, selection), steps, _load(image, selection)), show)
+        seen, soft, likely = (_load(path, selection) for path in (image, probabilities, prior))
+        slices = None if painted is None else api.load_labels(painted, selection)
+        evidence = api.look_at(seen, soft, likely, slices)
+        cleaned = api.clean(api.load_labels(labels, selection), steps, evidence, show)
     api.save_labels(out, cleaned)
     if as_json:
-        terminal.say_json({"output": str(out), "steps": steps_to_json(steps)})
+        beside = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}
+        given = {name: str(path) for name, path in beside.items() if path is not None}
+        terminal.say_json({"output": str(out), "steps": steps_to_json(steps), **given})
     else:
         terminal.say(str(out))
 

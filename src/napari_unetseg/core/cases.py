@@ -44,8 +44,12 @@ def pair_by_name(predicted: Path, reference: Path) -> Pairs:
     Raises
     ------
     InputError
-        If a folder holds two files for one case, or a case is in one folder alone; the message names it.
+        If a folder is none or has no labels, holds two files for one case, or a case is in one folder alone; the
+        message names it.
     """
+    for folder in (predicted, reference):
+        if not is_case_folder(folder):
+            raise InputError(f"Expected a folder with files of labels; {folder} is none.")
     ours, theirs = _cases(predicted), _cases(reference)
     for folder, others, other in ((predicted, theirs, reference), (reference, ours, predicted)):
         lonely = sorted(_cases(folder).keys() - others.keys())

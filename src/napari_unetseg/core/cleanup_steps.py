@@ -5,7 +5,8 @@ Sizes are in `unit`, a length; volumes in its cube (2D: areas in its square). ``
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
@@ -16,6 +17,11 @@ from napari_unetseg.errors import SettingsError
 Unit = Annotated[Literal["pixel", "nm", "µm", "mm", "cm", "m"], BeforeValidator(parse_unit)]
 Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Certainty = Annotated[
+    float,
+    Field(gt=0.5, lt=1, description="Where there are no probabilities: how likely the labels are taken to be right."),
+]
 
 
 class _Step(BaseModel):
@@ -26,18 +32,55 @@ class _Step(BaseModel):
     structures: tuple[int, ...] = ()
 
 
+class Crf(_Step):
+    """Make labels follow the image: neighbours that look alike should be alike (a conditional random field).
+
+    `engine.crf` does it. What is weighed are the network's probabilities where they are at hand, else the labels,
+    softened.
+    """
+
+    kind: Literal["crf"] = "crf"
+    iterations: int = Field(default=5, ge=0, description="Rounds of mean-field inference.")
+    appearance: Weight = Field(default=3.0, description="Weight of neighbours that look alike.")
+    contrast: Length = Field(
+        default=0.3, description="How different neighbours may look: a part of the image's standard deviation."
+    )
+    smoothness: Weight = Field(default=1.0, description="Weight of the nearest neighbours, whatever they look like.")
+    window: int = Field(
+        default=3, ge=1, le=20, description="How far away neighbours may be, in sides of the finest voxel axis."
+    )
+    per_slice: bool = Field(default=False, description="Each slice by itself: faster, and for slices far apart.")
+    certainty: Certainty = 0.9
+
+
+class Prior(_Step):
+    """Keep structures where they are likely to be: a probability map, or painted slices and what lies between.
+
+    `core.prior` does it. What is multiplied are the network's probabilities where they are at hand, else the labels,
+    softened.
+    """
+
+    kind: Literal["prior"] = "prior"
+    strength: Length = Field(default=1.0, description="Power of the prior: 1 is Bayes' rule, less trusts it less.")
+    softness: Length = Field(
+        default=3.0, description="Of painted slices: the distance from an outline at which the prior falls to 0.27."
+    )
+    unit: Unit = "pixel"
+    certainty: Certainty = 0.9
+
+
 class KeepLargest(_Step):
     """Keep the `parts` largest connected parts of each structure."""
 
     kind: Literal["keep_largest"] = "keep_largest"
-    parts: int = Field(default=1, ge=1)
+    parts: int = Field(default=1, ge=1, description="How many connected parts of each structure stay.")
 
 
 class RemoveSmall(_Step):
     """Remove connected parts below a volume (2D: area)."""
 
     kind: Literal["remove_small"] = "remove_small"
-    volume: Length
+    volume: Length = Field(description="Connected parts below this size go.")
     unit: Unit = "pixel"
 
 
@@ -45,14 +88,14 @@ class FillHoles(_Step):
     """Fill background that a structure encloses, in 3D or in each slice by itself."""
 
     kind: Literal["fill_holes"] = "fill_holes"
-    per_slice: bool = False
+    per_slice: bool = Field(default=False, description="Also holes that are open to another slice.")
 
 
 class Smooth(_Step):
     """Give each voxel to the structure that prevails around it, by a Gaussian of standard deviation `radius`."""
 
     kind: Literal["smooth"] = "smooth"
-    radius: Length
+    radius: Length = Field(description="Standard deviation of the Gaussian.")
     unit: Unit = "pixel"
 
 
@@ -60,7 +103,7 @@ class Dilate(_Step):
     """Grow structures by a distance into the background; where two meet, a voxel goes to the nearer one."""
 
     kind: Literal["dilate"] = "dilate"
-    distance: Length
+    distance: Length = Field(description="How far structures grow.")
     unit: Unit = "pixel"
 
 
@@ -68,7 +111,7 @@ class Erode(_Step):
     """Remove the voxels from which something else than their structure is at most `distance` away."""
 
     kind: Literal["erode"] = "erode"
-    distance: Length
+    distance: Length = Field(description="How far structures shrink.")
     unit: Unit = "pixel"
 
 
@@ -80,8 +123,10 @@ class Separate(_Step):
     """
 
     kind: Literal["separate"] = "separate"
-    along: Literal["distance", "edges", "bright"] = "distance"
-    depth: Length = 1.0
+    along: Literal["distance", "edges", "bright"] = Field(
+        default="distance", description="Cut at thin necks, at edges of the image, or at bright lines of it."
+    )
+    depth: Length = Field(default=1.0, description="How much thicker than the neck both sides must be, in radius.")
     unit: Unit = "pixel"
 
 
@@ -95,8 +140,8 @@ class MergeTiles(_Step):
     """Join objects that were numbered tile by tile and meet at a tile's face, over `contact` of the smaller face."""
 
     kind: Literal["merge_tiles"] = "merge_tiles"
-    tile: tuple[PositiveInt, PositiveInt, PositiveInt]
-    contact: Share = 0.5
+    tile: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="Voxels of a tile along z, y and x.")
+    contact: Share = Field(default=0.5, description="Join what meets on this share of the smaller face, or more.")
 
 
 class Renumber(_Step):
@@ -106,10 +151,28 @@ class Renumber(_Step):
 
 
 Step = Annotated[
-    KeepLargest | RemoveSmall | FillHoles | Smooth | Dilate | Erode | Separate | NumberParts | MergeTiles | Renumber,
+    KeepLargest
+    | RemoveSmall
+    | FillHoles
+    | Smooth
+    | Dilate
+    | Erode
+    | Separate
+    | NumberParts
+    | MergeTiles
+    | Renumber
+    | Crf
+    | Prior,
     Field(discriminator="kind"),
 ]
+Weighing = Crf | Prior
+"""Steps that weigh probabilities; the others change labels."""
 STEPS: TypeAdapter[tuple[Step, ...]] = TypeAdapter(tuple[Step, ...])
+
+
+def weighing_first(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps at the beginning that weigh probabilities: a network's own hold only until labels are changed."""
+    return tuple(takewhile(lambda step: isinstance(step, Weighing), steps))
 
 
 def steps_to_json(steps: Iterable[Step]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
+from napari_unetseg.core.cleanup_steps import Step
 from napari_unetseg.errors import SettingsError
 
 Write = Literal["auto", "classes", "objects", "probabilities"]
@@ -39,6 +40,10 @@ class SegmentSettings:
     vote: bool = setting(False, "2D models on a stack: average over slices along all three axes, 3 times as slow.")
     smallest: float = setting(
         0.0, "Drop objects below this size, in the image's unit cubed (squared in 2D). 0: the model's own."
+    )
+
+    cleanup: tuple[Step, ...] | None = setting(
+        None, "A clean-up step, once for each, in order, instead of the model's own; see clean --help."
     )
 
     def __post_init__(self) -> None:

@@ -7,58 +7,36 @@ Mean-field inference of a dense CRF (Krähenbühl and Koltun, arXiv 1210.5644) w
 from __future__ import annotations
 
 import itertools
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.cleanup import Crf
+from napari_unetseg.core.cleanup.canvas import spread_of
 from napari_unetseg.core.progress import Job, Progress, finish
-from napari_unetseg.core.settings import setting
 from napari_unetseg.core.volume import Triple, Volume
-from napari_unetseg.errors import InputError, SettingsError
+from napari_unetseg.engine.devices import OutOfMemory, choose_device, memory_guard
+from napari_unetseg.errors import InputError, ResourceError
 
 Window = tuple[slice, ...]
+STAGE = "Refining by the image"
 SMALLEST = 1e-6
 """Probabilities below it count as this much, so that evidence can overcome them."""
+NEAREST = 1.0
+"""Standard deviation, in sides of the finest axis, of how far away smoothness looks."""
 
 
-@dataclass(frozen=True)
-class CrfSettings:
-    """How strongly, and how far, voxels are bound to those around them.
-
-    Raises
-    ------
-    SettingsError
-        If a value is negative or not finite, or a distance or the contrast is 0.
-    """
-
-    iterations: int = setting(5, "Rounds of mean-field inference.")
-    appearance: float = setting(3.0, "Weight of neighbours that look alike.")
-    appearance_distance: float = setting(3.0, "How far apart they may be: a standard deviation, in voxel sides.")
-    contrast: float = setting(0.3, "How different they may look: a standard deviation, in those of the image.")
-    smoothness: float = setting(1.0, "Weight of neighbours whatever they look like.")
-    smoothness_distance: float = setting(1.0, "How far apart they may be: a standard deviation, in voxel sides.")
-    radius: int = setting(3, "Where the window ends, in voxel sides.")
-
-    def __post_init__(self) -> None:
-        for one in fields(self):
-            value = getattr(self, one.name)
-            above = one.name in ("appearance_distance", "contrast", "smoothness_distance", "radius")
-            if not (math.isfinite(value) and value >= 0 and (value > 0 or not above)):
-                raise SettingsError(f"Expected {one.name} {'above 0' if above else 'of 0 or more'}; got {value}.")
-
-
-DEFAULTS = CrfSettings()
+DEFAULTS = Crf()
 
 
 def refine(
     probabilities: npt.NDArray[np.floating],
     image: Volume,
-    settings: CrfSettings = DEFAULTS,
-    device: str = "cpu",
+    settings: Crf = DEFAULTS,
+    spread: Sequence[float] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Make probabilities agree with each other and with the image.
 
@@ -69,9 +47,11 @@ def refine(
     image : Volume
         Of the same Z, Y and X. Its spacing shortens the window along coarse axes: distances are counted in sides of
         the finest one.
-    settings : CrfSettings
-    device : str
-        A torch device.
+    settings : Crf
+        Its window is also the standard deviation of the distance of neighbours that look alike; that of neighbours
+        whatever they look like is one side. `per_slice` and `certainty` are for those who call this.
+    spread : sequence of float, optional
+        Standard deviation of each channel, where the image is a part of a larger one.
 
     Returns
     -------
@@ -82,27 +62,51 @@ def refine(
     ------
     InputError
         If the shapes differ.
+    ResourceError
+        If the memory is not enough.
     """
-    return finish(iter_refine(probabilities, image, settings, device))
+    return finish(iter_refine(probabilities, image, settings, spread))
 
 
 def iter_refine(
     probabilities: npt.NDArray[np.floating],
     image: Volume,
-    settings: CrfSettings = DEFAULTS,
-    device: str = "cpu",
+    settings: Crf = DEFAULTS,
+    spread: Sequence[float] | None = None,
+    device: str = "auto",
 ) -> Job[npt.NDArray[np.float32]]:
-    """`refine` as a generator that yields a `Progress` before each round."""
+    """`refine` as a generator that yields a `Progress` before each round.
+
+    It computes on a torch device; where a GPU's memory is not enough, it begins again on the CPU and says so.
+    """
     if probabilities.shape[1:] != image.shape:
         raise InputError(f"Expected probabilities of the image's shape {image.shape}; got {probabilities.shape[1:]}.")
-    with torch.inference_mode():
+    chosen = choose_device(device)
+    try:
+        return (yield from _rounds(probabilities, image, settings, spread, chosen))
+    except OutOfMemory as error:
+        if chosen.type == "cpu":
+            raise ResourceError("Not enough memory for a crf of this size; refine per_slice, or a crop.") from error
+    note = f"Not enough memory on {chosen}: going on with the CPU."
+    yield Progress(0, max(1, settings.iterations), STAGE, note)
+    return (yield from _rounds(probabilities, image, settings, spread, torch.device("cpu")))
+
+
+def _rounds(
+    probabilities: npt.NDArray[np.floating],
+    image: Volume,
+    settings: Crf,
+    spread: Sequence[float] | None,
+    device: torch.device,
+) -> Job[npt.NDArray[np.float32]]:
+    with memory_guard(device), torch.inference_mode():
         belief = torch.as_tensor(np.asarray(probabilities, np.float32), device=device).clamp_min(SMALLEST)
         unary = belief.log()
-        looks = _standardised(image, device)
+        looks = _standardised(image, spread, device)
         pairs = list(_pairs(image.grid.spacing, settings, image.shape))
     for done in range(settings.iterations):
-        yield Progress(done, settings.iterations, "Refining by the image")
-        with torch.inference_mode():
+        yield Progress(done, settings.iterations, STAGE)
+        with memory_guard(device), torch.inference_mode():
             belief = torch.softmax(unary + _messages(belief, looks, pairs, settings), dim=0)
     return (belief / belief.sum(dim=0)).cpu().numpy()
 
@@ -117,24 +121,25 @@ class _Pair:
     smoothness: float
 
 
-def _standardised(image: Volume, device: str) -> torch.Tensor:
-    """The image with a standard deviation of 1 a channel; a constant channel says nothing."""
+def _standardised(image: Volume, spread: Sequence[float] | None, device: torch.device) -> torch.Tensor:
+    """The image with a standard deviation of 1 a channel; what is constant or not finite says nothing."""
     looks = torch.as_tensor(np.asarray(image.array, np.float32), device=device)
-    spread = looks.flatten(1).std(dim=1, correction=0)
-    return looks / torch.where(spread > 0, spread, 1).reshape(-1, 1, 1, 1)
+    finite = looks.isfinite()
+    means = looks.where(finite, 0).flatten(1).sum(dim=1) / finite.flatten(1).sum(dim=1).clamp_min(1)
+    looks = looks.where(finite, means.reshape(-1, 1, 1, 1))
+    widths = torch.tensor(spread or spread_of(image), dtype=torch.float32, device=device)
+    return looks / torch.where(widths > 0, widths, 1).reshape(-1, 1, 1, 1)
 
 
-def _pairs(spacing: Triple, settings: CrfSettings, shape: tuple[int, int, int]) -> Iterator[_Pair]:
+def _pairs(spacing: Triple, settings: Crf, shape: tuple[int, int, int]) -> Iterator[_Pair]:
     """One of every two opposite offsets within the window, with weights that add up to those of the settings."""
     finest = min((size for size, length in zip(spacing, shape, strict=True) if length > 1), default=1.0)
     sides = np.array(spacing) / finest
-    reach = [min(int(settings.radius / side), length - 1) for side, length in zip(sides, shape, strict=True)]
+    reach = [min(int(settings.window / side), length - 1) for side, length in zip(sides, shape, strict=True)]
     offsets = np.array(list(itertools.product(*(range(-r, r + 1) for r in reach))))
     squared = np.sum((offsets * sides) ** 2, axis=1)
-    offsets, squared = (values[(squared > 0) & (squared <= settings.radius**2)] for values in (offsets, squared))
-    near, nearer = (
-        np.exp(-squared / (2 * sigma**2)) for sigma in (settings.appearance_distance, settings.smoothness_distance)
-    )
+    offsets, squared = (values[(squared > 0) & (squared <= settings.window**2)] for values in (offsets, squared))
+    near, nearer = (np.exp(-squared / (2 * sigma**2)) for sigma in (settings.window, NEAREST))
     weights = settings.appearance * near / near.sum(), settings.smoothness * nearer / nearer.sum()
     for offset, appearance, smoothness in zip(offsets.tolist(), *weights, strict=True):
         if offset > [0, 0, 0]:
@@ -148,12 +153,12 @@ def _moved(offset: list[int], shape: tuple[int, int, int]) -> Window:
     return (slice(None), *(slice(max(0, step), length + min(0, step)) for step, length in sides))
 
 
-def _messages(belief: torch.Tensor, looks: torch.Tensor, pairs: list[_Pair], settings: CrfSettings) -> torch.Tensor:
+def _messages(belief: torch.Tensor, looks: torch.Tensor, pairs: list[_Pair], settings: Crf) -> torch.Tensor:
     """What every voxel hears from those around it, for each class: shape of `belief`."""
     messages = torch.zeros_like(belief)
     for pair in pairs:
         apart = (looks[pair.first] - looks[pair.second]).square_().sum(dim=0)
-        weight = torch.exp(apart / (-2 * settings.contrast**2)) * pair.appearance + pair.smoothness
-        messages[pair.first] += weight * belief[pair.second]
-        messages[pair.second] += weight * belief[pair.first]
+        weight = apart.mul_(-0.5 / settings.contrast**2).exp_().mul_(pair.appearance).add_(pair.smoothness)
+        messages[pair.first].addcmul_(weight, belief[pair.second])
+        messages[pair.second].addcmul_(weight, belief[pair.first])
     return messages

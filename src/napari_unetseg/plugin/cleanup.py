@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, QTimer
@@ -11,21 +10,22 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QListWidget, QPushButton, QVB
 
 from napari_unetseg.core.cleanup import Step
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.cleanup_beside import PREVIEW_MARK, BesideRows, is_segmentation
 from napari_unetseg.plugin.cleanup_form import StepForm
-from napari_unetseg.plugin.cleanup_job import STEPS, CleanRequest, clean_layer
-from napari_unetseg.plugin.cleanup_steps import KINDS, describe, new_step, title
+from napari_unetseg.plugin.cleanup_job import STEPS, CleanRequest, clean_layer, is_previewed_by_slice, preview_layer
+from napari_unetseg.plugin.cleanup_steps import KINDS, about, describe, new_step, title
 from napari_unetseg.plugin.fields import LayerBox, Panel, combo, form, note
 from napari_unetseg.plugin.job_bar import JobBar
 from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layer_data import LayerData
-from napari_unetseg.plugin.layers import METADATA, LayerSource
-from napari_unetseg.plugin.metrics_view import index_on_screen
+from napari_unetseg.plugin.layers import METADATA
+from napari_unetseg.plugin.metrics_view import index_on_screen, slice_on_screen
 
 REST = 300
 """Milliseconds without a change after which the preview is made again."""
 PREVIEW = "Clean-up preview"
-PREVIEW_MARK = "preview"
-"""Marks the preview, in our record of its metadata: it is not to be cleaned up itself."""
+ALL_SHOWN = "A preview is shown; Apply keeps it."
+ONE_SHOWN = "A preview of this slice is shown; Apply does them all."
 MOST_VISIBLE_STEPS = 5
 
 
@@ -44,6 +44,7 @@ class CleanupWidget(Panel):
         self.steps: list[Step] = []
         self._preview: LabelsLayer | None = None
         self._hidden: LabelsLayer | None = None
+        self._seen: int | None = None  # the one slice that the preview is of
         self.bridge, self.preview_bridge = Bridge(self), Bridge(self)
         self._build()
         self._rest = QTimer(self)
@@ -56,24 +57,24 @@ class CleanupWidget(Panel):
     def _build(self) -> None:
         top = form()
         self.rows.addLayout(top)
-        self.labels_box = LayerBox(self._viewer, _is_segmentation, follows=False)
+        self.labels_box = LayerBox(self._viewer, is_segmentation, follows=False)
         self.labels_box.setToolTip("The labels to clean up. They are never changed.")
-        self.image_box = LayerBox(self._viewer, lambda layer: isinstance(layer, Image), follows=False, none="none")
-        self.image_box.setToolTip("For steps that cut along what an image shows.")
         self.kind_box = combo()
+        self.kind_box.setToolTip("Add a step to the list. They are done in its order.")
         self.kind_box.addItem("add…")
         for kind in KINDS:
             self.kind_box.addItem(title(kind), kind)
-            self.kind_box.setItemData(self.kind_box.count() - 1, kind.__doc__, Qt.ItemDataRole.ToolTipRole)
-        for text, box in (("Labels", self.labels_box), ("Image", self.image_box), ("Step", self.kind_box)):
-            top.addRow(text, box)
+            self.kind_box.setItemData(self.kind_box.count() - 1, about(kind), Qt.ItemDataRole.ToolTipRole)
+        top.addRow("Labels", self.labels_box)
+        self.beside = BesideRows(top, self._viewer)
+        top.addRow("Step", self.kind_box)
         self.rows.addLayout(self._list())
         self.about, self.form = note(), StepForm()
         self.rows.addWidget(self.about)
         self.rows.addWidget(self.form)
         self.live = QCheckBox("Live preview")
         self.live.setChecked(True)
-        self.live.setToolTip("Show what the steps do in a layer that goes away by itself.")
+        self.live.setToolTip("Show what the steps do to the slice in view, in a layer that goes away by itself.")
         self.rows.addWidget(self.live)
         self.job = JobBar(self.bridge, "Apply")
         self.rows.addWidget(self.job)
@@ -82,7 +83,10 @@ class CleanupWidget(Panel):
     def _list(self) -> QVBoxLayout:
         self.list = QListWidget()
         self.list.setSpacing(2)
+        self.list.setToolTip("The steps, in order. Choose one to change it.")
         self.undo_button, self.remove_button = QPushButton("Undo last step"), QPushButton("Remove chosen")
+        self.undo_button.setToolTip("Take the last step away: the preview is as it was before.")
+        self.remove_button.setToolTip("Take the chosen step away; the others stay.")
         buttons = QHBoxLayout()
         for button in (self.undo_button, self.remove_button):
             buttons.addWidget(button, 1)
@@ -93,7 +97,10 @@ class CleanupWidget(Panel):
 
     def _connect(self) -> None:
         self.labels_box.layer_changed.connect(self._start_anew)
-        self.image_box.layer_changed.connect(self._wait)
+        self.beside.changed.connect(self._wait)
+        self._viewer.dims.events.current_step.connect(self._look)
+        for event in (self._viewer.dims.events.ndisplay, self._viewer.dims.events.order):
+            event.connect(self._wait)
         self.kind_box.activated.connect(self._add)
         self.list.currentRowChanged.connect(self._show_form)
         self.form.changed.connect(self._edit)
@@ -108,12 +115,11 @@ class CleanupWidget(Panel):
 
     def request(self) -> CleanRequest | None:
         """What would be done now; None where there is no layer or no step."""
-        layer, image = self.labels_box.layer, self.image_box.layer
+        layer = self.labels_box.layer
         if layer is None or not self.steps:
             return None
-        source = image and LayerSource.of(image, time=index_on_screen(self._viewer, image, "T"))
         earlier = tuple(layer.metadata.get(METADATA, {}).get(STEPS, ()))
-        return CleanRequest(self._source(layer), tuple(self.steps), source, earlier)
+        return CleanRequest(self._source(layer), tuple(self.steps), self.beside.beside(), earlier)
 
     def _source(self, layer: LabelsLayer) -> LabelsSource:
         return LabelsSource.of(layer, index_on_screen(self._viewer, layer, "T"))
@@ -124,6 +130,7 @@ class CleanupWidget(Panel):
         if kind is not None and layer is not None:
             source = self._source(layer).source
             self.steps.append(new_step(kind, source.grid, source.shape[1:]))
+            self.beside.suggest(self.steps[-1], layer)
             self._show_steps(len(self.steps) - 1)
 
     def _remove(self, index: int) -> None:
@@ -136,6 +143,7 @@ class CleanupWidget(Panel):
         index = self.list.currentRow()
         self.steps[index] = self.form.step
         self.list.item(index).setText(self._line(index))
+        self.beside.show_for(self.steps)
         self._wait()
 
     def _show_steps(self, chosen: int = -1) -> None:
@@ -147,6 +155,7 @@ class CleanupWidget(Panel):
         self.list.blockSignals(False)
         height = self.list.sizeHintForRow(0) if self.steps else self.fontMetrics().height()
         self.list.setFixedHeight(min(max(len(self.steps), 1), MOST_VISIBLE_STEPS) * (height + 4) + 8)
+        self.beside.show_for(self.steps)
         self._show_form(chosen)
         self._wait()
 
@@ -160,7 +169,7 @@ class CleanupWidget(Panel):
     def _show_form(self, index: int) -> None:
         layer = self.labels_box.layer
         step = self.steps[index] if 0 <= index < len(self.steps) else None
-        self.about.setText("" if step is None else (type(step).__doc__ or "").splitlines()[0])
+        self.about.setText("" if step is None else about(type(step)))
         self.about.setVisible(step is not None)
         self.form.show_step(step, self._source(layer).structures if layer is not None else (), self._is_flat)
         self._refresh()
@@ -190,14 +199,27 @@ class CleanupWidget(Panel):
         if self.preview_bridge.is_running:
             self._rest.start()  # cancelling would end the child, which takes longer to come back than most steps
         elif self._wants_preview and (request := self.request()) is not None:
-            self.preview_bridge.start("", clean_layer, request)
+            self._seen = slice_on_screen(self._viewer, self.labels_box.layer)
+            if not is_previewed_by_slice(request):
+                self._seen = None
+            if lacks := request.beside.lacks(request.steps):
+                self._drop_preview()
+                self.job.say(lacks)
+            else:
+                self.preview_bridge.start("", preview_layer, request, self._seen)
+
+    def _look(self, _event: object = None) -> None:
+        """Another slice is in view: its preview comes, unless the one that is shown is of all slices."""
+        layer = self.labels_box.layer
+        if self._seen is not None and layer is not None and slice_on_screen(self._viewer, layer) != self._seen:
+            self._wait()
 
     def _show_preview(self, made: LayerData) -> None:
         """Show the result in place of the labels: over them, nobody would see what was removed."""
         data, attributes, _ = made
         if not self._wants_preview:
             return
-        self.job.say("A preview is shown; Apply keeps it.")
+        self.job.say(ALL_SHOWN if self._seen is None else ONE_SHOWN)
         record = attributes["metadata"][METADATA]
         shown = self._preview if self._preview in self._viewer.layers else None
         if shown is not None and shown.metadata[METADATA]["are_objects"] == record["are_objects"]:
@@ -243,7 +265,3 @@ class CleanupWidget(Panel):
         """A preview without its widget would be a riddle."""
         super().hideEvent(event)
         self._drop_preview()
-
-
-def _is_segmentation(layer: Layer) -> bool:
-    return isinstance(layer, LabelsLayer) and not layer.metadata.get(METADATA, {}).get(PREVIEW_MARK, False)

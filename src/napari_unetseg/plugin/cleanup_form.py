@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
@@ -18,6 +18,8 @@ from napari_unetseg.plugin.cleanup_steps import parameters, unit_of
 from napari_unetseg.plugin.fields import combo, form
 
 ALL = "all"
+SMALLEST, LARGEST = 1e-4, 1e12
+"""What a box of numbers can hold."""
 
 
 class PlainNumber(QDoubleSpinBox):
@@ -63,6 +65,8 @@ class StepForm(QWidget):
         inside.setLayout(rows)
         for name, field in sorted(parameters(self._kind).items(), key=lambda item: item[0] == "structures"):
             editor = _editor(name, field, getattr(step, name), structures, unit_of(step, name, flat))
+            if field.description:
+                editor.widget.setToolTip(field.description)
             editor.changed.connect(lambda *_: self.changed.emit())
             rows.addRow("" if isinstance(editor.widget, QCheckBox) else _words(name), editor.widget)
             self.editors[name] = editor
@@ -132,16 +136,32 @@ def _count(field: FieldInfo, value: int) -> Editor:
 
 
 def _number(field: FieldInfo, value: float, unit: str) -> Editor:
-    """A number above 0."""
+    """A number above 0, or from 0 on where the record says so."""
     box = PlainNumber()
     box.setLocale(QLocale.c())
     box.setDecimals(4)
-    box.setRange(1e-4, next((limit.le for limit in field.metadata if isinstance(limit, Le)), 1e12))
+    box.setRange(*_limits(field))
     box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
     box.setSuffix(f" {unit}" if unit else "")
     box.setValue(value)
     box.setKeyboardTracking(False)
     return Editor(box, box.value, box.valueChanged)
+
+
+def _limits(field: FieldInfo) -> tuple[float, float]:
+    """The smallest and the largest number that a record allows, to the digits that the box has."""
+    low, high = SMALLEST, LARGEST
+    for limit in field.metadata:
+        match limit:
+            case Ge():
+                low = float(limit.ge)  # type: ignore[arg-type] # a number, in our records
+            case Gt():
+                low = float(limit.gt) + SMALLEST  # type: ignore[arg-type]
+            case Le():
+                high = float(limit.le)  # type: ignore[arg-type]
+            case Lt():
+                high = float(limit.lt) - SMALLEST  # type: ignore[arg-type]
+    return low, high
 
 
 def _triple(value: tuple[int, ...]) -> Editor:

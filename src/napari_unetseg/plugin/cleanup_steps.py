@@ -7,20 +7,29 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from napari_unetseg.core.cleanup import Step
+from napari_unetseg.core.cleanup import Step, Weighing
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.wording import quantity
 
 KINDS: tuple[Any, ...] = get_args(get_args(Step)[0])
 """The record of each kind of step, in the order in which they are defined."""
-LENGTHS = ("distance", "radius", "depth")
+TITLES = {"crf": "Follow image (CRF)", "prior": "Anatomical prior"}
+LENGTHS = ("distance", "radius", "depth", "softness")
+SOFT = 3
+"""Voxels: what the softness of a prior begins with."""
 SMALL = 50
 """Voxels: what a step that removes small parts begins with."""
 
 
 def title(kind: Any) -> str:
     """A kind of step in words: ``Remove small``."""
-    return str(kind.model_fields["kind"].default).replace("_", " ").capitalize()
+    name = str(kind.model_fields["kind"].default)
+    return TITLES.get(name, name.replace("_", " ").capitalize())
+
+
+def about(kind: Any) -> str:
+    """What a kind of step does, in a sentence."""
+    return str(kind.__doc__).partition("\n")[0]
 
 
 def new_step(kind: Any, grid: Grid, shape: tuple[int, int, int]) -> Step:
@@ -32,7 +41,7 @@ def new_step(kind: Any, grid: Grid, shape: tuple[int, int, int]) -> Step:
         Of the labels.
     """
     spacing = grid.spacing[1:] if shape[0] == 1 else grid.spacing
-    sizes = {"volume": SMALL * prod(spacing), **dict.fromkeys(LENGTHS, min(spacing))}
+    sizes = {"volume": SMALL * prod(spacing), **dict.fromkeys(LENGTHS, min(spacing)), "softness": SOFT * min(spacing)}
     values: dict[str, Any] = {name: float(f"{size:.3g}") for name, size in sizes.items()}
     values |= {"unit": grid.unit, "tile": shape}
     step: Step = kind(**{name: value for name, value in values.items() if name in kind.model_fields})
@@ -53,8 +62,18 @@ def unit_of(step: Step, name: str, flat: bool) -> str:
 
 def describe(step: Step, flat: bool = False) -> str:
     """One line: ``Remove small: volume 50 µm³, structures 1, 2``."""
-    told = (_told(name, getattr(step, name), unit_of(step, name, flat)) for name in parameters(type(step)))
+    names = [name for name in parameters(type(step)) if not _is_understood(step, name)]
+    told = (_told(name, getattr(step, name), unit_of(step, name, flat)) for name in names)
     return ": ".join(filter(None, (title(type(step)), ", ".join(filter(None, told)))))
+
+
+def _is_understood(step: Step, name: str) -> bool:
+    """Whether a parameter goes without saying: steps that weigh have many, which are seldom changed."""
+    return (
+        isinstance(step, Weighing)
+        and name != "softness"
+        and getattr(step, name) == type(step).model_fields[name].default
+    )
 
 
 def _told(name: str, value: Any, unit: str) -> str:

@@ -29,6 +29,14 @@ def index_on_screen(viewer: Viewer, layer: LabelsLayer, axis: str) -> int:
     return min(max(round(float(here)), 0), layer.data.shape[index] - 1)
 
 
+def slice_on_screen(viewer: Viewer, layer: LabelsLayer) -> int | None:
+    """The z slice of a layer that is seen alone; None where it has no z axis, or many slices are seen at once."""
+    axes = axes_of(layer)
+    if "Z" not in axes or viewer.dims.ndim - layer.ndim + axes.index("Z") in viewer.dims.displayed:
+        return None
+    return index_on_screen(viewer, layer, "Z")
+
+
 def move_to_slice(viewer: Viewer, layer: LabelsLayer, number: int) -> None:
     """Move the sliders to a z slice of a layer; axes that are displayed stay as they are."""
     axes = axes_of(layer)

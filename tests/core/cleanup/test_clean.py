@@ -6,6 +6,7 @@ import pytest
 from napari_unetseg.core.cleanup import (
     Dilate,
     Erode,
+    Evidence,
     FillHoles,
     KeepLargest,
     MergeTiles,
@@ -138,7 +139,7 @@ def test_a_physical_size_needs_a_voxel_size():
 
 def test_an_image_of_another_shape_is_refused():
     with pytest.raises(InputError, match="shapes differ"):
-        clean(scene(), [], Volume(np.zeros((1, 2, 3, 4))))
+        clean(scene(), [], Evidence(Volume(np.zeros((1, 2, 3, 4)))))
 
 
 def test_thousands_of_objects():

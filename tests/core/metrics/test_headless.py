@@ -9,13 +9,14 @@ import nibabel
 import numpy as np
 import pytest
 
+from napari_unetseg import api
 from napari_unetseg.core.cases import iter_evaluate_cases, pair_by_name, summarise
-from napari_unetseg.core.formats import load_labels, save_labels
+from napari_unetseg.core.formats import load_labels, save_labels, save_volume
 from napari_unetseg.core.metrics import METRICS
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.samples import find_sample
 from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Grid, Labels, Volume
 from napari_unetseg.errors import InputError, UnetsegError
 
 from .oracles import boundary_dice, monai_overlap, monai_surfaces
@@ -157,6 +158,63 @@ def test_clean_writes_labels_and_says_the_steps(cell, tmp_path, command):
     cleaned = load_labels(out)
     assert cleaned.array.sum() == 2 * 2 * 2
     assert (cleaned.grid.spacing, cleaned.structures[0].name) == ((2.0, 0.5, 0.5), "cell")
+
+
+def test_clean_follows_the_image_and_a_prior(cell, tmp_path, command):
+    """The image has the cell a voxel wider; the painted slices say that nothing is in the corner."""
+    image, painted = np.zeros((4, 10, 10), np.float32), np.zeros((4, 10, 10), np.uint8)
+    image[1:3, 1:7, 1:7] = 1
+    painted[[0, 3]] = 1
+    painted[[0, 3], 1:7, 1:7] = 2
+    grid = Grid((2.0, 0.5, 0.5), "µm")
+    save_volume(tmp_path / "image.ome.tif", Volume(image[None], grid))
+    save_labels(tmp_path / "painted.ome.tif", Labels(painted, grid))
+    steps = ("crf appearance=9 smoothness=0 per_slice=true", "prior softness=0.1 unit=um")
+    out, options = (
+        tmp_path / "out.ome.tif",
+        ("--image", tmp_path / "image.ome.tif", "--painted", tmp_path / "painted.ome.tif"),
+    )
+    outcome = command("clean", cell, "-o", out, "--step", steps[0], "--step", steps[1], *options, "--json")
+    assert outcome.code == 0
+    assert [step["kind"] for step in outcome.json["steps"]] == ["crf", "prior"]
+    assert outcome.json["painted"] == str(tmp_path / "painted.ome.tif")
+    evidence = api.look_at(tmp_path / "image.ome.tif", painted=tmp_path / "painted.ome.tif")
+    expected = api.clean(cell, steps, evidence)
+    np.testing.assert_array_equal(load_labels(out).array, expected.array)
+    assert (int(expected.array[1:3].sum()), expected.array[0, 9, 9]) == (72, 0)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [("crf", "follows the image"), ("prior", "probability map or painted slices"), ("crf window=0", "window")],
+)
+def test_what_a_step_lacks_is_said(cell, tmp_path, command, step, message):
+    outcome = command("clean", cell, "-o", tmp_path / "out.ome.tif", "--step", step)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert message in outcome.err
+    assert not (tmp_path / "out.ome.tif").exists()
+
+
+def test_a_probability_map_is_a_prior(cell, tmp_path, command):
+    likely = np.full((1, 4, 10, 10), 0.01, np.float32)
+    likely[0, :, :8, :8] = 0.6
+    save_volume(tmp_path / "map.nii.gz", Volume(likely, Grid((2.0, 0.5, 0.5), "µm")))
+    out = tmp_path / "out.ome.tif"
+    assert command("clean", cell, "-o", out, "--step", "prior", "--map", tmp_path / "map.nii.gz").code == 0
+    cleaned = load_labels(out).array
+    assert (cleaned.sum(), cleaned[0, 9, 9]) == (32, 0)
+
+
+def test_folders_are_scored_from_python_too(folders, tmp_path):
+    told = []
+    found = api.evaluate_folders(*folders, on_progress=told.append)
+    assert list(found) == list(CASES)
+    for case in CASES:
+        alone = api.evaluate(*(next(folder.glob(f"{case}*")) for folder in folders))
+        assert found[case] == alone
+    assert [progress.done for progress in told][-1] == len(CASES)
+    with pytest.raises(InputError, match="is none"):
+        api.evaluate_folders(folders[0], tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("steps", [[], ["--step", "polish"], ["--step", "smooth radius=-1"]])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import singledispatch
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_unetseg.core.cleanup import contest, masks, objects
+from napari_unetseg.core.cleanup.canvas import NOTHING, Canvas, Evidence
+from napari_unetseg.core.cleanup.weigh import Refine, weigh
 from napari_unetseg.core.cleanup_steps import (
     Dilate,
     Erode,
@@ -23,6 +23,7 @@ from napari_unetseg.core.cleanup_steps import (
     Separate,
     Smooth,
     Step,
+    Weighing,
 )
 from napari_unetseg.core.label_arrays import (
     Box,
@@ -31,51 +32,14 @@ from napari_unetseg.core.label_arrays import (
     grown_box,
     plain,
     present_labels,
-    regions,
     renumbering,
 )
 from napari_unetseg.core.progress import Job, Progress, finish
-from napari_unetseg.core.same_grid import common_grid
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import SettingsError
 
 
-@dataclass(frozen=True)
-class Canvas:
-    """What a step works on: labels of shape (Z, Y, X), or (Y, X) where there is one slice, and an image beside them."""
-
-    array: LabelArray
-    grid: Grid
-    structures: tuple[Structure, ...]
-    are_objects: bool
-    image: npt.NDArray[Any] | None
-
-    def spacing(self, unit: str) -> tuple[float, ...]:
-        """Voxel size in a unit; ``pixel`` counts voxels, or takes the ratios of a grid without a unit."""
-        if unit != "pixel":
-            size = self.grid.spacing_in(unit)
-        else:
-            size = (1.0, 1.0, 1.0) if self.grid.is_physical else self.grid.spacing
-        return size[-self.array.ndim :]
-
-    def regions(self, step: Step) -> list[tuple[int, Box]]:
-        """The labels that the step is for, with their boxes."""
-        return [(label, box) for label, box in regions(self.array) if not step.structures or label in step.structures]
-
-    def each(self, step: Step, change: Callable[[masks.Mask], masks.Mask]) -> Canvas:
-        """Change each structure's mask alone. What it gains is taken from the background, never from another one."""
-        array = self.array.copy()
-        for label, box in self.regions(step):
-            view = array[box]
-            mask = view == label
-            changed = change(mask)
-            view[mask & ~changed] = 0
-            view[changed & (view == 0)] = label
-        return replace(self, array=array)
-
-
-def clean(labels: Labels, steps: Sequence[Step], image: Volume | None = None) -> Labels:
+def clean(labels: Labels, steps: Sequence[Step], evidence: Evidence = NOTHING, refine: Refine | None = None) -> Labels:
     """Apply clean-up steps in order.
 
     Parameters
@@ -84,28 +48,33 @@ def clean(labels: Labels, steps: Sequence[Step], image: Volume | None = None) ->
         They stay as they are; no step changes a label that it is not for.
     steps : sequence of Step
         None of them: the labels come back as they are.
-    image : Volume, optional
-        On the same grid, for steps that cut along what it shows; its channels are averaged.
+    evidence : Evidence
+        What steps may look at beside the labels.
+    refine : callable
+        `engine.crf.iter_refine`, for steps ``crf``; `api.clean` gives it.
 
     Raises
     ------
     InputError
-        If the image is not on the labels' grid.
+        If the evidence is not on the labels' grid, or does not fit their structures.
     SettingsError
-        If a step needs the voxel size, the image, or a choice among several structures, and has it not.
+        If a step needs the voxel size, the image, a prior, or a choice among several structures, and has it not.
     """
-    return finish(iter_clean(labels, steps, image))
+    return finish(iter_clean(labels, steps, evidence, refine))
 
 
-def iter_clean(labels: Labels, steps: Sequence[Step], image: Volume | None = None) -> Job[Labels]:
-    """`clean` as a generator that yields one `Progress` before each step."""
-    grid = labels.grid if image is None else common_grid(image, labels)
+def iter_clean(
+    labels: Labels, steps: Sequence[Step], evidence: Evidence = NOTHING, refine: Refine | None = None
+) -> Job[Labels]:
+    """`clean` as a generator that yields a `Progress` before each step, and those of a step that takes long."""
     first = 0 if labels.array.shape[0] == 1 else slice(None)
-    mean = None if image is None else image.array[:, first].mean(axis=0, dtype=np.float32)
-    canvas = Canvas(plain(labels.array[first]), grid, labels.structures, labels.are_objects, mean)
+    canvas = Canvas.of(plain(labels.array[first]), labels, evidence)
     for done, step in enumerate(steps):
         yield Progress(done, len(steps), step.kind.replace("_", " ").capitalize())
-        canvas = apply_step(step, canvas)
+        if isinstance(step, Weighing):
+            canvas = yield from weigh(step, canvas, refine)
+        else:
+            canvas = apply_step(step, canvas).forget_probabilities()
     array = canvas.array.reshape(labels.array.shape)
     return replace(labels, array=array, structures=canvas.structures, are_objects=canvas.are_objects)
 
@@ -153,11 +122,11 @@ def _(step: Erode, canvas: Canvas) -> Canvas:
 @apply_step.register
 def _(step: Separate, canvas: Canvas) -> Canvas:
     found, spacing = _one_structure(step, canvas), canvas.spacing(step.unit)
-    array, count = np.zeros(canvas.array.shape, np.uint32), 0
+    array, count, seen = np.zeros(canvas.array.shape, np.uint32), 0, canvas.image
     for label, box in found:
         near = grown_box(box, (1,) * array.ndim, array.shape)
         mask = canvas.array[near] == label
-        image = None if canvas.image is None else canvas.image[near]
+        image = None if seen is None else seen[near]
         cut = objects.separate(mask, step.depth, spacing, step.along, image)
         array[near][mask] = cut[mask] + np.uint32(count)
         count += int(cut.max())
