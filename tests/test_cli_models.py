@@ -105,3 +105,28 @@ def test_every_bundled_figure_says_which_images_it_comes_from(command: Command) 
     for card in command("models", "--json").json["models"]:
         groups = {rule["name"] for rule in card["held_out"]}
         assert {score["held_out"] for score in card["scores"]} == groups
+
+
+def test_a_model_goes_to_the_zoo_and_back(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    package, back = tmp_path / "m.zip", tmp_path / "back.safetensors"
+    outcome = command("export", tiny_model, "-o", package, "--format", "bioimageio", "--json")
+    assert outcome.code == 0, outcome.err
+    assert outcome.json == {"output": str(package), "model": str(tiny_model), "format": "bioimageio"}
+    assert command("import-model", package, "-o", back, "--json").json == {"output": str(back), "model": "threshold"}
+    assert load_model(back).card == load_model(tiny_model).card
+
+
+def test_what_cannot_be_exchanged_is_one_line(command: Command, tiny_model: Path, tmp_path: Path) -> None:
+    for arguments, said in (
+        (("export", tiny_model, "-o", tmp_path / "m.tar"), "ends with .zip"),
+        (("export", tiny_model, "-o", tmp_path / "m.zip", "--format", "onnx"), "got 'onnx'"),
+        (("export", tiny_model, "-o", tmp_path / "missing" / "m.zip"), "is not one. Make it first"),
+        (("export", "nothing", "-o", tmp_path / "m.zip"), "there is no 'nothing'"),
+        (("import-model", tiny_model, "-o", tmp_path / "m.safetensors"), "is not a whole zip file"),
+        (("import-model", tmp_path / "m.zip", "-o", tmp_path / "m.pt"), "ends with .safetensors"),
+    ):
+        outcome = command(*arguments)
+        assert outcome.code == 2
+        assert outcome.err.count("\n") == 1
+        assert said in outcome.err
+    assert [path.name for path in tmp_path.iterdir()] == [tiny_model.name]

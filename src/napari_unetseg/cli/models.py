@@ -10,12 +10,13 @@ import typer
 
 from napari_unetseg.cli import terminal
 from napari_unetseg.cli.options import Json
-from napari_unetseg.errors import InputError
+from napari_unetseg.errors import InputError, OutputError, SettingsError
 
 if TYPE_CHECKING:
     from napari_unetseg.core.card import ModelCard
     from napari_unetseg.core.held_out import Check
 
+FORMAT = "bioimageio"
 DISAGREES = 1
 """Exit code where a card's figure is not what was measured."""
 
@@ -91,5 +92,41 @@ def _row(model: str, check: Check) -> dict[str, Any]:
     }
 
 
-ALL = (models,)
+def export(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model's name or a model file.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Package to write, .zip.")],
+    form: Annotated[str, typer.Option("--format", help="bioimageio: a package of the BioImage Model Zoo.")] = FORMAT,
+    as_json: Json = False,
+) -> None:
+    """Write a model as a package for other programs, and check it."""
+    from napari_unetseg.engine.zoo import export_model
+
+    if form != FORMAT or out.suffix != ".zip":
+        raise SettingsError(f"Expected --format {FORMAT} and a file that ends with .zip; got {form!r} and {out}.")
+    with terminal.warnings_as_notes():
+        export_model(model, out)
+    if as_json:
+        terminal.say_json({"output": str(out), "model": model, "format": form})
+    else:
+        terminal.say(str(out))
+
+
+def import_model(
+    package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A package that napari-unetseg exported, .zip.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, .safetensors.")],
+    as_json: Json = False,
+) -> None:
+    """Take a model out of a BioImage Model Zoo package. Nothing in the package is ever executed."""
+    from napari_unetseg.engine import zoo
+
+    if out.suffix != ".safetensors":
+        raise OutputError(f"Expected a model file that ends with .safetensors; got {out}.")
+    card = zoo.import_model(package, out)
+    if as_json:
+        terminal.say_json({"output": str(out), "model": card.name})
+    else:
+        terminal.say(f"{out} ({card.title})")
+
+
+ALL = (models, export, import_model)
 """In the order in which help lists them."""
