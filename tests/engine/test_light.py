@@ -1,14 +1,18 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from napari_unetseg.core.card import Normalisation
 from napari_unetseg.core.intensity import normaliser
+from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.features import Extractor, FeatureSource
 from napari_unetseg.engine.filters import FilterSettings
-from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head
-from napari_unetseg.engine.learn import class_dice, mean_dice, painted_slices, thinned
+from napari_unetseg.engine.forest import ForestSettings, grow_forest
+from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head, with_forest
+from napari_unetseg.engine.learn import class_dice, iter_fit_head, mean_dice, painted_slices, thinned
 from napari_unetseg.engine.light import LightNet, LightSettings, Refiner
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
@@ -39,8 +43,39 @@ def test_a_head_gives_the_same_for_a_slice_as_for_its_single_pixels():
     head = head_for(source().extractor)
     y, x = (a.ravel() for a in np.mgrid[:21, :26])
     points = features.at(torch.from_numpy(y), torch.from_numpy(x))
-    whole = head.scores(head.hidden_maps(features)).flatten(1).T
+    whole = head.maps(features)[1].flatten(1).T
     torch.testing.assert_close(head(points), whole, atol=1e-4, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_a_head_with_a_forest_gives_the_same_for_a_slice_as_for_its_single_pixels():
+    features, head = source()[2], head_for(source().extractor)
+    y, x = (torch.from_numpy(a.ravel()) for a in np.mgrid[:21, :26])
+    points = features.at(y, x)
+    hand, bright = points[:, : features.hand.shape[0]], (features.image[0, y, x] > 0.5).long()
+    mixed = with_forest(head, grow_forest(hand, bright, torch.ones(len(y)), ForestSettings(4, 3)), 0.5)
+    hidden, scores = mixed.maps(features)
+    torch.testing.assert_close(mixed(points), scores.flatten(1).T, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(hidden, head.maps(features)[0])
+    network = LightNet(source().extractor, mixed)
+    again = LightNet.from_settings(LightSettings.from_json(network.settings.to_json()))
+    again.load_state_dict(network.state_dict())
+    torch.testing.assert_close(again(features), scores)
+
+
+def test_held_out_paint_chooses_a_forest_where_that_is_better():
+    """A head without hidden units to speak of cannot tell rings from what lies inside; trees can."""
+    found = source((3, 40, 40))
+    z = np.indices((3, 40, 40))[0]
+    painted = np.where(np.abs(found.volume.array[0] - 0.5) < 0.2, 2, 1).astype(np.uint8)
+    held = np.where(z == 1, painted, 0).astype(np.uint8)
+    settings = HeadSettings(hidden=1, steps=20, trees=10)
+    fitted = finish(iter_fit_head([found], [painted], [held], settings))
+    assert float(fitted.trial.forest.share) == float(fitted.head.forest.share) > 0
+    assert fitted.mean_dice > 0.95
+    plain = finish(iter_fit_head([found], [painted], [held], replace(settings, trees=0)))
+    assert plain.head.forest is None
+    assert plain.mean_dice < fitted.mean_dice - 0.1
 
 
 def test_features_of_a_slice_are_its_own_and_are_kept():

@@ -34,6 +34,8 @@ TRIAL_SHARE = 0.4
 SMALL = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
 """The refiner where no model was given to begin with."""
 LEARNING_RATE = 2e-3
+TREES = 20
+"""Beside the light head: a slice of 512 × 512 then takes 0.4 s more."""
 MAGNIFICATIONS = (0.67, 1.5)
 """Sizes, beside the image's own, that paint is learned at where several scales are asked for."""
 
@@ -113,7 +115,10 @@ def iter_fine_tune(
 def head_settings(settings: FineTuneSettings) -> HeadSettings:
     """How the light head is fitted, as asked for."""
     return HeadSettings(
-        seed=settings.seed, structure_weight=settings.structure_weight, boundary_weight=settings.boundary_weight
+        trees=TREES,
+        seed=settings.seed,
+        structure_weight=settings.structure_weight,
+        boundary_weight=settings.boundary_weight,
     )
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from napari_unetseg.core.settings import setting
 from napari_unetseg.engine.features import SliceFeatures
+from napari_unetseg.engine.forest import Forest
 from napari_unetseg.engine.losses import class_weights, painted_loss
 
 
@@ -24,13 +25,14 @@ class HeadSettings:
     learning_rate: float = setting(5e-3, "Peak of the one-cycle schedule.")
     weight_decay: float = setting(1e-2, "Of AdamW.")
     dice_share: float = setting(0.5, "Share of soft Dice in the loss, 0 to 1; cross-entropy has the rest.")
+    trees: int = setting(0, "Trees of the forest that is grown beside it. 0: none.")
     seed: int = setting(0, "Seed of the first weights and of the batches.")
     structure_weight: float = setting(1.0, "Weight of structures' voxels in the loss; background has 1.")
     boundary_weight: float = setting(0.0, "Share of the loss that voxels near painted boundaries have, 0 to 1.")
 
 
 class Head(nn.Module):
-    """Features → hidden layer → class scores.
+    """Features → hidden layer → class scores; a random forest may have its say in these.
 
     The first layer is a sum of one linear map for each kind of feature, so that the coarse levels of a U-Net are
     mapped at their own resolution and only the result is interpolated: a linear map and linear interpolation commute.
@@ -40,14 +42,17 @@ class Head(nn.Module):
     widths : tuple of int
         Hand-made features, then those of each U-Net level.
     hidden, outputs : int
+    trees : int
+        Of the forest on the hand-made features; 0: there is none.
     """
 
-    def __init__(self, widths: tuple[int, ...], hidden: int, outputs: int) -> None:
+    def __init__(self, widths: tuple[int, ...], hidden: int, outputs: int, trees: int = 0) -> None:
         super().__init__()
         self.hidden = hidden
         self.hand = nn.Linear(widths[0], hidden)
         self.levels = nn.ModuleList(nn.Linear(width, hidden, bias=False) for width in widths[1:])
         self.out = nn.Linear(hidden, outputs)
+        self.forest = Forest(trees, outputs) if trees else None
 
     @property
     def first(self) -> list[nn.Linear]:
@@ -59,10 +64,18 @@ class Head(nn.Module):
         parts = torch.split(features, [kind.in_features for kind in self.first], dim=1)
         hidden = torch.stack([kind(part) for kind, part in zip(self.first, parts, strict=True)]).sum(0)
         scores: torch.Tensor = self.out(torch.relu(hidden))
-        return scores
+        return self.forest.mixed(scores, parts[0]) if self.forest is not None else scores
 
-    def hidden_maps(self, features: SliceFeatures) -> torch.Tensor:
-        """Hidden layer (hidden, Y, X) of a slice, after its ReLU."""
+    def maps(self, features: SliceFeatures) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden layer (hidden, Y, X), after its ReLU, and class scores (outputs, Y, X) of a slice."""
+        hidden = self._hidden(features)
+        scores = _mapped(self.out, hidden)
+        if self.forest is None:
+            return hidden, scores
+        mixed = self.forest.mixed(scores.flatten(1).T, features.hand.flatten(1).T)
+        return hidden, mixed.T.reshape(scores.shape)
+
+    def _hidden(self, features: SliceFeatures) -> torch.Tensor:
         hidden = _mapped(self.hand, features.hand)
         if not self.levels:  # hand-made features only, whatever else was computed
             return torch.relu(hidden)
@@ -70,10 +83,6 @@ class Head(nn.Module):
         for raised in features.raised(maps):
             hidden = hidden + raised
         return torch.relu(hidden)
-
-    def scores(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Class scores (outputs, Y, X) of a slice's hidden layer."""
-        return _mapped(self.out, hidden)
 
 
 def _mapped(linear: nn.Linear, maps: torch.Tensor) -> torch.Tensor:
@@ -111,7 +120,7 @@ def fit_head(
     start: Head,
     weights: torch.Tensor | None = None,
 ) -> Head:
-    """Fit a copy of `start` to single voxels. The same input gives the same head on a CPU.
+    """Fit a copy of `start`, without its forest, to single voxels. The same input gives the same head on a CPU.
 
     Parameters
     ----------
@@ -127,6 +136,7 @@ def fit_head(
     generator = torch.Generator().manual_seed(settings.seed)
     mean, deviation = _moments(features)
     head = copy.deepcopy(start).train()
+    head.forest = None
     _rescale(head, -mean / deviation, 1 / deviation)
     features = (features - mean) / deviation
     weights = torch.ones_like(features[:, 0]) if weights is None else weights
@@ -146,6 +156,14 @@ def fit_head(
         schedule.step()
     _rescale(head, mean, deviation)
     return head.eval()
+
+
+def with_forest(head: Head, forest: Forest, share: float) -> Head:
+    """A copy of the head in which a copy of the forest has that share of the answer, 0 to 1."""
+    mixed = copy.deepcopy(head)
+    mixed.forest = copy.deepcopy(forest)
+    mixed.forest.share.fill_(share)
+    return mixed
 
 
 def _moments(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,11 +13,13 @@ import torch
 from napari_unetseg.core.painted import UNKNOWN, class_count, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.features import FeatureSource
-from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head
-from napari_unetseg.engine.losses import boundary_weights
+from napari_unetseg.engine.forest import Forest, ForestSettings, grow_forest
+from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head, with_forest
+from napari_unetseg.engine.losses import boundary_weights, class_weights
 
 MOST_VOXELS = 40_000  # painted voxels that a head is fitted to
 LEAST_OF_CLASS = 3_000  # of these, so many of each class, if it has them
+SHARES = (0.5, 1.0)  # that a forest may have beside a head
 MOST_SLICES = 32  # slices whose features a fit may ask for: paint along y or x touches all of them
 
 Array = npt.NDArray[Any]
@@ -116,7 +118,7 @@ class FittedHead:
 def iter_fit_head(
     sources: Sequence[FeatureSource], painted: Sequence[Array], held_out: Sequence[Array], settings: HeadSettings
 ) -> Job[FittedHead]:
-    """Fit a head with the U-Net's features and one without, keep the one that is better on held-out paint.
+    """Fit heads with and without the U-Net's features, with and without a forest; keep the best on held-out paint.
 
     Parameters
     ----------
@@ -134,23 +136,34 @@ def iter_fit_head(
         classes.append(part.classes)
         held.append(torch.from_numpy(held_out[part.image][part.z] != UNKNOWN)[part.y, part.x])
         weights.append(_weights(painted[part.image][part.z], settings)[part.y, part.x])
-    known = _Known(*(torch.cat(parts) for parts in (features, classes, held, weights)))
+    device = sources[0].device
+    known = _Known(*(torch.cat(parts).to(device) for parts in (features, classes, held, weights)))
     kinds = [widths, widths[:1]] if len(widths) > 1 else [widths]
-    trials = []
+    trials: list[_Trial] = []
     for done, kind in enumerate(kinds):
-        yield Progress(done, len(kinds) + 1, "Fitting the light head")
+        yield Progress(done, len(kinds) + 2, "Fitting the light head")
         trials.append(known.trial(kind, settings))
-    dice, best, trial = max(trials, key=lambda t: mean_dice(t[0]))
-    yield Progress(len(kinds), len(kinds) + 1, "Fitting the light head")
-    again = replace(settings, steps=settings.steps // 2, learning_rate=settings.learning_rate / 4)
-    head = fit_head(known.features[:, : sum(best)], known.classes, again, trial, known.weights)
-    return FittedHead(head, trial, len(best) > 1, dice)
+    if settings.trees:
+        yield Progress(len(kinds), len(kinds) + 2, "Growing trees")
+        trials = [*known.mixed(trials, settings), *trials]
+    best = max(trials, key=lambda trial: mean_dice(trial.dice))
+    yield Progress(len(kinds) + 1, len(kinds) + 2, "Fitting the light head")
+    return FittedHead(known.final(best, settings), best.head, len(best.widths) > 1, best.dice)
 
 
 def _weights(painted: Array, settings: HeadSettings) -> torch.Tensor:
     """Weights (Y, X) of a slice's painted voxels in the loss."""
     target = torch.from_numpy(to_classes(painted).astype(np.int64))
     return boundary_weights(target[None], settings.boundary_weight)[0]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A head that has not seen the held-out paint, the widths of the features it looks at, and its Dice."""
+
+    head: Head
+    widths: tuple[int, ...]
+    dice: dict[int, float]
 
 
 @dataclass(frozen=True)
@@ -162,16 +175,43 @@ class _Known:
     held: torch.Tensor
     weights: torch.Tensor
 
-    def trial(self, widths: tuple[int, ...], settings: HeadSettings) -> tuple[dict[int, float], tuple[int, ...], Head]:
-        """Held-out Dice of a head of these features, its widths, and itself."""
-        features = self.features[:, : sum(widths)]
-        outputs = int(self.classes.max()) + 1
-        fresh = fresh_head(widths, features, settings, outputs)
-        learned = ~self.held
+    @property
+    def outputs(self) -> int:
+        """Classes, with background."""
+        return int(self.classes.max()) + 1
+
+    def trial(self, widths: tuple[int, ...], settings: HeadSettings) -> _Trial:
+        """A head of these features alone."""
+        features, learned = self.features[:, : sum(widths)], ~self.held
+        fresh = fresh_head(widths, features, settings, self.outputs)
         head = fit_head(features[learned], self.classes[learned], settings, fresh, self.weights[learned])
+        return self._scored(head, widths)
+
+    def mixed(self, trials: Sequence[_Trial], settings: HeadSettings) -> list[_Trial]:
+        """The trials with a forest beside them, in every share that it may have."""
+        forest = self._forest(~self.held, trials[0].widths[0], settings)
+        return [self._scored(with_forest(t.head, forest, share), t.widths) for share in SHARES for t in trials]
+
+    def final(self, best: _Trial, settings: HeadSettings) -> Head:
+        """The best head, fitted on to all paint, and its forest grown again."""
+        again = replace(settings, steps=max(1, settings.steps // 2), learning_rate=settings.learning_rate / 4)
+        head = fit_head(self.features[:, : sum(best.widths)], self.classes, again, best.head, self.weights)
+        if best.head.forest is None:
+            return head
+        forest = self._forest(torch.ones_like(self.held), best.widths[0], settings)
+        return with_forest(head, forest, float(best.head.forest.share))
+
+    def _forest(self, which: torch.Tensor, width: int, settings: HeadSettings) -> Forest:
+        """A forest on the hand-made features of some of the voxels."""
+        by_class = class_weights(self.outputs, settings.structure_weight, self.classes.device)
+        weights = (self.weights * by_class[self.classes])[which]
+        forest = ForestSettings(settings.trees, self.outputs, settings.seed)
+        return grow_forest(self.features[which, :width], self.classes[which], weights, forest)
+
+    def _scored(self, head: Head, widths: tuple[int, ...]) -> _Trial:
         with torch.inference_mode():
-            predicted = head(features[self.held]).argmax(1).cpu()
-        return class_dice(predicted, self.classes[self.held]), widths, head
+            predicted = head(self.features[self.held, : sum(widths)]).argmax(1).cpu()
+        return _Trial(head, widths, class_dice(predicted, self.classes[self.held].cpu()))
 
 
 def class_dice(predicted: torch.Tensor, classes: torch.Tensor) -> dict[int, float]:

@@ -31,6 +31,8 @@ class LightSettings:
         Units of the head's hidden layer; classes out.
     refiner : UNetSettings or None
         The 2D network that adds to the head's scores. It sees the image and the head's hidden layer.
+    trees : int
+        Of the head's forest; 0: it has none.
     """
 
     filters: FilterSettings
@@ -38,6 +40,7 @@ class LightSettings:
     hidden: int = 64
     outputs: int = 2
     refiner: UNetSettings | None = None
+    trees: int = 0
 
     @property
     def dimensions(self) -> int:
@@ -146,13 +149,14 @@ class LightNet(nn.Module):
             head.hidden,
             head.out.out_features,
             refiner.settings if refiner is not None else None,
+            head.forest.trees if head.forest is not None else 0,
         )
 
     @classmethod
     def from_settings(cls, settings: LightSettings) -> Self:
         """A network with random weights."""
         extractor = Extractor(settings.filters, UNet(settings.base) if settings.base is not None else None)
-        head = Head(extractor.widths, settings.hidden, settings.outputs)
+        head = Head(extractor.widths, settings.hidden, settings.outputs, settings.trees)
         return cls(extractor, head, Refiner(settings.refiner) if settings.refiner is not None else None)
 
     def forward(self, features: SliceFeatures) -> torch.Tensor:
@@ -166,5 +170,4 @@ class LightNet(nn.Module):
 
     def seen(self, features: SliceFeatures) -> torch.Tensor:
         """What the refiner sees (inputs + hidden + outputs, Y, X): image, hidden layer and the head's scores."""
-        hidden = self.head.hidden_maps(features)
-        return torch.cat([features.image, hidden, self.head.scores(hidden)])
+        return torch.cat([features.image, *self.head.maps(features)])
