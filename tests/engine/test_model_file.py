@@ -135,6 +135,13 @@ def test_a_folder_that_is_missing_is_said(tiny_model, tmp_path):
         save_model(tmp_path / "missing" / "m.safetensors", load_model(tiny_model))
 
 
+def test_a_start_to_learn_from_names_no_structure_and_has_any_outputs(tiny_model, tmp_path):
+    model = load_model(tiny_model)
+    start = Model(model.network, model.card.model_copy(update={"structures": ()}))
+    save_model(tmp_path / "start.safetensors", start)
+    assert load_model(tmp_path / "start.safetensors").card.is_start
+
+
 def test_bundled_models_load_and_agree_with_their_cards():
     for card in list_models():
         model = load_model(card.name)

@@ -89,5 +89,5 @@ def _check_card(path: Path, card: ModelCard, settings: UNetSettings | LightSetti
     outputs = {channel for structure in card.structures for channel in structure.channels}
     if settings.dimensions != card.dimensions or settings.inputs != len(card.channels):
         raise ModelError(f"{path}: its card and its network disagree on dimensions or input channels.")
-    if outputs != set(range(1, settings.outputs)):
+    if not card.is_start and outputs != set(range(1, settings.outputs)):
         raise ModelError(f"{path}: its structures use outputs {sorted(outputs)} of {settings.outputs - 1}.")
