@@ -19,6 +19,7 @@ import typer
 from napari_unetseg import __version__
 from napari_unetseg.cli import labels, models, terminal
 from napari_unetseg.cli.options import Json, Spacing, option, selection_of
+from napari_unetseg.cli.session import replay
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
@@ -155,12 +156,16 @@ def _segment_all(
 
 @app.command()
 def finetune(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images of one kind.")],
-    painted: Annotated[
-        list[Path],
-        typer.Option("--painted", help="Painted labels, once for each image: 0 unknown, 1 background, 2… structures."),
-    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, .safetensors.")],
+    inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Images of one kind.")] = None,
+    painted: Annotated[
+        list[Path] | None,
+        typer.Option("--painted", help="Painted labels, once for each image: 0 unknown, 1 background, 2… structures."),
+    ] = None,
+    session: Annotated[
+        Path | None,
+        typer.Option("--session", help="Make the model of a recorded session again: M.session.json, beside M."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("-m", "--model", help="A 2D model to begin with. Default: the most general one.")
     ] = None,
@@ -172,24 +177,36 @@ def finetune(
     as_json: Json = False,
 ) -> None:
     """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
-    from napari_unetseg import api
-
     if out.suffix != MODEL_SUFFIX:
         raise OutputError(f"Expected a model file that ends with {MODEL_SUFFIX}; got {out}.")
     if not out.parent.is_dir():
         raise OutputError(f"Expected an existing folder to write to; {out.parent} is not one. Make it first.")
-    settings, selection = FineTuneSettings(minutes, steps, device, seed), selection_of(spacing)
-    with terminal.warnings_as_notes(), terminal.progress_bar(inputs[0].name) as show:
-        images = [api.load_volume(path, selection) for path in inputs]
-        paint = [api.load_labels(path, selection) for path in painted]
-        record = api.fine_tune_file(images, paint, out, model, settings, show)
-    for line in record.notes:
-        terminal.note(f"note: {line}")
-    shown = {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
+    if session is not None:
+        shown = replay(session, out, inputs or ())
+    elif inputs and painted:
+        settings = FineTuneSettings(minutes, steps, device, seed)
+        shown = _fine_tune((inputs, painted), out, model, selection_of(spacing), settings)
+    else:
+        raise typer.BadParameter("Expected images and their --painted labels, or a recorded --session.")
     if as_json:
         terminal.say_json(shown)
     else:
         terminal.facts({name: str(value) for name, value in shown.items()})
+
+
+def _fine_tune(
+    files: tuple[list[Path], list[Path]], out: Path, model: str | None, selection: Selection, settings: FineTuneSettings
+) -> dict[str, Any]:
+    """Learn from images and their painted labels, and return the record for programs."""
+    from napari_unetseg import api
+
+    with terminal.warnings_as_notes(), terminal.progress_bar(files[0][0].name) as show:
+        images = [api.load_volume(path, selection) for path in files[0]]
+        paint = [api.load_labels(path, selection) for path in files[1]]
+        record = api.fine_tune_file(images, paint, out, model, settings, show)
+    for line in record.notes:
+        terminal.note(f"note: {line}")
+    return {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
 
 
 for _command in (*labels.ALL, *models.ALL):

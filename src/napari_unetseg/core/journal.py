@@ -103,6 +103,23 @@ def read_journal(path: Path) -> Recovered:
     return recovered
 
 
+def write_paint(path: Path, painted: Array, note: Note | None = None) -> int:
+    """Write painted labels (Z, Y, X) as a journal of one stroke, atomically; returns its size in bytes.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    where = np.flatnonzero(painted)
+    parts = [_header(painted.shape), _record(b"S", _stroke(where, painted.reshape(-1)[where].astype(np.uint16)))]
+    if note:
+        parts.append(_record(b"N", json.dumps(note).encode()))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"".join(parts))
+    return sum(map(len, parts))
+
+
 class Journal:
     """Records strokes of one painted array. Use as a context manager, or call `close`.
 
@@ -189,14 +206,8 @@ class Journal:
 
     def compact(self) -> None:
         """Rewrite the journal as one stroke, atomically: a kill leaves the old file or the new one."""
-        painted = np.flatnonzero(self.painted)
-        parts = [_header(self.painted.shape), _record(b"S", _stroke(painted, self.painted.reshape(-1)[painted]))]
-        if self.note:
-            parts.append(_record(b"N", json.dumps(self.note).encode()))
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(b"".join(parts))
+        self._compact_size = write_paint(self.path, self.painted, self.note)
         self._file.close()
-        self._compact_size = sum(map(len, parts))
         self._file = self._continued(self._compact_size)
 
     def close(self) -> None:

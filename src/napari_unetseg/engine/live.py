@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.next_slice import Doubt
 from napari_unetseg.core.painted import class_count, hold_out
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.session import fingerprint
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
@@ -94,6 +96,16 @@ class LiveSession:
     def current(self) -> Model | None:
         """The model that counts; None before the first one."""
         return self._versions.current.model if self._versions.current is not None else None
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._sources[0].device
+
+    @cached_property
+    def fingerprints(self) -> tuple[str, ...]:
+        """Of the images' voxels."""
+        return tuple(fingerprint(np.asarray(volume.array)) for volume in self.volumes)
 
     @property
     def origin(self) -> Origin | None:

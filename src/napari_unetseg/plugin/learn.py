@@ -13,15 +13,16 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QPushButton
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Verdict
 from napari_unetseg.core.next_slice import DoubtMap, occupied
+from napari_unetseg.core.session import Place
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.apply_rows import ApplyRows
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form
 from napari_unetseg.plugin.layer_rows import LayerRows
+from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.learn_bar import LearnBar
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
 from napari_unetseg.plugin.learn_job import (
-    LIGHT,
     Hint,
     Judged,
     LearnImage,
@@ -36,6 +37,7 @@ from napari_unetseg.plugin.learn_job import (
 from napari_unetseg.plugin.learn_next import go_next
 from napari_unetseg.plugin.learn_plot import LossPlot, ScorePlot
 from napari_unetseg.plugin.learn_preview import Preview, UncertaintyView
+from napari_unetseg.plugin.learn_settings import LearnSettings
 from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_keeper import model_beside
 from napari_unetseg.plugin.paint_section import PaintSection
@@ -90,6 +92,8 @@ class LearnWidget(Panel):
         )
         bottom.addRow("Start from", self.start)
         bottom.addRow("Train U-Net", self.minutes)
+        self.more = LearnSettings()
+        self.rows.addWidget(self.more)
         self.bar = LearnBar(self.bridge)
         self.rows.addWidget(self.bar)
         self.rows.addLayout(self._guides())
@@ -121,6 +125,7 @@ class LearnWidget(Panel):
     def _connect(self) -> None:
         self.image.changed.connect(self._begin_anew)
         self.start.changed.connect(self._begin_anew)
+        self.more.changed.connect(self._after_settings)
         self.paint.painted.connect(self._after_stroke)
         self.paint.chosen.connect(self._stop)
         self.paint.renamed.connect(self._dress)
@@ -145,13 +150,16 @@ class LearnWidget(Panel):
         grid = source.mended_grid(self.image.spacing, self.image.unit)
         journal = self.paint.journal
         kept = model_beside(journal) if journal is not None else None
-        images = (LearnImage(source, grid),)
+        images = (LearnImage(source, grid, self._place(source)),)
         return LearnRequest(self._token, images, self.start.model, kept, self._resumes, self._settings)
+
+    def _place(self, source: LayerSource) -> Place:
+        layer = self.image.layer_box.layer
+        return Place(path=layer.source.path, time=source.time, level=max(0, self.image.level_box.currentIndex()))
 
     @property
     def _settings(self) -> FineTuneSettings:
-        minutes = self.minutes.value()
-        return FineTuneSettings(minutes=minutes) if minutes else LIGHT
+        return self.more.settings(self.minutes.value())
 
     def save(self, path: Path) -> None:
         """Write the model in use to a file."""
@@ -200,6 +208,12 @@ class LearnWidget(Panel):
         if request is not None and request.kept is not None and request.kept.is_file():
             self._resumes = True
             self._start_loop(Desk(self._view, live=self.bar.live.isChecked()))
+
+    def _after_settings(self) -> None:
+        """A loop that runs was begun with other settings."""
+        if self.bridge.is_running and not self._desk.is_stopped:
+            self._stop()
+            self.bar.tell("The settings have changed: they count when you learn again.")
 
     def _learn_now(self) -> None:
         try:

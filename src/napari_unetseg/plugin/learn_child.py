@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.session import Place
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import ModelError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
+_places: dict[str, Sequence[Place]] = {}
 _sessions: dict[str, LiveSession] = {}
 """At most one, by its token: it holds gigabytes."""
 
@@ -32,19 +34,23 @@ def is_open(token: str) -> Job[bool]:
     return token in _sessions
 
 
-def begin(token: str, volumes: Sequence[Volume], start: str | None, kept: Path | None) -> Job[tuple[Version, ...]]:
+def begin(
+    token: str, volumes: Sequence[Volume], places: Sequence[Place], start: str | None, kept: Path | None
+) -> Job[tuple[Version, ...]]:
     """Open a session in place of any other one; a `kept` model that is damaged is left alone."""
     yield Progress(0, 1, "Loading the engine")
     from napari_unetseg.engine.live import LiveSession
     from napari_unetseg.engine.model_file import load_model
 
     _sessions.clear()
+    _places.clear()
     loaded = load_model(start) if start is not None else None
     try:
         restored = load_model(kept) if kept is not None and kept.is_file() else None
     except ModelError:
         restored = None
     _sessions[token] = LiveSession(volumes, loaded, kept=restored)
+    _places[token] = places
     return _sessions[token].versions
 
 
@@ -73,6 +79,9 @@ def revert(token: str, number: int) -> Job[Version]:
 
 
 def save(token: str, path: Path, names: Mapping[int, str]) -> Job[None]:
-    """`LiveSession.save`."""
+    """`LiveSession.save`, with the record from which the model can be made again."""
     yield Progress(0, 1, "Saving the model")
+    from napari_unetseg.engine.live_replay import record_session
+
     _sessions[token].save(path, names)
+    record_session(_sessions[token], path, _places[token])

@@ -15,6 +15,7 @@ from napari_unetseg.core.child import Worker
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.session import Place
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin import learn_child as child
@@ -27,6 +28,7 @@ BREATH = 0.5
 PATIENCE = 0.25
 """Seconds that the loop waits for new paint before it looks whether it was cancelled."""
 
+NOWHERE = Place()
 LIGHT = FineTuneSettings(steps=0)
 """The light head alone."""
 
@@ -39,10 +41,13 @@ class LearnImage:
     ----------
     grid : Grid
         With the voxel size on the form: the layer's own unless it was mended.
+    place : Place
+        Where the layer comes from.
     """
 
     source: LayerSource
     grid: Grid
+    place: Place = NOWHERE
 
 
 @dataclass(frozen=True)
@@ -182,7 +187,9 @@ class _Loop:
             yield Progress(0, 1, "Reading the layer")
             volumes = [image.source.volume(image.grid) for image in request.images]
             kept = request.kept if request.resumes else None
-            versions = yield from self._run(child.begin, volumes, request.start, kept)
+            versions = yield from self._run(
+                child.begin, volumes, [i.place for i in request.images], request.start, kept
+            )
             yield Opened(versions)
             if versions:
                 self._renew()

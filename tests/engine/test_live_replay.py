@@ -1,0 +1,138 @@
+"""A session that is recorded here is replayed by the command in another process, and gives the same weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from safetensors.torch import load_file
+
+from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.formats import load_volume
+from napari_unetseg.core.models import read_card
+from napari_unetseg.core.progress import finish
+from napari_unetseg.core.session import Place, fingerprint, read_session, session_path
+from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.engine.live import LiveSession
+from napari_unetseg.engine.live_replay import record_session
+from napari_unetseg.engine.model_file import load_model
+
+NAMES = {1: "block", 2: "rim"}
+SEED = FineTuneSettings(steps=0, seed=3, structure_weight=2.0)
+STEPS = FineTuneSettings(steps=2, seed=3, boundary_weight=0.3)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A file of two channels; the second one is learned from."""
+    array = np.random.default_rng(0).integers(0, 40, (2, 3, 40, 40)).astype(np.uint8)
+    array[1, :, 8:28, 8:28] += 150
+    path = tmp_path / "image.tif"
+    tifffile.imwrite(path, array, metadata={"axes": "CZYX"}, ome=True, photometric="minisblack")
+    return path
+
+
+def volume_of(image: Path) -> Volume:
+    """As napari has it: one channel, and a mended voxel size."""
+    return Volume(load_volume(image).array[1:2], Grid((2.0, 0.5, 0.5), "µm"), ("grey",), "second channel")
+
+
+def painted() -> np.ndarray:
+    paint = np.zeros((3, 40, 40), np.uint8)
+    paint[1, ::2, 2:6], paint[1, 10:26, 10:26:2], paint[1, 8:28, 8] = 1, 2, 3
+    return paint
+
+
+def recorded(image: Path, model: Path, settings: FineTuneSettings, start: str | None) -> None:
+    """Paint, learn, save the model, and record how it was made."""
+    session = LiveSession([volume_of(image)], load_model(start) if start else None, "cpu")
+    finish(session.learn([painted() * (painted() < 3)], NAMES, settings))  # an earlier stroke leaves no trace
+    finish(session.learn([painted()], NAMES, settings))
+    verdict = None if settings.steps else finish(session.learn([painted()], NAMES, settings))
+    while verdict is None:  # in pieces, with predictions between them, as beside a painter
+        verdict = finish(session.fine_tune([painted()], NAMES, settings, 0.2)).verdict
+        session.predict(0)
+    session.save(model, {1: "core", 2: "rim"})
+    assert record_session(session, model, [Place(path=str(image))])
+
+
+def replayed(record: Path, out: Path, *inputs: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "napari_unetseg", "finetune", *map(str, inputs), "--session", str(record)]
+    return subprocess.run([*command, "-o", str(out), "--json"], capture_output=True, text=True, timeout=300)
+
+
+@pytest.mark.parametrize(("settings", "start"), [(SEED, "nuclei-2d"), (STEPS, None)])
+def test_a_replay_in_another_process_gives_the_same_model(image: Path, tmp_path: Path, settings, start) -> None:
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    recorded(image, first, settings, start)
+    done = replayed(session_path(first), again)
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout.splitlines()[-1])
+    assert (shown["model"], shown["steps"]) == (str(again), settings.steps)
+    one, two = load_file(first), load_file(again)
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    cards = [read_card(path).model_copy(update={"name": "same"}) for path in (first, again)]
+    assert cards[0] == cards[1]
+    assert [structure.name for structure in cards[0].structures] == ["core", "rim"]
+
+
+def test_a_start_that_is_not_bundled_is_kept_beside_the_record(image: Path, tmp_path: Path) -> None:
+    first, second, again = (tmp_path / f"{name}.safetensors" for name in ("first", "second", "again"))
+    recorded(image, first, SEED, "nuclei-2d")
+    recorded(image, second, SEED, str(first))
+    first.unlink()
+    assert read_session(session_path(second)).start == "second.session-start.safetensors"
+    done = replayed(session_path(second), again)
+    assert done.returncode == 0, done.stderr
+    one, two = load_file(second), load_file(again)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_what_is_another_one_than_recorded_is_refused_in_one_line(image: Path, tmp_path: Path, command) -> None:
+    model, out = tmp_path / "m.safetensors", tmp_path / "out.safetensors"
+    recorded(image, model, SEED, None)
+    record = session_path(model)
+    other = tmp_path / "other.tif"
+    tifffile.imwrite(other, load_volume(image).array[1] + 1)
+    moved = image.rename(tmp_path / "moved.tif")
+
+    def refused(*inputs: Path) -> str:
+        outcome = command("finetune", *inputs, "--session", record, "-o", out)
+        assert outcome.code == 2
+        assert outcome.err.strip().count("\n") == 0
+        assert not out.exists()
+        return outcome.err
+
+    assert "image.tif" in refused()
+    assert "other voxels" in refused(other)
+    assert "Expected 1 images" in refused(moved, moved)
+    paint = tmp_path / "m.session-1.paint"
+    kept = paint.read_bytes()
+    paint.write_bytes(kept + b"more")
+    assert "has changed" in refused(moved)
+    paint.write_bytes(kept)
+    record.write_text(record.read_text().replace('"schema_version": 1', '"schema_version": 9'))
+    assert "schema_version" in refused(moved)
+    record.write_text("{")
+    assert "Expected the record of a session" in refused(moved)
+
+
+def test_a_restored_model_has_no_record_and_removes_an_old_one(image: Path, tmp_path: Path) -> None:
+    model = tmp_path / "m.safetensors"
+    recorded(image, model, SEED, None)
+    session = LiveSession([volume_of(image)], None, "cpu", kept=load_model(model))
+    assert not record_session(session, model, [Place()])
+    assert not session_path(model).exists()
+
+
+def test_a_fingerprint_depends_on_values_and_type_but_not_on_layout() -> None:
+    array = np.arange(6, dtype=np.int16).reshape(2, 3)
+    same = [array.astype(">i2"), np.asfortranarray(array), array.reshape(3, 2)]
+    assert {fingerprint(other) for other in same} == {fingerprint(array)}
+    assert fingerprint(array + 1) != fingerprint(array)
+    assert fingerprint(array.astype(np.int32)) != fingerprint(array)
