@@ -10,11 +10,13 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.metrics import evaluate
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.plugin.layer_data import labels_layer
 from napari_unetseg.plugin.layers import labels_of
+from napari_unetseg.plugin.learn import LearnWidget
 from napari_unetseg.plugin.metrics import MetricsWidget
 from napari_unetseg.plugin.metrics_columns import cell
 from napari_unetseg.plugin.metrics_limits import Rating
@@ -232,6 +234,32 @@ def test_paint_as_reference_scores_known_voxels_alone(dock, viewer, qtbot, predi
     assert texts(widget, "Dice") == ["0.667", "0.667"]
     click_row(qtbot, widget, CELL)
     assert (viewer.layers["predicted"].selected_label, viewer.layers["paint"].selected_label) == (1, 2)
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_advice_on_a_bad_result_is_taken_to_the_learning_settings(dock, viewer, qtbot, predicted, reference, is_open):
+    """Of the golgi, half is missing and nothing is found elsewhere: it wants twice the weight."""
+    learn = LearnWidget(viewer) if is_open else None
+    if learn is not None:
+        viewer.window.add_dock_widget(learn, name="Learn")
+        learn.more.boundary.setValue(0.2)
+    widget = dock(reference, predicted)
+    assert "50% of it is found" in widget.advice.text.text()
+    click(qtbot, widget.advice.button)
+    (found,) = [one for one in viewer.window.dock_widgets.values() if isinstance(one, LearnWidget)]
+    assert learn is None or found is learn
+    qtbot.waitUntil(found.more.weight.isVisible)
+    settings = found.more.settings(minutes=1)
+    assert settings == FineTuneSettings(minutes=1, structure_weight=2, boundary_weight=0.2 if is_open else 0)
+    viewer.add_image(np.zeros((8, 20, 24)), name="image")
+    found.image.layer_box.choose(viewer.layers["image"])
+    assert found.request().settings == settings
+    assert "Set in Learn" in widget.line.text()
+
+
+def test_a_good_result_needs_no_advice(dock, predicted):
+    widget = dock(predicted, predicted)
+    assert not widget.advice.isVisible()
 
 
 def test_without_a_reference_the_labels_are_measured(dock, viewer, qtbot, predicted):

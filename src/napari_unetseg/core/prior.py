@@ -193,9 +193,9 @@ def with_background(probabilities: npt.NDArray[Any], structures: int) -> Probabi
     if channels == structures:
         found[0] = np.maximum(1 - found[1:].sum(axis=0), 0)
     total = found.sum(axis=0)
-    scaled: Probabilities = found / np.where(total > 0, total, np.float32(1))
-    scaled[0][total == 0] = 1
-    return scaled
+    found[0][total == 0] = 1
+    found /= np.where(total > 0, total, 1)
+    return found
 
 
 def _signed_distance(mask: npt.NDArray[np.bool_], spacing: tuple[float, ...]) -> npt.NDArray[np.float32]:

@@ -17,6 +17,7 @@ from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form, note, show_row
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import METADATA, LayerSource
+from napari_unetseg.plugin.metrics_advice import AdviceBox
 from napari_unetseg.plugin.metrics_columns import Row, as_text, columns_of, label_of
 from napari_unetseg.plugin.metrics_job import ERRORS_MARK, MetricsRequest, find_errors, measure_layers
 from napari_unetseg.plugin.metrics_limits_form import LimitsForm
@@ -54,7 +55,7 @@ class MetricsWidget(Panel):
         self.limits = LimitsForm()
         self._form.addRow("Limits", self.limits.preset)
         self.rows.addWidget(self.limits)
-        self.summary, self.line, self.advice = note(), note(), note()
+        self.summary, self.line, self.advice = note(), note(), AdviceBox(self._viewer)
         self.table, self.plot = MetricsTable(), SlicePlot()
         self.errors_button = QPushButton("Show errors")
         self.errors_button.setToolTip("Add a layer of false positives and negatives: of the chosen row, or of all.")
@@ -84,6 +85,7 @@ class MetricsWidget(Panel):
         self.errors_button.clicked.connect(self._find_errors)
         self.copy_button.clicked.connect(self._copy)
         self.save_button.clicked.connect(self._save)
+        self.advice.followed.connect(self._say)
         self.bridge.returned.connect(self._show)
         self.bridge.failed.connect(lambda message: self._say(message, error=True))
         self.bridge.cancelled.connect(self._rest)
@@ -158,7 +160,6 @@ class MetricsWidget(Panel):
         self.limits.set_unit(report.rows[0]["unit"])
         self.table.show_rows(report.rows, columns_of(report.rows, report.dimensions), colours)
         self.summary.setText(summary(report))
-        self.advice.setText("\n".join(f"→ {advice.text}" for advice in report.advice))
         self._show_plot(report, dict(zip(labels, colours, strict=True)))
 
     def _show_plot(self, report: Report, colours: dict[int, QColor]) -> None:
@@ -176,7 +177,7 @@ class MetricsWidget(Panel):
         for part in (self.limits, self.summary, self.errors_button):
             part.setVisible(compared)
         show_row(self._form, self.limits.preset, compared)
-        self.advice.setVisible(report is not None and bool(report.advice))
+        self.advice.show_advice(() if report is None else report.advice)
         self.plot.setVisible(compared and report is not None and report.dimensions == 3)
 
     @property

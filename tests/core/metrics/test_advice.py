@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unetseg.core.metrics import AdviceRules, Found, advise, evaluate, found_by_size
+from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.metrics import Advice, AdviceRules, Found, advise, evaluate, follow, found_by_size
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Labels
 
@@ -38,7 +39,7 @@ def test_mostly_background_wants_more_weight(found, weight):
 def test_a_good_whole_with_a_poor_boundary_wants_a_boundary_term():
     predicted = square((slice(12, 30), slice(12, 30)))
     (advice,) = advise(evaluate(predicted, REFERENCE))
-    assert (advice.setting, advice.value) == ("boundary_term", 1)
+    assert (advice.setting, advice.value) == ("boundary_weight", 0.5)
     assert "boundary" in advice.text
 
 
@@ -59,6 +60,22 @@ def test_few_parts_have_no_sizes():
 def test_rules_can_be_moved():
     predicted = square((slice(12, 30), slice(12, 30)))
     assert advise(evaluate(predicted, REFERENCE), rules=replace(AdviceRules(), good_dice=0.99)) == []
+
+
+def test_advice_becomes_settings():
+    settings = FineTuneSettings(minutes=2, seed=7, boundary_weight=0.8)
+    advice = [
+        Advice(1, "", "structure_weight", 2.0),
+        Advice(2, "", "structure_weight", 5.0),
+        Advice(3, "", "structure_weight", 3.0),
+        Advice(3, "", "boundary_weight", 0.5),
+        Advice(1, "", "several_scales", 1.0),
+    ]
+    expected = replace(settings, structure_weight=5.0, several_scales=True)
+    assert follow(settings, advice) == expected
+    assert follow(settings, advice).several_scales is True
+    assert follow(settings, []) == settings
+    assert follow(FineTuneSettings(steps=0), advice[:1]).structure_weight == 2
 
 
 def test_nothing_is_said_of_what_the_reference_lacks():

@@ -1,7 +1,7 @@
 """Figures per structure, in physical units, each checked against another implementation."""
 
 from napari_unetseg.core.metric_settings import MetricSettings
-from napari_unetseg.core.metrics.advice import Advice, AdviceRules, Found, advise, found_by_size
+from napari_unetseg.core.metrics.advice import Advice, AdviceRules, Found, advise, follow, found_by_size
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
 from napari_unetseg.core.metrics.objects import ObjectScores, match
@@ -25,6 +25,7 @@ __all__ = [
     "count_overlap",
     "evaluate",
     "evaluate_painted",
+    "follow",
     "found_by_size",
     "match",
     "measure_objects",

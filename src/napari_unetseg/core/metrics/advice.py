@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.label_arrays import connected_parts, regions
 from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import Evaluation, StructureScore
 from napari_unetseg.core.settings import setting
 from napari_unetseg.core.volume import Labels
 
-Remedy = Literal["structure_weight", "boundary_term", "several_scales"]
+Remedy = Literal["structure_weight", "boundary_weight", "several_scales"]
+BOUNDARY_WEIGHT = 0.5
+"""The share of the loss that is advised for boundaries."""
 FEWEST_PARTS = 4
 """From so few parts on, small and large ones can be told apart."""
 
@@ -50,9 +53,9 @@ class Advice:
     text : str
         What is likely wrong and what to try, in a sentence or two.
     setting : str
-        What to change for the next training: ``structure_weight``, ``boundary_term`` or ``several_scales``.
+        What to change for the next training: a field of `core.fine_tuning.FineTuneSettings`.
     value : float
-        To what. A weight is relative to the other structures; 1 switches the others on.
+        To what; 1 switches on.
     """
 
     structure: int
@@ -84,6 +87,14 @@ def advise(
     ]
 
 
+def follow(settings: FineTuneSettings, advice: Iterable[Advice]) -> FineTuneSettings:
+    """Learning settings with all that is advised; of several values for one setting the largest, and none lowered."""
+    values = asdict(settings)
+    for one in advice:
+        values[one.setting] = type(values[one.setting])(max(values[one.setting], one.value))
+    return FineTuneSettings(**values)
+
+
 def found_by_size(predicted: Labels, reference: Labels) -> dict[int, Found]:
     """Tell for each structure of the reference which share of its small and of its large parts was found.
 
@@ -112,7 +123,7 @@ def _advise_one(score: StructureScore, found: Found | None, rules: AdviceRules) 
             f"{score.name} is found as a whole (Dice {score.dice:.2f}), but its boundary is off "
             f"(boundary Dice {score.boundary_dice:.2f}, surface Dice {score.nsd:.2f}). Add a boundary term to the loss."
         )
-        yield Advice(score.label, text, "boundary_term", 1.0)
+        yield Advice(score.label, text, "boundary_weight", BOUNDARY_WEIGHT)
     if found is not None and found.large >= rules.large_found and found.small < rules.small_missed:
         text = (
             f"Large parts of {score.name} are found ({found.large:.0%}), small ones are missed ({found.small:.0%} "

@@ -1,0 +1,43 @@
+"""More settings of the Learn widget: they are those of fine-tuning, and advice raises them."""
+
+import pytest
+
+from napari_unetseg.core.fine_tuning import MOST_WEIGHT, FineTuneSettings
+from napari_unetseg.core.metrics import Advice
+from napari_unetseg.plugin.learn_settings import LearnSettings
+
+
+@pytest.fixture
+def more(qtbot):
+    more = LearnSettings()
+    qtbot.addWidget(more)
+    return more
+
+
+def test_they_begin_with_the_defaults_of_fine_tuning(more):
+    assert more.settings(minutes=1) == FineTuneSettings(minutes=1)
+    assert more.settings(minutes=0) == FineTuneSettings(steps=0)
+    assert not more.isExpanded()
+
+
+def test_each_control_is_a_setting_and_tells_of_its_changes(more, qtbot):
+    for change in (
+        lambda: more.weight.setValue(3.5),
+        lambda: more.boundary.setValue(0.4),
+        lambda: more.scales.setChecked(True),
+        lambda: more.seed.setValue(11),
+    ):
+        with qtbot.waitSignal(more.changed):
+            change()
+    expected = FineTuneSettings(minutes=2, seed=11, structure_weight=3.5, boundary_weight=0.4, several_scales=True)
+    assert more.settings(minutes=2) == expected
+    more.weight.setValue(99)
+    assert more.settings(minutes=2).structure_weight == MOST_WEIGHT
+    for control in (more.weight, more.boundary, more.scales, more.seed):
+        assert control.toolTip()
+
+
+def test_advice_raises_settings_and_opens_the_section(more):
+    more.follow([Advice(1, "", "structure_weight", 4.0), Advice(2, "", "several_scales", 1.0)])
+    assert more.settings(1) == FineTuneSettings(minutes=1, structure_weight=4, several_scales=True)
+    assert more.isExpanded()
