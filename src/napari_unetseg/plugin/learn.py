@@ -39,7 +39,6 @@ from napari_unetseg.plugin.learn_plot import LossPlot, ScorePlot
 from napari_unetseg.plugin.learn_preview import Preview, UncertaintyView
 from napari_unetseg.plugin.learn_settings import LearnSettings
 from napari_unetseg.plugin.metrics_view import index_on_screen
-from napari_unetseg.plugin.learn_settings import LearnSettings
 from napari_unetseg.plugin.paint_keeper import model_beside
 from napari_unetseg.plugin.paint_section import PaintSection
 from napari_unetseg.plugin.start_box import StartBox
