@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +10,32 @@ import numpy as np
 import tifffile
 import torch
 
-from napari_unetseg.core.card import Normalisation
+from napari_unetseg.core.card import HeldOut, Normalisation
 from napari_unetseg.core.formats import load_labels, load_volume
+from napari_unetseg.core.held_out import Example, held_out_paths
 from napari_unetseg.core.intensity import LUMINANCE, normaliser
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.batches import Case
-from training.recipe import Array, Example, Split
+from training.held_out import NUCLEI_3D, RULES, SPLITS, held_out
+from training.recipe import Array, Split
 from training.synthetic_nuclei import cached_stacks
 
-SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
 SYNTHETIC = Path(__file__).parent / "runs/synthetic"
 CORE_PART = 0.35  # the rim takes this part of an object's largest depth,
 RIM_VOXELS = (1.0, 4.0)  # but at least and at most so many voxels
+KINDS = (0.5, 0.35, 0.15)  # of the patches of 2D nuclei: fluorescence, stained tissue, bright field
 
 
 def normalised(image: Array) -> torch.Tensor:
     """Shape (1, …), float32: intensities as prediction normalises them, for the default of a card."""
     volume = Volume(image.reshape(1, -1, *image.shape[-2:]))
     return torch.from_numpy(normaliser(volume, Normalisation())(volume.array)).reshape(1, *image.shape)
+
+
+def seen(example: Example) -> Array:
+    """The image (Z, Y, X) of a held-out example, as a network of one channel gets it."""
+    volume = example.volume
+    return grey(np.moveaxis(volume.array, 0, -1)) if volume.is_colour else volume.array[0]
 
 
 def grey(image: Array) -> Array:
@@ -56,32 +62,29 @@ def is_held_out(index: int, every: int) -> bool:
 
 def hippocampus(root: Path) -> Split:
     """Whole T1 crops, in the orientation that the program gives every patient."""
-    split = Split([], [])
-    every = SPLITS["hippocampus3d"]["every"]
-    for index, path in enumerate(sorted((root / "hippocampus3d/images").glob("*.nii.gz"))):
+    (rule,) = RULES["hippocampus-3d"]
+    train = []
+    for path in _training_paths(rule, root):
         image = load_volume(path).array[0]
         label = load_labels(root / "hippocampus3d/labels" / path.name).array
-        if is_held_out(index, every):
-            split.held_out.append(Example(path.name, "hippocampus", image, label, unit="mm"))
-        else:
-            split.train.append(Case(normalised(image), torch.from_numpy(label.astype(np.int8))))
-    return split
+        train.append(Case(normalised(image), torch.from_numpy(label.astype(np.int8))))
+    return Split(train, held_out("hippocampus-3d", root))
 
 
 def nuclei_2d(root: Path) -> Split:
     """Luminance pictures; the three kinds are drawn equally often or nearly so."""
-    split = Split([], [])
-    every, share = SPLITS["nuclei2d"]["every"], {"fluo": 0.5, "colour": 0.35, "grey": 0.15}
-    for kind, weight in share.items():
-        paths = sorted((root / "nuclei2d").glob(f"{kind}_*_image.tif"))
-        for index, path in enumerate(paths):
+    train = []
+    for rule, weight in zip(RULES["nuclei-2d"], KINDS, strict=True):
+        paths = _training_paths(rule, root)
+        for path in paths:
             image, objects = grey(tifffile.imread(path)), _label_of(path)
-            if is_held_out(index, every):
-                split.held_out.append(Example(path.name, kind, image[None], objects[None]))
-            else:
-                rims = cores_and_rims(objects, (1.0, 1.0))
-                split.train.append(Case(normalised(image), rims, weight / len(paths)))
-    return split
+            train.append(Case(normalised(image), cores_and_rims(objects, (1.0, 1.0)), weight / len(paths)))
+    return Split(train, held_out("nuclei-2d", root))
+
+
+def _training_paths(rule: HeldOut, root: Path) -> list[Path]:
+    """All images of a set but those that the rule holds out."""
+    return sorted(set(root.glob(rule.images)) - set(held_out_paths(rule, root)))
 
 
 def _label_of(path: Path, kind: str = "label") -> Array:
@@ -97,50 +100,38 @@ def stack_part(array: Array, rule: dict[str, Any], part: str) -> Array:
     return array[tuple(cut)]
 
 
-NUCLEI_3D_SPACING = {
-    "plant_1135": ((0.28, 0.127, 0.127), "µm"),
-    "ovule": ((1.0, 1.0, 1.0), "pixel"),
-    "embryo_16cell": ((1.75, 0.8, 0.8), "µm"),
-}
-
-
 SYNTHETIC_STACKS = 64
 REAL_SHARE = 0.4  # of the patches, over the real stacks alike; the rest is generated
 
 
 def nuclei_3d(root: Path) -> Split:
     """Parts of the three real stacks, and generated ones."""
-    split = Split([], [])
-    for name, (spacing, unit) in NUCLEI_3D_SPACING.items():
+    train = []
+    for name, (_, grid) in NUCLEI_3D.items():
         rule, path = SPLITS["nuclei3d"][name], root / f"nuclei3d/{name}_image.tif"
-        image, objects = tifffile.imread(path), _label_of(path)
-        rims = cores_and_rims(stack_part(objects, rule, "train"), spacing)
-        share = REAL_SHARE / len(NUCLEI_3D_SPACING)
-        split.train.append(Case(normalised(stack_part(image, rule, "train")), rims, share))
-        held = (stack_part(array, rule, "held_out") for array in (image, objects))
-        split.held_out.append(Example(name, name, *held, spacing=spacing, unit=unit))
+        image, objects = (stack_part(array, rule, "train") for array in (tifffile.imread(path), _label_of(path)))
+        rims = cores_and_rims(objects, grid.get("spacing", (1.0, 1.0, 1.0)))
+        train.append(Case(normalised(image), rims, REAL_SHARE / len(NUCLEI_3D)))
     for stack in cached_stacks(SYNTHETIC_STACKS, SYNTHETIC):
         rims = cores_and_rims(stack.objects, stack.spacing)
-        split.train.append(Case(normalised(stack.image), rims, (1 - REAL_SHARE) / SYNTHETIC_STACKS))
-    return split
+        train.append(Case(normalised(stack.image), rims, (1 - REAL_SHARE) / SYNTHETIC_STACKS))
+    return Split(train, held_out("nuclei-3d", root))
 
 
 def axons(root: Path) -> Split:
     """Scanning electron micrographs, split by animal; drawn by their area."""
-    split = Split([], [])
-    for path in sorted((root / "axon2d").glob("*_image.tif")):
+    (rule,) = RULES["axon-myelin-2d"]
+    train = []
+    for path in _training_paths(rule, root):
         image, labels = tifffile.imread(path), _label_of(path)
-        if path.name.startswith(tuple(SPLITS["axon2d"]["held_out"])):
-            split.held_out.append(Example(path.name, "rat nerve", image[None], labels[None]))
-        else:
-            split.train.append(Case(normalised(image), torch.from_numpy(labels.astype(np.int8)), labels.size**0.5))
-    return split
+        train.append(Case(normalised(image), torch.from_numpy(labels.astype(np.int8)), labels.size**0.5))
+    return Split(train, held_out("axon-myelin-2d", root))
 
 
 def membranes(root: Path) -> Split:
     """FIB-SEM of the fly's medulla, boundaries between neurons."""
-    path, grid = root / "em3d/fib25_image.tif", {"spacing": (10.0, 10.0, 10.0), "unit": "nm"}
-    return _boundary_slab(path, SPLITS["em3d"]["fib25"], "fly medulla", **grid)
+    slab = _boundary_slab(root / "em3d/fib25_image.tif", SPLITS["em3d"]["fib25"])
+    return Split([slab], held_out("em-membrane-3d", root))
 
 
 def membranes_2d(root: Path) -> Split:
@@ -153,38 +144,25 @@ def membranes_2d(root: Path) -> Split:
             for axis in range(3)
             for index in range(0, case.labels.shape[axis], 2)
         ],
-        [
-            replace(held, name=f"{held.name} {z}", image=held.image[z : z + 1], truth=held.truth[z : z + 1])
-            for held in split.held_out
-            for z in range(0, len(held.image), 4)
-        ],
+        held_out("em-membrane-2d", root),
     )
 
 
 def cell_boundaries(root: Path) -> Split:
     """Walls between the cells of a plant's ovule, with a membrane stain."""
-    path, grid = root / "cells3d/ovule_image.tif", {"spacing": (0.235, 0.15, 0.15), "unit": "µm"}
-    return _boundary_slab(path, SPLITS["cells3d"]["ovule"], "plant ovule", **grid)
+    slab = _boundary_slab(root / "cells3d/ovule_image.tif", SPLITS["cells3d"]["ovule"])
+    return Split([slab], held_out("cell-boundary-3d", root))
 
 
-def _boundary_slab(path: Path, rule: dict[str, Any], group: str, **grid: Any) -> Split:
-    image, boundary = tifffile.imread(path), _label_of(path, "boundary")
-    labels = torch.from_numpy(stack_part(boundary, rule, "train").astype(np.int8))
-    train = Case(normalised(stack_part(image, rule, "train")), labels)
-    held = (stack_part(array, rule, "held_out") for array in (image, boundary))
-    return Split([train], [Example(path.name, group, *held, **grid)])
+def _boundary_slab(path: Path, rule: dict[str, Any]) -> Case:
+    image, boundary = (stack_part(a, rule, "train") for a in (tifffile.imread(path), _label_of(path, "boundary")))
+    return Case(normalised(image), torch.from_numpy(boundary.astype(np.int8)))
 
 
 def chloroplasts(root: Path) -> Split:
     """Electron micrographs of a leaf, ten slices of one stack."""
     rule, path = SPLITS["chloroplast2d"], root / "chloroplast2d/image.tif"
     image, objects = tifffile.imread(path), tifffile.imread(path.with_name("label.tif"))
-    seen = zip(*(stack_part(array, rule, "train") for array in (image, objects > 0)), strict=True)
-    held = zip(*(stack_part(array, rule, "held_out") for array in (image, objects > 0)), strict=True)
-    return Split(
-        [Case(normalised(plane), torch.from_numpy(labels.astype(np.int8))) for plane, labels in seen],
-        [
-            Example(f"slice {z}", "plant leaf", plane[None], labels[None].astype(np.uint8))
-            for z, (plane, labels) in enumerate(held)
-        ],
-    )
+    planes = zip(*(stack_part(array, rule, "train") for array in (image, objects > 0)), strict=True)
+    train = [Case(normalised(plane), torch.from_numpy(labels.astype(np.int8))) for plane, labels in planes]
+    return Split(train, held_out("chloroplast-2d", root))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.core.card import HeldOut
+from napari_unetseg.core.held_out import Example, examples
 
 SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
 NUCLEI_2D = {"fluo": "fluorescence", "colour": "stained tissue", "grey": "bright field"}
@@ -48,10 +49,35 @@ FLY_MEDULLA = HeldOut(
     unit="nm",
     measure="boundary",
 )
+OVULE_WALLS = HeldOut(
+    name="plant ovule, membrane stain",
+    images="cells3d/ovule_image.tif",
+    labels=("_image", "_boundary"),
+    **_slab(SPLITS["cells3d"]["ovule"]),
+    spacing=(0.235, 0.15, 0.15),
+    unit="µm",
+    measure="boundary",
+)
+LEAF = HeldOut(
+    name="plant leaf, EM",
+    images="chloroplast2d/image.tif",
+    labels=("image.tif", "label.tif"),
+    **_slab(SPLITS["chloroplast2d"]),
+    slices=1,
+    truth="foreground",
+)
 RULES: dict[str, tuple[HeldOut, ...]] = {
     "axon-myelin-2d": (AXONS,),
+    "cell-boundary-3d": (OVULE_WALLS,),
+    "chloroplast-2d": (LEAF,),
+    "em-membrane-2d": (FLY_MEDULLA.model_copy(update={"slices": 4}),),
     "em-membrane-3d": (FLY_MEDULLA,),
     "hippocampus-3d": (HIPPOCAMPUS,),
     "nuclei-2d": tuple(map(_nuclei_2d, NUCLEI_2D)),
     "nuclei-3d": tuple(map(_nuclei_3d, NUCLEI_3D)),
 }
+
+
+def held_out(name: str, root: Path) -> list[Example]:
+    """The held-out examples of a model's card."""
+    return [example for rule in RULES[name] for example in examples(rule, root)]

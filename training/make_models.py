@@ -12,6 +12,7 @@ from typing import TextIO
 
 import torch
 
+from napari_unetseg.api import verify
 from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.models import BUNDLED
 from napari_unetseg.core.progress import Progress, finish
@@ -19,9 +20,10 @@ from napari_unetseg.engine.batches import Batches, Case
 from napari_unetseg.engine.model_file import Model, load_model, save_model
 from napari_unetseg.engine.train import Trained, TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.unet import UNet
+from training.data import seen
 from training.halo import measured_halo
+from training.held_out import RULES
 from training.recipe import Recipe, Split
-from training.scores import score_model
 
 HERE = Path(__file__).parent
 RUNS = HERE / "runs"
@@ -81,10 +83,10 @@ class Logger:
                 self.losses.clear()
 
 
-def finish_model(recipe: Recipe, split: Split, trained: Trained) -> Model:
+def finish_model(recipe: Recipe, split: Split, trained: Trained, data: Path) -> Model:
     """Measure halo and held-out scores, and fill in the card."""
     network = trained.network.cpu().to(memory_format=torch.contiguous_format)
-    largest = sorted(split.held_out, key=lambda example: example.image.size)[-HALO_EXAMPLES:]
+    largest = sorted(map(seen, split.held_out), key=lambda image: image.size)[-HALO_EXAMPLES:]
     card = ModelCard(
         name=recipe.name,
         title=recipe.title,
@@ -96,24 +98,26 @@ def finish_model(recipe: Recipe, split: Split, trained: Trained) -> Model:
         voxel_size=recipe.voxel_size,
         structures=recipe.structures,
         patch=(1,) * (3 - len(recipe.batches.patch)) + recipe.batches.patch,
-        halo=measured_halo(network, [example.image for example in largest]),
+        halo=measured_halo(network, largest),
         minimum_object=recipe.minimum_object,
         training_data=recipe.sources,
         training=f"{recipe.training} {trained.steps} steps of {recipe.batches.batch} patches, "
         f"{trained.seconds / 60:.0f} minutes.",
         licence=recipe.licence,
         known_failures=recipe.known_failures,
+        held_out=RULES.get(recipe.name, ()),
     )
-    model = as_saved(Model(network, card))
-    return replace(model, card=card.model_copy(update={"scores": score_model(model, recipe, split.held_out)}))
+    return measured(Model(network, card), data)
 
 
-def as_saved(model: Model) -> Model:
-    """The model with weights rounded to the half precision that they are saved in."""
+def measured(model: Model, data: Path) -> Model:
+    """The model with its scores: of the weights as they are saved, in half precision."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
         save_model(path, model, half=True)
-        return load_model(path)
+        scores = tuple(check.score for check in verify(path, data))
+        saved = load_model(path)
+    return replace(saved, card=saved.card.model_copy(update={"scores": scores}))
 
 
 def main() -> None:
@@ -129,7 +133,7 @@ def main() -> None:
         recipe = recipe_named(name)
         split = recipe.data(options.data)
         trained = train(recipe, split.train, options.minutes or recipe.minutes, options.device)
-        model = finish_model(recipe, split, trained)
+        model = finish_model(recipe, split, trained, options.data)
         save_model(options.output / f"{name}.safetensors", model, half=True)
         for score in model.card.scores:
             print(name, score.held_out, score.structure, score.metric, score.value, sep=" · ", flush=True)

@@ -25,6 +25,8 @@ RENAMED = {
     "hippocampus": "hippocampus, T1 MR",
     "rat nerve": "rat nerve, SEM",
     "fly medulla": "fly medulla, FIB-SEM",
+    "plant ovule": "plant ovule, membrane stain",
+    "plant leaf": "plant leaf, EM",
 }
 
 

@@ -14,7 +14,6 @@ RECIPE = Recipe(
     title="Cell boundaries in 3D light microscopy",
     description="Walls and membranes between cells in confocal stacks with a membrane stain.",
     data=cell_boundaries,
-    measure="boundary",
     minutes=10,
     network=UNetSettings(3, 1, 2, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(

@@ -13,7 +13,6 @@ RECIPE = Recipe(
     title="Chloroplasts in EM of leaves",
     description="Chloroplasts in electron micrographs of plant leaves, some 30 to 250 pixels across.",
     data=chloroplasts,
-    measure="classes",
     minutes=10,
     network=UNetSettings(2, 1, 2, widths=(16, 32, 64, 128, 256), norm="batch", conv_bias=False),
     batches=BatchSettings(

@@ -12,7 +12,6 @@ RECIPE = Recipe(
     title="General start in 2D",
     description="A start for learning from paint: it knows shapes and textures of many kinds, and names none.",
     data=general_2d,
-    measure="nothing",
     minutes=35,
     network=UNetSettings(2, 1, sum(HEADS_2D), widths=(24, 48, 96, 192, 256), norm="batch", conv_bias=False),
     batches=BatchSettings(

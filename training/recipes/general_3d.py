@@ -12,7 +12,6 @@ RECIPE = Recipe(
     title="General start in 3D",
     description="A start for learning from paint: it knows shapes and textures of many kinds, and names none.",
     data=general_3d,
-    measure="nothing",
     minutes=30,
     network=UNetSettings(3, 1, sum(HEADS_3D), widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(

@@ -14,7 +14,6 @@ RECIPE = Recipe(
     title="Hippocampus in T1 MR",
     description="Anterior (head) and posterior (body and tail) hippocampus in T1-weighted MR, cropped around it.",
     data=hippocampus,
-    measure="classes",
     minutes=29,
     network=UNetSettings(3, 1, 3, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(

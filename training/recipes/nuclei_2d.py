@@ -13,7 +13,6 @@ RECIPE = Recipe(
     title="Nuclei in 2D, fluorescence and stained tissue",
     description="Single nuclei, bright on dark or dark on bright, 8 to 60 pixels across; colour by its luminance.",
     data=nuclei_2d,
-    measure="objects",
     minutes=14,
     network=UNetSettings(2, 1, 3, widths=(16, 32, 64, 128, 192), norm="batch", conv_bias=False),
     batches=BatchSettings(
