@@ -77,7 +77,7 @@ def test_what_a_model_cannot_give_is_refused_before_the_work(halves: np.ndarray,
 
 
 def test_without_any_model_the_message_says_so(halves: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "list_models", list)
+    monkeypatch.setattr("napari_unetseg.api.segmenting.list_models", list)
     with pytest.raises(ModelError, match="there are: none"):
         api.segment(halves)
 

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_unetseg.api import (
+        clean,
         evaluate,
+        evaluate_folders,
         fine_tune,
         inspect,
+        iter_clean,
+        iter_evaluate_folders,
         iter_fine_tune,
         iter_segment,
         list_models,
         load_model,
         load_volume,
+        look_at,
         save_labels,
         segment,
     )
@@ -27,14 +32,19 @@ __version__ = "0.1.0"
 
 __all__ = [
     "__version__",
+    "clean",
     "evaluate",
+    "evaluate_folders",
     "fine_tune",
     "inspect",
+    "iter_clean",
+    "iter_evaluate_folders",
     "iter_fine_tune",
     "iter_segment",
     "list_models",
     "load_model",
     "load_volume",
+    "look_at",
     "save_labels",
     "segment",
 ]

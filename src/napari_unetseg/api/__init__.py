@@ -1,0 +1,71 @@
+"""The verbs, headless: each a plain call and, where it takes long, an ``iter_`` form that yields progress.
+
+Importing this module loads neither torch nor napari: the engine is loaded by the first verb that computes.
+
+Examples
+--------
+>>> import napari_unetseg as unetseg
+>>> result = unetseg.segment("stack.tif", model="nuclei-3d")  # doctest: +SKIP
+>>> unetseg.save_labels("nuclei.ome.tif", result.labels)  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
+from napari_unetseg.api.labelling import clean, evaluate, evaluate_folders, iter_clean, iter_evaluate_folders, look_at
+from napari_unetseg.api.learning import fine_tune, fine_tune_file, iter_fine_tune
+from napari_unetseg.api.segmenting import (
+    Segmentation,
+    forecast,
+    iter_segment,
+    iter_verify,
+    load_model,
+    segment,
+    segment_file,
+    verify,
+)
+from napari_unetseg.core.cleanup import Evidence
+from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
+from napari_unetseg.core.metrics import Evaluation, MetricSettings
+from napari_unetseg.core.models import list_models
+from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.core.volume import Labels, Volume
+
+__all__ = [
+    "Evaluation",
+    "Evidence",
+    "FineTuneSettings",
+    "Image",
+    "Labelling",
+    "Labels",
+    "MetricSettings",
+    "SegmentSettings",
+    "Segmentation",
+    "Selection",
+    "Volume",
+    "as_labels",
+    "as_volume",
+    "clean",
+    "evaluate",
+    "evaluate_folders",
+    "fine_tune",
+    "fine_tune_file",
+    "forecast",
+    "inspect",
+    "iter_clean",
+    "iter_evaluate_folders",
+    "iter_fine_tune",
+    "iter_segment",
+    "iter_verify",
+    "list_models",
+    "load_labels",
+    "load_model",
+    "load_volume",
+    "look_at",
+    "save_labels",
+    "save_volume",
+    "segment",
+    "segment_file",
+    "verify",
+]

@@ -1,0 +1,104 @@
+"""The verbs that make a model from paint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
+from napari_unetseg.api.segmenting import load_model
+from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model
+from napari_unetseg.core.models import list_models
+from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.volume import Labels, Volume
+
+if TYPE_CHECKING:
+    from napari_unetseg.engine.finetune import FineTuned
+    from napari_unetseg.engine.model_file import Model
+
+
+FINE_TUNING = FineTuneSettings()
+
+
+def fine_tune(
+    volume: Image | Sequence[Image],
+    painted: Labelling | Sequence[Labelling],
+    model: Model | str | Path | None = None,
+    settings: FineTuneSettings = FINE_TUNING,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FineTuned:
+    """Make a model that continues what was painted.
+
+    Parameters
+    ----------
+    volume, painted : one, or as many of each
+        Images of one kind, and painted labels of the same shapes: 0 unknown, 1 background, 2… structures.
+    model : Model, str, Path or None
+        What to begin with: a 2D U-Net of one channel, or an earlier result. None takes the most general bundled one.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, nothing is painted, one class only is painted, or paint and image do not fit.
+    ModelError
+        If the model cannot be read, or is of another kind.
+    SettingsError, ResourceError
+        If there is no such device.
+    """
+    return finish(iter_fine_tune(volume, painted, model, settings), on_progress)
+
+
+def iter_fine_tune(
+    volume: Image | Sequence[Image],
+    painted: Labelling | Sequence[Labelling],
+    model: Model | str | Path | None = None,
+    settings: FineTuneSettings = FINE_TUNING,
+    checkpoint: Path | None = None,
+) -> Job[FineTuned]:
+    """`fine_tune` as a generator of progress; closing it stops it.
+
+    With `checkpoint`, a run that was killed goes on from files of that name, where paint and settings are the same.
+    """
+    from napari_unetseg.engine import finetune
+    from napari_unetseg.engine.lesson import Lesson
+
+    images = [as_volume(image) for image in _several(volume)]
+    paint = [as_labels(labels) for labels in _several(painted)]
+    names = {s.label - 1: s.name for labels in paint for s in labels.structures if s.label > 1}
+    start = model if model is not None else starting_model(list_models())
+    loaded = load_model(start) if isinstance(start, (str, Path)) else start
+    lesson = Lesson(images, [labels.array for labels in paint], names)
+    return (yield from finetune.iter_fine_tune(lesson, loaded, settings, checkpoint))
+
+
+def fine_tune_file(
+    volumes: Sequence[Volume],
+    painted: Sequence[Labels],
+    target: Path,
+    model: str | None = None,
+    settings: FineTuneSettings = FINE_TUNING,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> FineTuned:
+    """`fine_tune`, and write the model, named after its file. Killed in the middle, the same call goes on.
+
+    Raises
+    ------
+    OutputError
+        If the model cannot be written.
+    InputError, ModelError, SettingsError, ResourceError
+        As `fine_tune`.
+    """
+    from napari_unetseg.engine.model_file import save_model
+
+    checkpoint = target.with_name(f".{target.name}")
+    tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
+    card = tuned.model.card.model_copy(update={"name": model_name(target.stem)})
+    tuned = replace(tuned, model=replace(tuned.model, card=card))
+    save_model(target, tuned.model)
+    return tuned
+
+
+def _several(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, (list, tuple)) else [given]

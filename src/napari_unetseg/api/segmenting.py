@@ -1,0 +1,223 @@
+"""The verbs that use a model: find its structures, say how long that takes, measure how good it is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from napari_unetseg.api.inputs import EVERYTHING, Image, as_volume
+from napari_unetseg.api.labelling import iter_clean
+from napari_unetseg.core.card import Score
+from napari_unetseg.core.choice import choose_model
+from napari_unetseg.core.cleanup import Evidence, weighing_first
+from napari_unetseg.core.formats import load_volume, save_labels, save_volume
+from napari_unetseg.core.models import list_models
+from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
+from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.errors import ModelError
+
+if TYPE_CHECKING:
+    from napari_unetseg.core.held_out import Check
+    from napari_unetseg.engine.forecast import Forecast
+    from napari_unetseg.engine.model_file import Model
+
+
+DEFAULTS = SegmentSettings()
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What `segment` found.
+
+    Parameters
+    ----------
+    labels : Labels
+        On the volume's grid: classes, or numbered objects.
+    probabilities : Volume or None
+        Channels ``background`` and one for each structure, float; only where the settings ask for them.
+    model, device : str
+        Which model it was, and where it ran.
+    seconds : float
+        From the call to the result, reading of files included.
+    notes : tuple of str
+        What the user should know: a fall back to smaller tiles, voxels that were not finite.
+    """
+
+    labels: Labels
+    probabilities: Volume | None
+    model: str
+    device: str
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+def load_model(model: str | Path) -> Model:
+    """Load a bundled model by name, or a model file by path; see `engine.model_file.load_model`."""
+    from napari_unetseg.engine import model_file
+
+    return model_file.load_model(model)
+
+
+def segment(
+    volume: Image,
+    model: Model | str | Path | None = None,
+    settings: SegmentSettings = DEFAULTS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Segmentation:
+    """Find a model's structures in a volume.
+
+    Parameters
+    ----------
+    volume : Volume, path, or ndarray of shape (Y, X), (Z, Y, X) or (C, Z, Y, X)
+        A bare array has no voxel size; give a `Volume` where it is known.
+    model : Model, str, Path or None
+        A loaded model, a bundled model's name or a model file. None takes the bundled model whose dimensions,
+        channels and voxel size are nearest, and says so in the notes.
+    on_progress : callable
+        Called with each `Progress`.
+
+    Raises
+    ------
+    InputError
+        If the volume cannot be read.
+    ModelError
+        If the model cannot be read or does not fit the volume.
+    SettingsError
+        If the settings ask for what the model cannot give.
+    ResourceError
+        If the device is not there, or the memory is not enough.
+    """
+    return finish(iter_segment(volume, model, settings), on_progress)
+
+
+def iter_segment(
+    volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS
+) -> Job[Segmentation]:
+    """`segment` as a generator of progress; its return value is the `Segmentation`, closing it cancels."""
+    from napari_unetseg.engine.predict import iter_predict
+
+    started = time.perf_counter()
+    volume = as_volume(volume)
+    loaded, note = _as_model(model, volume)
+    card, objects = loaded.card, wants_objects(loaded.card, settings)
+    steps = card.cleanup if settings.cleanup is None else settings.cleanup
+    weighing = weighing_first(steps)
+    asked = replace(settings, write="probabilities") if weighing else settings
+    prediction = yield from iter_predict(loaded, volume, asked)
+    classes, soft = prediction.classes, prediction.probabilities
+    if weighing and soft is not None:
+        evidence = Evidence(volume, probabilities_of(soft, card, volume))
+        classes = (yield from iter_clean(classes_of(classes, card, volume, 0), weighing, evidence)).array
+    yield Progress(1, 1, "Labelling")
+    smallest = smallest_part(card, volume, settings)
+    if objects:
+        labels = objects_of(classes, prediction.seeds, card, volume, smallest)
+    else:
+        labels = classes_of(classes, card, volume, smallest)
+    if len(steps) > len(weighing):
+        labels = yield from iter_clean(labels, steps[len(weighing) :], Evidence(volume))
+    return Segmentation(
+        labels,
+        probabilities_of(soft, card, volume) if soft is not None and settings.write == "probabilities" else None,
+        card.name,
+        prediction.device,
+        time.perf_counter() - started,
+        note + prediction.notes,
+    )
+
+
+def segment_file(
+    source: str | Path,
+    target: str | Path,
+    model: Model | str | Path | None = None,
+    selection: Selection = EVERYTHING,
+    settings: SegmentSettings = DEFAULTS,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Segmentation:
+    """Read an image, `segment` it, and write the result: labels, or the probabilities where the settings ask for them.
+
+    Raises
+    ------
+    OutputError
+        If the result cannot be written.
+    InputError, ModelError, SettingsError, ResourceError
+        As `segment`.
+    """
+    started = time.perf_counter()
+    result = segment(load_volume(source, selection), model, settings, on_progress)
+    if result.probabilities is None:
+        save_labels(target, result.labels)
+    else:
+        save_volume(target, result.probabilities)
+    return replace(result, seconds=time.perf_counter() - started)
+
+
+def forecast(volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS) -> Forecast:
+    """How long `segment` would take, and how much memory, before it starts."""
+    from napari_unetseg.engine import forecast as engine
+
+    volume = as_volume(volume)
+    loaded, _ = _as_model(model, volume)
+    return engine.forecast(loaded.card, volume, settings)
+
+
+def verify(
+    model: str | Path, folder: str | Path, on_progress: Callable[[Progress], None] | None = None
+) -> tuple[Check, ...]:
+    """Measure the figures of a model's card again, on the held-out images that the card names.
+
+    Parameters
+    ----------
+    model : str or Path
+        A bundled model's name or a model file.
+    folder : str or Path
+        The labelled sets, laid out as the card's `held_out` says.
+
+    Returns
+    -------
+    tuple of Check
+        Empty where the card claims nothing.
+
+    Raises
+    ------
+    InputError
+        If images are missing or cannot be read.
+    ModelError
+        If the model cannot be read, or its card has figures but does not say where they come from.
+    """
+    return finish(iter_verify(model, folder), on_progress)
+
+
+def iter_verify(model: str | Path, folder: str | Path) -> Job[tuple[Check, ...]]:
+    """`verify` as a generator of progress; closing it cancels."""
+    from napari_unetseg.core import held_out
+
+    loaded = load_model(model)
+    card, scores, done = loaded.card, list[Score](), 0
+    if card.scores and not card.held_out:
+        raise ModelError(f"{card.name} does not say which images its figures come from; expected a card that does.")
+    total = sum(len(held_out.held_out_paths(rule, Path(folder))) for rule in card.held_out)
+    for rule in card.held_out:
+        measured: list[held_out.Measured] = []
+        for example in held_out.examples(rule, Path(folder)):
+            yield Progress(min(done, total), max(1, total), f"Measuring {rule.name}")
+            predicted = segment(example.volume, loaded).labels
+            measured += held_out.figures(rule, predicted, example.truth, card.structures)
+            done += 1
+        scores += held_out.mean_scores(rule.name, measured)
+    return held_out.compare(card.scores, scores)
+
+
+def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, tuple[str, ...]]:
+    """The loaded model, and a note where it was chosen here."""
+    if isinstance(model, (str, Path)):
+        return load_model(model), ()
+    if model is not None:
+        return model, ()
+    card = choose_model(list_models(), volume)
+    return load_model(card.name), (f"No model was named: took {card.name}, by the image's dimensions and voxel size.",)
