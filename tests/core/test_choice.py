@@ -64,6 +64,12 @@ def test_where_no_model_fits_the_message_lists_them() -> None:
         choose_model(CARDS, image(1, "µm", channels=5))
 
 
+def test_a_start_to_learn_from_is_never_chosen() -> None:
+    start = card("general", 3, None).model_copy(update={"structures": ()})
+    assert choose_model([start, *CARDS], image(0.2, "µm")).name == "nuclei"
+    assert rank_models([start], image(0.2, "µm")) == trial_models([start], image(0.2, "µm")) == []
+
+
 def test_models_for_any_voxel_size_come_before_those_whose_size_cannot_be_compared() -> None:
     cards = [card("brain", 3, 1, "mm"), card("any", 3, None)]
     assert [c.name for c in rank_models(cards, image(1, "pixel"))] == ["any", "brain"]

@@ -285,6 +285,19 @@ def test_a_file_that_is_larger_than_it_may_be_is_refused(package, monkeypatch):
         read_model_file(package)
 
 
+def test_a_start_to_learn_from_is_not_exported(tmp_path):
+    path = random_model(tmp_path / "start.safetensors", 2, Normalisation())
+    card = load_model(path).card.model_copy(update={"structures": ()})
+    torch.manual_seed(0)
+    save_model(path, Model(UNet(UNetSettings(2, 1, 1, widths=(4, 8))), card.model_copy(update=architecture(1))))
+    with pytest.raises(ModelError, match="finds nothing by itself"):
+        export_model(path, tmp_path / "m.zip")
+
+
+def architecture(outputs: int) -> dict[str, object]:
+    return {"architecture": UNetSettings(2, 1, outputs, widths=(4, 8)).to_json()}
+
+
 def test_without_the_library_one_line_says_what_to_install(tmp_path, monkeypatch, tiny_model):
     monkeypatch.setitem(__import__("sys").modules, "bioimageio.spec", None)
     with pytest.raises(ResourceError, match=r'pip install "napari-unetseg\[zoo\]"'):

@@ -22,8 +22,8 @@ TRIED = {2: (1, 512, 512), 3: (24, 192, 192)}
 def rank_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
-    A model fits by its dimensions and its channels. First come those whose voxel size is at most `NEAR` times off, the
-    nearest one first; then models for any voxel size; then, where the volume has none, all others in the order given,
+    A model fits by its dimensions and its channels; a start to learn from fits nothing. First come those whose voxel
+    size is at most `NEAR` times off, the nearest one first; then models for any voxel size; then, where the volume has none, all others in the order given,
     else those whose voxel size is farther off. What is in the image is not looked at: a person who knows it names the
     model, or compares what those of `trial_models` find.
 
@@ -128,7 +128,7 @@ def _takes_channels(card: ModelCard, volume: Volume) -> bool:
 
 
 def _fits(card: ModelCard, volume: Volume) -> bool:
-    return card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
+    return not card.is_start and card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
 
 
 def _order(card: ModelCard, volume: Volume) -> tuple[int, float]:

@@ -58,7 +58,7 @@ def export_model(model: str | Path, target: Path) -> None:
     Raises
     ------
     ModelError
-        If the model cannot be read, or is not one U-Net.
+        If the model cannot be read, is not one U-Net, or is only a start to learn from.
     ResourceError
         If bioimageio.spec is not installed.
     OutputError
@@ -66,6 +66,8 @@ def export_model(model: str | Path, target: Path) -> None:
     """
     spec, loaded = _library(), load_model(model)
     network = loaded.unet
+    if loaded.card.is_start:
+        raise ModelError(f"{loaded.card.name} is a start to learn from and finds nothing by itself; export another.")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         files = _write_files(Path(folder), loaded, network, picture_of(model))
         description = describe(loaded.card, files, torch.__version__.split("+")[0])

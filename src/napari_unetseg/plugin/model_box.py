@@ -36,7 +36,8 @@ class ModelBox(QWidget):
         self._open.setToolTip("Open a model file (.safetensors).")
         self._open.clicked.connect(self._choose_file)
         for card in list_models():
-            self._offer(card.name, card)
+            if not card.is_start:  # there is nothing that it could find
+                self._offer(card.name, card)
         self._lay_out()
         self.box.currentIndexChanged.connect(self._show)
         self._show()
