@@ -27,11 +27,24 @@ def test_a_volume_has_its_doubt_along_each_axis():
     assert doubts.along(0)[2].tolist() == [0, 0]
 
 
-def test_the_most_doubtful_slice_is_next_but_not_beside_the_paint():
+def test_even_doubt_is_met_by_spreading_over_the_volume():
+    slices = [4]
+    for _ in range(2):
+        slices.append(next_slice(np.ones((9, 1)), painted_at(*slices)))
+    assert slices == [4, 1, 7]
+
+
+def test_the_side_with_more_doubt_is_next():
     doubt = np.ones((9, 1))
-    doubt[5] = 3  # 1 away from the paint
-    doubt[7] = 2  # 3 away
+    doubt[7] = 2
     assert next_slice(doubt, painted_at(4)) == 7
+
+
+def test_a_doubtful_slice_at_the_far_end_draws_the_next_towards_itself():
+    doubt = np.ones((30, 1))
+    doubt[29] = 100
+    assert next_slice(doubt, painted_at(0, length=30)) == 29
+    assert next_slice(np.ones((30, 1)), painted_at(0, length=30)) == 20
 
 
 def test_a_small_class_counts_as_much_as_a_large_one():
@@ -40,14 +53,14 @@ def test_a_small_class_counts_as_much_as_a_large_one():
     assert next_slice(doubt, painted_at(4)) == 6
 
 
-def test_without_predictions_the_farthest_slice_is_next():
-    assert next_slice(np.zeros((9, 1)), painted_at(1)) == 8
+def test_without_predictions_the_paint_is_spread():
+    assert next_slice(np.zeros((9, 1)), painted_at(0)) == 5
 
 
-def test_without_paint_the_most_doubtful_one_is_next():
-    doubt = np.ones((9, 1))
-    doubt[3] = 2
-    assert next_slice(doubt, painted_at()) == 3
+def test_without_paint_the_middle_of_the_doubt_is_next():
+    doubt = np.zeros((9, 1))
+    doubt[2:7] = 1
+    assert next_slice(doubt, painted_at()) == 4
 
 
 def test_where_everything_is_painted_there_is_no_next():

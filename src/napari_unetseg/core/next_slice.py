@@ -1,4 +1,4 @@
-"""Which slice to paint next: far from what is painted, and one that holds much of what the model is unsure of."""
+"""Which slice to paint next: the one that brings paint nearest to what the model is unsure of."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def occupied(painted: Array) -> tuple[npt.NDArray[np.bool_], ...]:
 
 
 def next_slice(doubt: npt.NDArray[np.float64], is_painted: npt.NDArray[np.bool_]) -> int | None:
-    """The slice with the largest ``d(i) · Σ_c u_c(i) / Σ_j u_c(j)``; None where every slice is painted.
+    """The slice that would bring paint nearest to what the model is unsure of; None where every slice is painted.
 
-    d is the distance to the nearest painted slice, and u_c the doubt about voxels that are predicted as class c: each
-    class counts as much, however small it is. Where nothing is painted d is 1, and where nothing is predicted the
-    farthest slice is taken.
+    It has the largest ``Σ_i u(i) · max(0, d(i) − |i − z|)``: the greedy step of a weighted k-median. d is the distance
+    to the nearest painted slice, and ``u(i) = Σ_c u_c(i) / Σ_j u_c(j)`` the doubt about voxels that are predicted as
+    class c: each class counts as much, however small it is. Where nothing is predicted, all slices count the same.
 
     Parameters
     ----------
@@ -81,15 +81,18 @@ def next_slice(doubt: npt.NDArray[np.float64], is_painted: npt.NDArray[np.bool_]
     """
     if is_painted.all():
         return None
-    distance = _distance(is_painted)
+    places = np.arange(len(is_painted))
+    apart = np.abs(places[:, None] - places)
+    painted = np.flatnonzero(is_painted)
+    distance = apart[:, painted].min(axis=1) if painted.size else np.full(len(places), len(places))
+    gain = (_share(doubt)[:, None] * np.maximum(0, distance[:, None] - apart)).sum(0)
+    return int(np.argmax(np.where(is_painted, -1, gain)))
+
+
+def _share(doubt: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """What a slice has of the volume's doubt, summed over the classes."""
     total = doubt.sum(0)
-    share = (doubt[:, total > 0] / total[total > 0]).sum(1) if total.any() else np.ones(len(doubt))
-    return int(np.argmax(np.where(is_painted, -1, distance * share)))
-
-
-def _distance(is_painted: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    where = np.flatnonzero(is_painted)
-    if not where.size:
-        return np.ones(len(is_painted), dtype=np.int64)
-    nearest: npt.NDArray[np.int64] = np.abs(np.arange(len(is_painted))[:, None] - where).min(axis=1)
-    return nearest
+    if not total.any():
+        return np.ones(len(doubt))
+    share: npt.NDArray[np.float64] = (doubt[:, total > 0] / total[total > 0]).sum(1)
+    return share

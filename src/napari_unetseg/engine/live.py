@@ -189,11 +189,7 @@ class LiveSession:
         InputError
             If there is no model yet.
         """
-        probabilities = self._scores(self._needed().network, 0, z).softmax(0)
-        best = probabilities.topk(2, 0).values
-        labels = np.asarray(probabilities.argmax(0).to(torch.uint8).cpu())
-        uncertainty = np.asarray((255 * (1 - best[0] + best[1])).round().to(torch.uint8).cpu())
-        return Prediction(labels, uncertainty, Doubt.of(labels, uncertainty))
+        return prediction_of(self._scores(self._needed().network, 0, z))
 
     def revert(self, number: int) -> Version:
         """Make an earlier version the current one; raises `InputError` if it is not kept any more."""
@@ -290,6 +286,15 @@ class LiveSession:
     def _scores(self, network: LightNet | UNet, image: int, z: int) -> torch.Tensor:
         scores: torch.Tensor = network(self._sources[image][z])
         return scores
+
+
+def prediction_of(scores: torch.Tensor) -> Prediction:
+    """Labels and uncertainty of a slice's class scores (outputs, Y, X), before the softmax."""
+    probabilities = scores.softmax(0)
+    best = probabilities.topk(2, 0).values
+    labels = np.asarray(probabilities.argmax(0).to(torch.uint8).cpu())
+    uncertainty = np.asarray((255 * (1 - best[0] + best[1])).round().to(torch.uint8).cpu())
+    return Prediction(labels, uncertainty, Doubt.of(labels, uncertainty))
 
 
 def _timed(job: Job[FineTuned]) -> Generator[Progress, None, float]:
