@@ -414,3 +414,44 @@ def test_the_model_is_applied_to_other_layers_and_files(viewer, dock, qtbot, blo
     with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
         widget.apply.apply_to_files([tmp_path / "one.tif"], None)
     assert (tmp_path / "one-learned.ome.tif").is_file()
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_one_learns_from_two_painted_images(viewer, dock, qtbot, blocks):
+    """Background is painted on one image, the structure on the other."""
+    first = viewer.add_image(blocks, axis_labels=("z", "y", "x"), name="first")
+    widget = dock()
+    widget.paint.add_button.click()
+    painted = widget.paint.canvas
+    painted.layer.data_setitem(tuple(np.array(np.nonzero(box(blocks, 12, 20)))), 1)
+    written(qtbot, widget)
+    assert widget.others.list.count() == 0
+
+    second = viewer.add_image(np.ascontiguousarray(blocks[::-1]), axis_labels=("z", "y", "x"), name="second")
+    widget.image.layer_box.choose(second)
+    assert widget.paint.canvas is None
+    widget.paint.add_button.click()
+    widget.paint.canvas.layer.data_setitem(tuple(np.array(np.nonzero(box(blocks, 4, 8)))), 2)
+    written(qtbot, widget)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert "Paint some background" in widget.bar.line.text()
+    widget.others.tick(painted)
+    widget.bar.button.click()
+    finished(qtbot, widget)
+    assert widget.versions.current.painted == 24 + 12
+    assert (widget.preview.volume[8, 5, 4], widget.preview.volume[8, 16, 4]) == (1, 0)
+
+    viewer.layers.selection.active = painted.layer
+    assert widget.image.layer_box.layer is first
+    assert widget.paint.canvas is painted
+    assert [canvas.image for canvas in widget.paint.others()] == [second]
+    viewer.layers.remove(second)
+    assert widget.others.list.count() == 0
+
+
+def box(like, start, stop):
+    """Marks one slice of the painted columns."""
+    where = np.zeros(like.shape, bool)
+    where[8, start:stop, 3:6] = True
+    return where

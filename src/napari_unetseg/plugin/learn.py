@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from napari_unetseg.plugin.learn_job import (
     learn,
 )
 from napari_unetseg.plugin.learn_next import go_next
+from napari_unetseg.plugin.learn_others import OtherImages
 from napari_unetseg.plugin.learn_plot import LossPlot, ScorePlot
 from napari_unetseg.plugin.learn_preview import Preview, UncertaintyView
 from napari_unetseg.plugin.learn_settings import LearnSettings
@@ -76,6 +78,8 @@ class LearnWidget(Panel):
         self.image = LayerRows(top, self._viewer)
         self.paint = PaintSection(self._viewer)
         self.rows.addWidget(self.paint)
+        self.others = OtherImages()
+        self.rows.addWidget(self.others)
         bottom = form()
         self.rows.addLayout(bottom)
         self.start = StartBox()
@@ -124,10 +128,12 @@ class LearnWidget(Panel):
 
     def _connect(self) -> None:
         self.image.changed.connect(self._begin_anew)
+        self.others.changed.connect(self._begin_anew)
         self.start.changed.connect(self._begin_anew)
         self.more.changed.connect(self._after_settings)
         self.paint.painted.connect(self._after_stroke)
-        self.paint.chosen.connect(self._stop)
+        self.paint.chosen.connect(self._after_choice)
+        self.paint.visited.connect(self.image.layer_box.choose)
         self.paint.renamed.connect(self._dress)
         self.paint.restored.connect(self._resume)
         self.bar.asked.connect(self._learn_now)
@@ -147,15 +153,16 @@ class LearnWidget(Panel):
         source = self.image.source()
         if source is None:
             return None
-        grid = source.mended_grid(self.image.spacing, self.image.unit)
         journal = self.paint.journal
         kept = model_beside(journal) if journal is not None else None
-        images = (LearnImage(source, grid, self._place(source)),)
+        images = (self._learned(source), *(c.learned for c in self.others.chosen if c.learned is not None))
         return LearnRequest(self._token, images, self.start.model, kept, self._resumes, self._settings)
 
-    def _place(self, source: LayerSource) -> Place:
-        layer = self.image.layer_box.layer
-        return Place(path=layer.source.path, time=source.time, level=max(0, self.image.level_box.currentIndex()))
+    def _learned(self, source: LayerSource) -> LearnImage:
+        """The image in view, as it is learned from."""
+        layer, level = self.image.layer_box.layer, max(0, self.image.level_box.currentIndex())
+        place = Place(path=layer.source.path, time=source.time, level=level)
+        return LearnImage(source, source.mended_grid(self.image.spacing, self.image.unit), place)
 
     @property
     def _settings(self) -> FineTuneSettings:
@@ -182,8 +189,20 @@ class LearnWidget(Panel):
         self._draw()
         self.paint.show_dice({}, {})
         self.paint.set_image(layer, source)
+        self._note_image()
         self.bar.button.setEnabled(source is not None)
         self.next_button.setEnabled(source is not None and source.shape[1] > 1)
+
+    def _after_choice(self) -> None:
+        self._stop()
+        self._note_image()
+
+    def _note_image(self) -> None:
+        """Let the painted layer know its image, so that it can be learned from when another one is in view."""
+        source, canvas = self.image.source(), self.paint.canvas
+        if source is not None and canvas is not None and canvas.image is self.image.layer_box.layer:
+            canvas.learned = self._learned(source)
+        self.others.show_canvases(self.paint.others())
 
     def _watch(self, layer: Layer | None) -> None:
         """Notice when the image's voxels are replaced."""
@@ -198,6 +217,7 @@ class LearnWidget(Panel):
 
     def _after_removal(self, event: Any) -> None:
         canvas = self.paint.canvas
+        self.others.show_canvases(self.paint.others())
         if event.value is self._watched or (canvas is None and self.bridge.is_running):
             self._stop()
             self.bar.tell(f"{event.value.name} was removed: learning has stopped. Its paint is kept.")
@@ -232,6 +252,9 @@ class LearnWidget(Panel):
 
     def _order(self, order: PaintCopy | Revert | Save) -> None:
         """Put an order on the desk, and start the loop if it does not run."""
+        if isinstance(order, PaintCopy):
+            others = [canvas.last for canvas in self.others.chosen if canvas.last is not None]
+            order = replace(order, others=tuple(others))
         if self.bridge.is_running and not self._desk.is_stopped:
             self._desk.bring(order)
         else:

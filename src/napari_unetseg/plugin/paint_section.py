@@ -22,6 +22,7 @@ from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.fields import LayerBox, note
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.learn_desk import PaintCopy
+from napari_unetseg.plugin.learn_job import LearnImage
 from napari_unetseg.plugin.learn_preview import is_preview
 from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_keeper import KeptPaint, PaintKeeper, Survey, find_paint, place_of, set_aside
@@ -36,7 +37,7 @@ LATER = 600
 POLL = 50
 
 
-@dataclass
+@dataclass(eq=False)
 class Canvas:
     """A painted layer and what belongs to it.
 
@@ -52,6 +53,8 @@ class Canvas:
         The paint (Z, Y, X) that was kept last.
     survey : Survey or None
         Of that paint, soon after it was kept.
+    learned : LearnImage or None
+        The image as it would be learned from.
     """
 
     layer: LabelsLayer
@@ -62,6 +65,7 @@ class Canvas:
     keeper: PaintKeeper | None
     last: npt.NDArray[Any] | None = None
     survey: Survey | None = None
+    learned: LearnImage | None = None
 
 
 class PaintSection(QWidget):
@@ -80,6 +84,8 @@ class PaintSection(QWidget):
     """Kept paint was brought back."""
     renamed = Signal()
     """The structures' names have changed."""
+    visited = Signal(object)
+    """The image of another painted layer, which has become the active one."""
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
@@ -97,6 +103,7 @@ class PaintSection(QWidget):
         self._poll = QTimer(self)
         self._poll.setInterval(POLL)
         self._poll.timeout.connect(self._look_at_writing)
+        viewer.layers.selection.events.active.connect(self._visit)
 
     def _timer(self, milliseconds: int) -> QTimer:
         timer = QTimer(self)
@@ -176,6 +183,23 @@ class PaintSection(QWidget):
             raise UnetsegError("Nothing is painted. Add a painted layer, and paint some background and a structure.")
         painted = copy_of(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
         return PaintCopy(painted, canvas.structures.output_names)
+
+    def others(self) -> list[Canvas]:
+        """What is painted on other images that are open."""
+        layers = self._viewer.layers
+        return [
+            canvas
+            for canvas in self._canvases.values()
+            if canvas.image is not self._image and canvas.image in layers and canvas.layer in layers
+            if canvas.last is not None and canvas.learned is not None
+        ]
+
+    def _visit(self, _event: object = None) -> None:
+        """Only the chosen layer's strokes are kept: so the one that is painted on becomes the chosen one."""
+        active = self._viewer.layers.selection.active
+        canvas = self._canvases.get(active) if isinstance(active, LabelsLayer) else None
+        if canvas is not None and canvas.image is not self._image:
+            self.visited.emit(canvas.image)
 
     def show_dice(self, dice: Mapping[int, float], held_out: Mapping[int, int]) -> None:
         """Show held-out Dice by output label."""
