@@ -34,7 +34,7 @@ class SliceFeatures:
     hand : tensor, float32, (F, Y, X)
         Hand-made features.
     levels : tuple of tensor, float32, (W, Yl, Xl)
-        The U-Net's decoder levels, coarsest first, each at its own resolution; they begin where the slice begins and
+        The U-Net's decoder levels, finest first, each at its own resolution; they begin where the slice begins and
         may reach beyond its end. Empty without a U-Net.
     strides : tuple of (y, x)
         Pixels of the slice for one of each level's.
@@ -72,10 +72,10 @@ class SliceFeatures:
         return torch.cat(parts).T
 
     def raised(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Maps (K, Yl, Xl), one of each level, interpolated linearly to the slice's pixels (K, Y, X)."""
+        """Maps (K, Yl, Xl), one of each level or of the finest ones, interpolated linearly to the slice's pixels (K, Y, X)."""
         height, width = self.hand.shape[-2:]
         raised = []
-        for level, (stride_y, stride_x) in zip(maps, self.strides, strict=True):
+        for level, (stride_y, stride_x) in zip(maps, self.strides, strict=False):
             size = [level.shape[-2] * stride_y, level.shape[-1] * stride_x]
             full = F.interpolate(level[None], size, mode="bilinear", align_corners=False)
             raised.append(full[0, :, :height, :width])
@@ -99,8 +99,8 @@ class Extractor(nn.Module):
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """How many features the hand-made ones and each level of the U-Net are."""
-        levels = tuple(reversed(self.base.settings.widths)) if self.base is not None else ()
+        """How many features the hand-made ones and each level of the U-Net are, the finest level first."""
+        levels = self.base.settings.widths if self.base is not None else ()
         return (self.filters.settings.outputs, *levels)
 
     @torch.no_grad()
@@ -115,8 +115,8 @@ class Extractor(nn.Module):
             levels = self.base.features(grey)
         strides = [(1, 1)]
         for pool_y, pool_x in self.base.settings.pools:
-            strides.insert(0, (strides[0][0] * pool_y, strides[0][1] * pool_x))
-        return SliceFeatures(image, hand, tuple(level[0].float() for level in levels), tuple(strides))
+            strides.append((strides[-1][0] * pool_y, strides[-1][1] * pool_x))
+        return SliceFeatures(image, hand, tuple(level[0].float() for level in reversed(levels)), tuple(strides))
 
 
 def half_precision(device: torch.device) -> torch.autocast:

@@ -40,7 +40,7 @@ class Head(nn.Module):
     Parameters
     ----------
     widths : tuple of int
-        Hand-made features, then those of each U-Net level.
+        Hand-made features, then those of the U-Net levels that it looks at, the finest first.
     hidden, outputs : int
     trees : int
         Of the forest on the hand-made features; 0: there is none.
@@ -79,7 +79,7 @@ class Head(nn.Module):
         hidden = _mapped(self.hand, features.hand)
         if not self.levels:  # hand-made features only, whatever else was computed
             return torch.relu(hidden)
-        maps = [_mapped(linear, level) for linear, level in zip(self.first[1:], features.levels, strict=True)]
+        maps = [_mapped(linear, level) for linear, level in zip(self.first[1:], features.levels, strict=False)]
         for raised in features.raised(maps):
             hidden = hidden + raised
         return torch.relu(hidden)

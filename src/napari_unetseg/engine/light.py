@@ -33,6 +33,8 @@ class LightSettings:
         The 2D network that adds to the head's scores. It sees the image and the head's hidden layer.
     trees : int
         Of the head's forest; 0: it has none.
+    levels : int or None
+        How many of the base's levels the head looks at, the finest first; None: all.
     """
 
     filters: FilterSettings
@@ -41,6 +43,7 @@ class LightSettings:
     outputs: int = 2
     refiner: UNetSettings | None = None
     trees: int = 0
+    levels: int | None = None
 
     @property
     def dimensions(self) -> int:
@@ -150,13 +153,15 @@ class LightNet(nn.Module):
             head.out.out_features,
             refiner.settings if refiner is not None else None,
             head.forest.trees if head.forest is not None else 0,
+            len(head.levels),
         )
 
     @classmethod
     def from_settings(cls, settings: LightSettings) -> Self:
         """A network with random weights."""
         extractor = Extractor(settings.filters, UNet(settings.base) if settings.base is not None else None)
-        head = Head(extractor.widths, settings.hidden, settings.outputs, settings.trees)
+        looked_at = extractor.widths if settings.levels is None else extractor.widths[: 1 + settings.levels]
+        head = Head(looked_at, settings.hidden, settings.outputs, settings.trees)
         return cls(extractor, head, Refiner(settings.refiner) if settings.refiner is not None else None)
 
     def forward(self, features: SliceFeatures) -> torch.Tensor:
