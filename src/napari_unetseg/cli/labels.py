@@ -74,7 +74,7 @@ def evaluate(
 
     settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
     found: Evaluation | dict[str, Evaluation]
-    if is_case_folder(predicted) and is_case_folder(reference):
+    if is_case_folder(predicted) or is_case_folder(reference):
         if painted:
             raise SettingsError("Painted labels are scored file by file; give two files.")
         found = _evaluate_folders(predicted, reference, selection, settings, processes)
@@ -223,6 +223,8 @@ def surfaces(
 
     with terminal.warnings_as_notes():
         paths = save_surfaces(out, api.load_labels(labels, selection_of(spacing)), f".{suffix.lstrip('.')}")
+    if not paths:
+        terminal.note(f"note: {labels.name} holds no labels; nothing was written.")
     if as_json:
         terminal.say_json({"outputs": [str(path) for path in paths]})
     else:

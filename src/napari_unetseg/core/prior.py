@@ -183,7 +183,7 @@ def with_background(probabilities: npt.NDArray[Any], structures: int) -> Probabi
     if channels not in (structures, structures + 1):
         raise InputError(
             f"Expected probabilities of background and {structures} structure(s), or of these alone; got {channels} "
-            "channels."
+            "channel(s)."
         )
     low, high = float(probabilities.min()), float(probabilities.max())
     if not (low >= 0 and high <= 1 + ROUNDING):  # NaN fails as well

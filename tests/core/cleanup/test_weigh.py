@@ -152,7 +152,7 @@ MANY = Labels(np.arange(100, dtype=np.uint8).reshape(1, 10, 10))
     [
         (SMALL, Crf(), Evidence(), SettingsError, "follows the image"),
         (SMALL, Prior(), Evidence(), SettingsError, "probability map or painted slices"),
-        (SMALL, Prior(), Evidence(prior=Volume(np.ones((3, 1, 2, 2)))), InputError, "got 3 channels"),
+        (SMALL, Prior(), Evidence(prior=Volume(np.ones((3, 1, 2, 2)))), InputError, r"got 3 channel\(s\)"),
         (SMALL, Prior(), Evidence(prior=Volume(np.full((1, 1, 2, 2), 255))), InputError, "from 0 to 1"),
         (SMALL, Prior(), Evidence(prior=Volume(np.ones((1, 1, 2, 3)))), InputError, "shapes differ"),
         (SMALL, Prior(), Evidence(known=KnownSlices.of(Labels(np.ones((1, 2, 3), int)))), InputError, "shapes differ"),

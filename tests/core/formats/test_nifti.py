@@ -133,6 +133,22 @@ def test_a_senseless_affine_warns_and_counts_as_unit_spacing(affine: np.ndarray,
     assert "singular" in inspect(path).notes[0]
 
 
+@pytest.mark.parametrize(("size", "words"), [(0.0, "should be non-zero"), (-2.0, "should be positive")])
+def test_a_senseless_spacing_is_mended_in_a_note_and_prints_nothing_itself(
+    size: float, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "image.nii"
+    nib.save(nib.Nifti1Image(np.ones((4, 3, 2), np.uint8), np.eye(4)), path)
+    header = bytearray(path.read_bytes())
+    header[80:92] = np.array([size, size, 1], "<f4").tobytes()  # pixdim 1 to 3
+    header[252:256] = bytes(4)  # no orientation
+    path.write_bytes(header)
+    with pytest.warns(UserWarning, match=words):
+        volume = load_volume(path)
+    assert volume.grid.spacing == (1, abs(size) or 1, abs(size) or 1)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_fourth_axis_is_time(tmp_path: Path) -> None:
     array = np.random.default_rng(0).normal(size=(3, 4, 5, 2)).astype(np.float32)
     path = write(tmp_path / "image.nii", array, np.diag([-1, -1, 1, 1.0]))

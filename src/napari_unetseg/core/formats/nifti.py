@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import logging
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import nibabel as nib
 import numpy as np
@@ -32,7 +33,7 @@ def open_source(path: Path) -> Source:
     InputError
         If it is no NIfTI, is cut off, or has more than five axes.
     """
-    with decoding(path, "NIfTI"):
+    with decoding(path, "NIfTI"), _Mended() as mended:
         image = nib.load(path)
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
@@ -40,8 +41,29 @@ def open_source(path: Path) -> Source:
         unit = UNITS_READ.get(image.header.get_xyzt_units()[0], "mm")
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
-    info = VolumeInfo(path, "NIfTI", size, channels, dtype, legend.in_unit(grid), times=shape[3], notes=notes)
+    grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
+    info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
     return Source(info, partial(_read, path, shape, transform, dtype), legend)
+
+
+class _Mended(logging.Handler):
+    """Collects what nibabel mends in a header, such as a spacing of 0, as `notes`; it would print it by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: tuple[str, ...] = ()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.notes += (f"The header was mended: {record.getMessage()}.",)
+
+    def __enter__(self) -> Self:
+        logger = nib.imageglobals.logger
+        self._others = tuple(logger.handlers)
+        logger.handlers[:] = [self]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        nib.imageglobals.logger.handlers[:] = self._others
 
 
 def write_labels(path: Path, labels: Labels) -> None:
@@ -73,7 +95,8 @@ def _read(
     path: Path, shape: tuple[int, ...], transform: npt.NDArray[Any], dtype: np.dtype[Any], part: Part
 ) -> npt.NDArray[Any]:
     box = orientation.file_box(transform, part.box, shape[:3])
-    with decoding(path, "NIfTI"), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+    opened = gzip.open if path.suffix == ".gz" else Path.open
+    with decoding(path, "NIfTI"), _Mended(), opened(path, "rb") as stream:
         data = type(nib.load(path)).from_stream(stream).dataobj
         channels = [_channel(data, shape, (*box, part.time, c)) for c in part.channels]
         while path.suffix == ".gz" and stream.read(2**20):
