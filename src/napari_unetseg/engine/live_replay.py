@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg import __version__
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.formats import load_volume
 from napari_unetseg.core.journal import read_journal, write_paint
@@ -37,6 +37,7 @@ from napari_unetseg.engine.live_versions import Origin
 from napari_unetseg.engine.model_file import Model, load_model, save_model
 from napari_unetseg.errors import InputError, ModelError
 
+PROGRAM = "napari-unetseg"
 SLICE_SECONDS = 10.0
 """Of training between two looks at whether it has ended."""
 
@@ -69,7 +70,7 @@ def record_session(live: LiveSession, model: Path, places: Sequence[Place]) -> b
     images = [_image(live, model, index, place, origin) for index, place in enumerate(places)]
     start, start_hash = _kept_start(live.start, model)
     session = Session(
-        program=__version__,
+        program=version(PROGRAM),
         torch=torch.__version__,
         device=str(live.device),
         threads=torch.get_num_threads(),
@@ -148,11 +149,11 @@ def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[
     threads = torch.get_num_threads()
     torch.set_num_threads(session.threads)
     try:
-        version = yield from _learned(live, painted, session)
+        learned = yield from _learned(live, painted, session)
     finally:
         torch.set_num_threads(threads)
     live.save(target, session.names)
-    return Replayed(version, live.origin.settings.steps or 0 if live.origin is not None else 0)
+    return Replayed(learned, live.origin.settings.steps or 0 if live.origin is not None else 0)
 
 
 def _learned(live: LiveSession, painted: list[npt.NDArray[Any]], session: Session) -> Job[Version]:
