@@ -72,7 +72,7 @@ class SliceFeatures:
         return torch.cat(parts).T
 
     def raised(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Maps (K, Yl, Xl) of the levels, or of the finest ones, interpolated linearly to the slice's pixels (K, Y, X)."""
+        """Maps (K, Yl, Xl) of the levels, or of the finest, interpolated linearly to the slice's pixels (K, Y, X)."""
         height, width = self.hand.shape[-2:]
         raised = []
         for level, (stride_y, stride_x) in zip(maps, self.strides, strict=False):
