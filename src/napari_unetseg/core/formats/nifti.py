@@ -11,6 +11,7 @@ from typing import Any, Self
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
+from nibabel import imageglobals
 
 from napari_unetseg.core.formats import orientation
 from napari_unetseg.core.formats.legend import KEY, Legend
@@ -57,13 +58,13 @@ class _Mended(logging.Handler):
         self.notes += (f"The header was mended: {record.getMessage()}.",)
 
     def __enter__(self) -> Self:
-        logger = nib.imageglobals.logger
+        logger = imageglobals.logger
         self._others = tuple(logger.handlers)
         logger.handlers[:] = [self]
         return self
 
     def __exit__(self, *_: object) -> None:
-        nib.imageglobals.logger.handlers[:] = self._others
+        imageglobals.logger.handlers[:] = self._others
 
 
 def write_labels(path: Path, labels: Labels) -> None:
