@@ -88,14 +88,14 @@ def stack(shape: tuple[int, int, int], spacing: float = 1.0) -> Volume:
 
 def test_a_model_is_tried_around_the_middle_of_the_view_and_shows_its_slice() -> None:
     trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (50, 500, 300))
-    assert trial.crop == ((38, 62), (404, 596), (204, 396))
-    assert trial.shown == ((12, 13), (0, 192), (0, 192))
+    assert trial.crop == ((42, 58), (412, 588), (212, 388))
+    assert trial.shown == ((8, 9), (0, 176), (0, 176))
 
 
 def test_near_the_border_the_part_moves_inside() -> None:
     trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (99, 0, 999))
-    assert trial.crop == ((76, 100), (0, 192), (808, 1000))
-    assert trial.shown[0] == (23, 24)
+    assert trial.crop == ((84, 100), (0, 176), (824, 1000))
+    assert trial.shown[0] == (15, 16)
     small = trial_part(card("any", 3, None), stack((5, 30, 40)), (2, 10, 10))
     assert small.crop == ((0, 5), (0, 30), (0, 40))
     assert small.shown == ((2, 3), (0, 30), (0, 40))
@@ -103,17 +103,17 @@ def test_near_the_border_the_part_moves_inside() -> None:
 
 def test_a_model_of_coarser_voxels_sees_more_and_shows_the_same() -> None:
     coarse = trial_part(card("coarse", 3, 2.0), stack((100, 1000, 1000)), (50, 500, 500))
-    assert coarse.crop == ((26, 74), (308, 692), (308, 692))
-    assert coarse.shown == ((24, 25), (96, 288), (96, 288))
+    assert coarse.crop == ((34, 66), (324, 676), (324, 676))
+    assert coarse.shown == ((16, 17), (88, 264), (88, 264))
 
 
 def test_a_model_of_finer_voxels_shows_what_it_can_see() -> None:
     fine = trial_part(card("fine", 3, 0.5), stack((100, 1000, 1000)), (50, 500, 500))
-    assert fine.crop == ((44, 56), (452, 548), (452, 548))
-    assert fine.shown == ((6, 7), (0, 96), (0, 96))
+    assert fine.crop == ((46, 54), (456, 544), (456, 544))
+    assert fine.shown == ((4, 5), (0, 88), (0, 88))
 
 
 def test_a_2d_model_sees_one_slice_of_a_stack() -> None:
     trial = trial_part(card("flat", 2, None), stack((100, 1000, 1000)), (50, 500, 500))
     assert trial.crop == ((50, 51), (244, 756), (244, 756))
-    assert trial.shown == ((0, 1), (160, 352), (160, 352))
+    assert trial.shown == ((0, 1), (168, 344), (168, 344))

@@ -57,7 +57,7 @@ def colours(picture):
 
 @pytest.mark.usefixtures("warm_child")
 def test_models_are_tried_on_a_sample_and_a_click_chooses_one(viewer, dock, qtbot, monkeypatch):
-    monkeypatch.setattr("napari_unetseg.core.choice.TRIED", {2: (1, 256, 256), 3: (24, 96, 96)})
+    monkeypatch.setattr("napari_unetseg.core.choice.SIDE", {2: 256, 3: 96})
     viewer.open_sample("napari-unetseg", "fluorescent-nuclei")
     viewer.layers.pop()
     widget = dock()

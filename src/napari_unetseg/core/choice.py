@@ -15,17 +15,19 @@ from napari_unetseg.errors import ModelError
 
 NEAR = 4.0
 """Up to this factor a voxel size speaks for a model; beyond it, against."""
-TRIED = {2: (1, 512, 512), 3: (24, 192, 192)}
-"""Network voxels (z, y, x) that a 2D or 3D model is tried on, at most: one to two seconds on two CPU cores."""
+SIDE = {2: 512, 3: 176}
+"""Network voxels along y and x that a 2D or 3D model is tried on, at most."""
+TRIED = 2**19
+"""Network voxels that a 3D model is tried on, at most: about a second on two CPU cores."""
 
 
 def rank_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
     A model fits by its dimensions and its channels; a start to learn from fits nothing. First come those whose voxel
-    size is at most `NEAR` times off, the nearest one first; then models for any voxel size; then, where the volume has none, all others in the order given,
-    else those whose voxel size is farther off. What is in the image is not looked at: a person who knows it names the
-    model, or compares what those of `trial_models` find.
+    size is at most `NEAR` times off, the nearest one first; then models for any voxel size; then, where the volume has
+    none, all others in the order given, else those whose voxel size is farther off. What is in the image is not looked
+    at: a person who knows it names the model, or compares what those of `trial_models` find.
 
     Returns
     -------
@@ -91,13 +93,15 @@ def trial_part(card: ModelCard, volume: Volume, centre: tuple[int, int, int]) ->
     ModelError
         If the model refuses the volume.
     """
-    grid, most = fit(card, volume, SegmentSettings()).grid, TRIED[card.dimensions]
-    whole = [math.ceil(count / axis.ratio) for count, axis in zip(most, grid, strict=True)]
-    square = TRIED[2 if volume.is_2d else 3]
+    grid = fit(card, volume, SegmentSettings()).grid
+    sides = [min(SIDE[card.dimensions], axis.network_length) for axis in grid[1:]]
+    depth = TRIED // math.prod(sides) if card.dimensions == 3 else 1
+    whole = [math.ceil(count / axis.ratio) for count, axis in zip((depth, *sides), grid, strict=True)]
     z, y, x = (_around(*place) for place in zip(centre, volume.shape, whole, strict=True))
+    square = SIDE[2 if volume.is_2d else 3]
     row, column = (
-        _within(_around(middle, length, side), span)
-        for middle, length, side, span in zip(centre[1:], volume.shape[1:], square[1:], (y, x), strict=True)
+        _within(_around(middle, length, square), span)
+        for middle, length, span in zip(centre[1:], volume.shape[1:], (y, x), strict=True)
     )
     return Trial((z, y, x), ((centre[0] - z[0], centre[0] - z[0] + 1), row, column))
 
@@ -122,8 +126,6 @@ def _is_refused(card: ModelCard, volume: Volume) -> bool:
 
 
 def _takes_channels(card: ModelCard, volume: Volume) -> bool:
-    if card.is_start:
-        return False
     return len(card.channels) == len(volume.channels) or (len(card.channels) == 1 and volume.is_colour)
 
 
