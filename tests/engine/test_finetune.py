@@ -11,12 +11,13 @@ from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine import finetune
-from napari_unetseg.engine.finetune import iter_fine_tune, loss_of
+from napari_unetseg.engine.finetune import iter_fine_tune
 from napari_unetseg.engine.head import HeadSettings
 from napari_unetseg.engine.lesson import Lesson, filters_for
 from napari_unetseg.engine.losses import boundary_weights, painted_loss
 from napari_unetseg.engine.model_file import load_model, save_model
 from napari_unetseg.engine.predict import iter_predict
+from napari_unetseg.engine.stages import loss_of, stages
 from napari_unetseg.engine.train import Trained
 from napari_unetseg.engine.unet import UNetSettings
 from napari_unetseg.errors import InputError, SettingsError
@@ -205,14 +206,15 @@ def test_a_heavier_structure_is_found_more_often():
 def test_several_scales_add_the_paint_at_other_sizes_and_hold_nothing_of_it_out():
     volume, labels = spheres()
     settings = FineTuneSettings(steps=1, device="cpu", several_scales=True)
-    run = finetune._Run(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings, None)
+    lesson = Lesson([volume], [painted_from(labels, [2, 4, 6])])
+    run = finetune._Run(lesson, None, settings, stages(lesson, None, settings, None))
     assert [p.shape for p in run.painted] == [(9, 48, 48), (9, 32, 32), (9, 72, 72)]
     assert [source[2].hand.shape[1:] for source in run.sources] == [(48, 48), (32, 32), (72, 72)]
     assert [int(p.any()) for p in run.held] == [1, 0, 0]
     assert set(np.nonzero(run.painted[2].any((1, 2)))[0]) == set(np.nonzero(run.learning[0].any((1, 2)))[0])
     image, paint = run.sources[2][4].image[0].numpy(), run.painted[2][6]
     assert (image[paint == 2] > 0.5).mean() > 0.95  # image and paint lie on each other
-    result = finish(iter_fine_tune(run.lesson, None, settings))
+    result = finish(iter_fine_tune(lesson, None, settings))
     assert result.held_out_dice[1] > 0.8
 
 

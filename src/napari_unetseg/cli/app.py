@@ -170,13 +170,15 @@ def finetune(
         typer.Option("--session", help="Make the model of a recorded session again: M.session.json, beside M."),
     ] = None,
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A 2D model to begin with. Default: the most general one.")
+        str | None, typer.Option("-m", "--model", help="A model to begin with. Default: the most general one.")
     ] = None,
     minutes: Annotated[float | None, option(FineTuneSettings, "minutes")] = None,
     steps: Annotated[int | None, option(FineTuneSettings, "steps")] = None,
     spacing: Spacing = None,
     device: Annotated[str, option(FineTuneSettings, "device")] = "auto",
     seed: Annotated[int, option(FineTuneSettings, "seed")] = 0,
+    whole: Annotated[bool, option(FineTuneSettings, "whole")] = False,
+    keep_structures: Annotated[bool, option(FineTuneSettings, "keep_structures")] = False,
     as_json: Json = False,
 ) -> None:
     """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
@@ -187,7 +189,7 @@ def finetune(
     if session is not None:
         shown = replay(session, out, inputs or ())
     elif inputs and painted:
-        settings = FineTuneSettings(minutes, steps, device, seed)
+        settings = FineTuneSettings(minutes, steps, device, seed, whole=whole, keep_structures=keep_structures)
         shown = _fine_tune((inputs, painted), out, model, selection_of(spacing), settings)
     else:
         raise typer.BadParameter("Expected images and their --painted labels, or a recorded --session.")

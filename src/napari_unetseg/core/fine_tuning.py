@@ -35,6 +35,10 @@ class FineTuneSettings:
 
     structure_weight: float = setting(1.0, "Weight of structures' painted voxels, 1 to 5; those of background have 1.")
     boundary_weight: float = setting(0.0, "Share of the loss, 0 to 1, that painted boundaries between classes have.")
+    whole: bool = setting(False, "Train the U-Net to begin with itself, not one beside it. A 3D one always is.")
+    keep_structures: bool = setting(
+        False, "Go on with the structures of the model to begin with: those that are not painted stay as they are."
+    )
     several_scales: bool = setting(False, "Learn from the paint at several magnifications: for objects of many sizes.")
 
     def __post_init__(self) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,17 +21,15 @@ from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, mean_dice
 from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources
 from napari_unetseg.engine.light import LightNet, Refiner
-from napari_unetseg.engine.losses import boundary_weights, class_weights, painted_loss
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
-from napari_unetseg.engine.train import Loss, Trained, TrainSettings, iter_train
+from napari_unetseg.engine.stages import Stage, Stages, stages
+from napari_unetseg.engine.train import Trained, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.whole import Whole, trains_whole
 
-TRIAL_SHARE = 0.4
-"""Part of the training that is done without the held-out paint, to see whether training helps."""
 SMALL = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
 """The refiner where no model was given to begin with."""
-LEARNING_RATE = 2e-3
 TREES = 20
 """Beside the light head: a slice of 512 × 512 then takes 0.4 s more."""
 MAGNIFICATIONS = (0.67, 1.5)
@@ -95,21 +91,17 @@ def iter_fine_tune(
     ModelError
         If `start` is of another kind.
     """
-    began = time.monotonic()
-    run = _Run(lesson, start, settings, checkpoint)
+    plan = stages(lesson, start, settings, checkpoint)
+    run = _Run(lesson, start, settings, plan)
     fitted = yield from iter_fit_head(run.sources, run.painted, run.held, head_settings(settings))
-    refiner, steps, dice = None, 0, fitted.dice
-    if fitted.dice and settings.steps != 0:
-        left = _Budget(settings, began)
-        trial = yield from run.train(fitted.trial, run.learning, left.first(), "trial")
-        found = run.score(fitted, trial.network)
-        if mean_dice(found) >= mean_dice(fitted.dice):
-            last = yield from run.train(fitted.head, run.painted, left.second(), "final", trial.network)
-            refiner, steps, dice = last.network, trial.steps + last.steps, found
-    model = run.model(fitted, refiner, dice)
-    run.forget()
-    notes = () if refiner is not None or settings.steps == 0 else (_why_light(fitted),)
-    return FineTuned(model, steps, dice, fitted.dice, time.monotonic() - began, notes)
+    chosen = _Chosen(run.model(run.light(fitted.head), fitted.dice), 0, fitted.dice)
+    if settings.steps != 0 and (fitted.dice or settings.keep_structures):
+        train = _train_whole if trains_whole(start, settings) else _train_refiner
+        chosen = (yield from train(run, fitted)) or chosen
+    plan.forget()
+    notes = () if chosen.steps or settings.steps == 0 else (_why_untrained(fitted, settings),)
+    seconds = time.monotonic() - plan.began
+    return FineTuned(chosen.model, chosen.steps, chosen.dice, fitted.dice, seconds, notes)
 
 
 def head_settings(settings: FineTuneSettings) -> HeadSettings:
@@ -122,52 +114,51 @@ def head_settings(settings: FineTuneSettings) -> HeadSettings:
     )
 
 
-def _why_light(fitted: FittedHead) -> str:
+def _why_untrained(fitted: FittedHead, settings: FineTuneSettings) -> str:
+    if settings.keep_structures:
+        return "Training the U-Net made it worse on held-out paint: it was left as it was."
     if not fitted.dice:
         return "Too little is painted to hold any of a structure out: the light head was taken, without a score."
     return "Training the U-Net made it worse on held-out paint: the light head was taken."
 
 
-def loss_of(settings: FineTuneSettings) -> Loss:
-    """The sparse loss with the weights that are asked for."""
+@dataclass(frozen=True)
+class _Chosen:
+    """What training ended with: the model, the steps that it took, and its held-out Dice."""
 
-    def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        classes = class_weights(scores.shape[1], settings.structure_weight, scores.device)
-        return painted_loss(scores, labels, boundary_weights(labels, settings.boundary_weight), classes)
-
-    return loss
+    model: Model
+    steps: int
+    dice: dict[int, float]
 
 
-@dataclass
-class _Budget:
-    """How the time or the steps are shared between the trial and the last training."""
+def _train_refiner(run: _Run, fitted: FittedHead) -> Job[_Chosen | None]:
+    """A U-Net on top of the light head; None where that is better without it."""
+    trial = yield from run.train(fitted.trial, run.learning, "trial")
+    found = run.score(fitted, trial.network)
+    if not mean_dice(found) >= mean_dice(fitted.dice):
+        return None
+    last = yield from run.train(fitted.head, run.painted, "final", trial.network)
+    return _Chosen(run.model(run.light(fitted.head, last.network), found), trial.steps + last.steps, found)
 
-    settings: FineTuneSettings
-    began: float
 
-    def first(self) -> TrainSettings:
-        """For the trial."""
-        return self._share(TRIAL_SHARE, LEARNING_RATE)
-
-    def second(self) -> TrainSettings:
-        """For what is left."""
-        return self._share(1 - TRIAL_SHARE, LEARNING_RATE / 2)
-
-    def _share(self, share: float, learning_rate: float) -> TrainSettings:
-        if self.settings.steps is not None:
-            return TrainSettings(steps=math.ceil(self.settings.steps * share), learning_rate=learning_rate)
-        left = (self.settings.minutes or 0) - (time.monotonic() - self.began) / 60
-        part = share if share == TRIAL_SHARE else 1.0
-        return TrainSettings(minutes=max(left * part, 1 / 60), learning_rate=learning_rate)
+def _train_whole(run: _Run, fitted: FittedHead) -> Job[_Chosen | None]:
+    """The U-Net itself; None where the light head is better. One that keeps its structures competes with itself."""
+    whole = Whole(run.lesson, run.start, run.settings, run.stages)
+    before = whole.score_of_start() if run.settings.keep_structures else fitted.dice
+    trial = yield from whole.train("trial")
+    found = whole.score(trial.network)
+    if not mean_dice(found) >= mean_dice(before):
+        return _Chosen(run.start, 0, before) if run.settings.keep_structures and run.start is not None else None
+    last = yield from whole.train("final", trial.network)
+    plain = run.model(last.network, found)
+    return _Chosen(replace(plain, card=whole.card(plain.card, last.network)), trial.steps + last.steps, found)
 
 
 class _Run:
     """One fine-tuning: the images' features, and networks that are built on them."""
 
-    def __init__(
-        self, lesson: Lesson, start: Model | None, settings: FineTuneSettings, checkpoint: Path | None
-    ) -> None:
-        self.lesson, self.start, self.settings = lesson, start, settings
+    def __init__(self, lesson: Lesson, start: Model | None, settings: FineTuneSettings, plan: Stages) -> None:
+        self.lesson, self.start, self.settings, self.stages = lesson, start, settings, plan
         self.base = base_of(start)
         self.channels, self.outputs = len(lesson.volumes[0].channels), class_count(lesson.painted)
         self.sources = list(lesson.sources) or feature_sources(lesson.volumes, start, settings.device)
@@ -175,7 +166,6 @@ class _Run:
         self.painted = list(lesson.painted)
         for factor in MAGNIFICATIONS if settings.several_scales else ():
             self._magnify(factor)
-        self.checkpoint = checkpoint and checkpoint.with_name(f"{checkpoint.name}.{self._mark():08x}")
 
     def _magnify(self, factor: float) -> None:
         """Add the images at another size; what is held out is scored at their own size alone."""
@@ -186,33 +176,11 @@ class _Run:
         self.painted += learning
         self.held += [np.zeros_like(p) for p in learning]
 
-    def _mark(self) -> int:
-        """A number that is another one for other paint, another start or other settings."""
-        known = repr((self.settings, self.start and self.start.card, [volume.name for volume in self.lesson.volumes]))
-        return zlib.crc32(b"".join(p.tobytes() for p in self.lesson.painted), zlib.crc32(known.encode()))
-
-    def _file(self, stage: str) -> Path | None:
-        return self.checkpoint and self.checkpoint.with_name(f"{self.checkpoint.name}.{stage}")
-
-    def forget(self) -> None:
-        """Remove the checkpoints."""
-        for stage in ("trial", "final"):
-            file = self._file(stage)
-            if file is not None:
-                file.unlink(missing_ok=True)
-
     def light(self, head: Head, refiner: UNet | None = None) -> LightNet:
         """The light model of a head, and of a refiner."""
         return LightNet(self.sources[0].extractor, head, refiner).eval()
 
-    def train(
-        self,
-        head: Head,
-        painted: Sequence[Array],
-        settings: TrainSettings,
-        stage: str,
-        refiner: UNet | None = None,
-    ) -> Job[Trained]:
+    def train(self, head: Head, painted: Sequence[Array], stage: Stage, refiner: UNet | None = None) -> Job[Trained]:
         """Train a refiner on some of the paint, seen through `head`."""
         yield Progress(0, 1, "Preparing to train")
         network = self.light(head)
@@ -220,8 +188,8 @@ class _Run:
         batches = RefinerBatches(slices, self.channels, self.settings.seed)
         if refiner is None:
             refiner = self._fresh_refiner(network).to(self.sources[0].device)
-        settings = replace(settings, loss=loss_of(self.settings))
-        return (yield from iter_train(refiner, batches, settings, checkpoint=self._file(stage)))
+        training = self.stages.training(stage)
+        return (yield from iter_train(refiner, batches, training, checkpoint=self.stages.file(stage)))
 
     def _fresh_refiner(self, network: LightNet) -> Refiner:
         torch.manual_seed(self.settings.seed)
@@ -234,12 +202,12 @@ class _Run:
         slices = seen_slices(self.light(fitted.trial), self.sources, self.held)
         return class_dice(*refined_classes(refiner, slices))
 
-    def model(self, fitted: FittedHead, refiner: UNet | None, dice: dict[int, float]) -> Model:
+    def model(self, network: UNet | LightNet, dice: dict[int, float]) -> Model:
         """The result, with its card filled in, on the CPU; a copy, since the features may go on being used."""
-        network = copy.deepcopy(self.light(fitted.head, refiner)).cpu()
         painted = self.lesson.painted
         voxels = sum(int(np.count_nonzero(p)) for p in painted)
         images = sum(bool(p.any()) for p in painted)
-        paint = Paint(structures_of(self.outputs - 1, self.lesson.names), voxels, images, dice)
+        paint = Paint(structures_of(network.settings.outputs - 1, self.lesson.names), voxels, images, dice)
         start = self.start.card if self.start is not None else None
-        return Model(network, painted_card(network.settings.to_json(), self.lesson.volumes, paint, start))
+        card = painted_card(network.settings.to_json(), self.lesson.volumes, paint, start)
+        return Model(copy.deepcopy(network).cpu(), card)

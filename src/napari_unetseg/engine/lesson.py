@@ -84,7 +84,7 @@ def filters_for(volumes: Sequence[Volume]) -> FilterSettings:
 
 
 def base_of(start: Model | None) -> UNet | None:
-    """The 2D U-Net whose features are used.
+    """The 2D U-Net whose features are used; None where the model is 3D.
 
     Raises
     ------
@@ -96,9 +96,11 @@ def base_of(start: Model | None) -> UNet | None:
     network = start.network
     if isinstance(network, LightNet):
         return network.extractor.base
-    if network.settings.dimensions != 2 or network.settings.inputs != 1 or not network.settings.padded:
+    if network.settings.dimensions == 3:
+        return None
+    if network.settings.inputs != 1 or not network.settings.padded:
         raise ModelError(
-            f"Fine-tuning begins with a padded 2D U-Net of one channel; {start.card.name} is "
-            f"{network.settings.dimensions}D with {network.settings.inputs}. Choose another --model."
+            f"Fine-tuning begins with a padded U-Net of one channel; {start.card.name} has {network.settings.inputs}"
+            f"{'' if network.settings.padded else ' and is not padded'}. Choose another --model."
         )
     return network

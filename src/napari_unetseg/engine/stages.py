@@ -1,0 +1,81 @@
+"""The two stages of fine-tuning a U-Net: a trial that has not seen the held-out paint, and the last training."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.engine.lesson import Lesson
+from napari_unetseg.engine.losses import boundary_weights, class_weights, painted_loss
+from napari_unetseg.engine.model_file import Model
+from napari_unetseg.engine.train import Loss, TrainSettings
+
+TRIAL_SHARE = 0.4
+"""Part of the training that is done without the held-out paint, to see whether training helps."""
+LEARNING_RATE = 2e-3
+
+Stage = Literal["trial", "final"]
+
+
+@dataclass(frozen=True)
+class Stages:
+    """How the time or the steps are shared between the stages, and where each keeps its checkpoint.
+
+    Parameters
+    ----------
+    settings : FineTuneSettings
+    began : float
+        `time.monotonic()` of the beginning.
+    checkpoint : Path or None
+        What the checkpoints' names begin with.
+    """
+
+    settings: FineTuneSettings
+    began: float
+    checkpoint: Path | None
+
+    def training(self, stage: Stage) -> TrainSettings:
+        """How to train; of minutes, the last stage has all that are left."""
+        share = TRIAL_SHARE if stage == "trial" else 1 - TRIAL_SHARE
+        learning_rate = LEARNING_RATE if stage == "trial" else LEARNING_RATE / 2
+        loss = loss_of(self.settings)
+        if self.settings.steps is not None:
+            return TrainSettings(steps=math.ceil(self.settings.steps * share), learning_rate=learning_rate, loss=loss)
+        left = (self.settings.minutes or 0) - (time.monotonic() - self.began) / 60
+        minutes = left * share if stage == "trial" else left
+        return TrainSettings(minutes=max(minutes, 1 / 60), learning_rate=learning_rate, loss=loss)
+
+    def file(self, stage: Stage) -> Path | None:
+        """Its checkpoint."""
+        return self.checkpoint and self.checkpoint.with_name(f"{self.checkpoint.name}.{stage}")
+
+    def forget(self) -> None:
+        """Remove the checkpoints."""
+        for stage in ("trial", "final"):
+            file = self.file(stage)
+            if file is not None:
+                file.unlink(missing_ok=True)
+
+
+def stages(lesson: Lesson, start: Model | None, settings: FineTuneSettings, checkpoint: Path | None) -> Stages:
+    """The stages of a fine-tuning that begins now; other paint, start or settings have other checkpoints."""
+    known = repr((settings, start and start.card, [volume.name for volume in lesson.volumes]))
+    mark = zlib.crc32(b"".join(p.tobytes() for p in lesson.painted), zlib.crc32(known.encode()))
+    return Stages(settings, time.monotonic(), checkpoint and checkpoint.with_name(f"{checkpoint.name}.{mark:08x}"))
+
+
+def loss_of(settings: FineTuneSettings) -> Loss:
+    """The sparse loss with the weights that are asked for."""
+
+    def loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        classes = class_weights(scores.shape[1], settings.structure_weight, scores.device)
+        return painted_loss(scores, labels, boundary_weights(labels, settings.boundary_weight), classes)
+
+    return loss
