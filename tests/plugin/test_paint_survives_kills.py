@@ -1,0 +1,124 @@
+"""Paint is never lost: a program that paints is killed (SIGKILL) at random moments, and the paint is found every time.
+
+Fifty kills, each continued by the next program. Forty-eight of them hit a program that starts in no time: napari's
+layers, the Learn widget's own paint section with its timers and its journal, but no window and no mouse. Two hit a
+whole napari with the widget docked, which paints by mouse events; to start that one fifty times takes too long here.
+A stroke may be lost when it ended less than `GRACE` seconds before the kill; what is found is always whole.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import tifffile
+
+from napari_unetseg.plugin.paint_keeper import find_paint
+
+PROGRAM = Path(__file__).with_name("painter.py")
+GRACE = 2.0
+"""Seconds that a stroke may take to the disk."""
+LONGEST = 3.0
+"""Seconds from a program's first words to its kill, at most."""
+SHAPE = (3, 96, 96)
+AT_ONCE = 4
+"""Programs that paint beside each other, each on its own image."""
+
+Start = Callable[[Path, int, Path], int]
+"""Starts a program on an image, with a seed and a file to write to; gives its process id."""
+
+
+class Nursery:
+    """Starts programs that have loaded napari already."""
+
+    def __init__(self) -> None:
+        environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+        self._parent = subprocess.Popen(
+            [sys.executable, str(PROGRAM)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self._lock = threading.Lock()
+
+    def start(self, image: Path, seed: int, said: Path) -> int:
+        with self._lock:
+            self._parent.stdin.write(f"{image} {seed} {said}\n")
+            self._parent.stdin.flush()
+            return int(self._parent.stdout.readline())
+
+    def close(self) -> None:
+        self._parent.stdin.close()
+        self._parent.wait()
+
+
+def killed(start: Start, image: Path, seed: int) -> tuple[float, list[tuple[float, int]]]:
+    """Start a program and kill it; when, and what it said: the times and checksums of its paint."""
+    said = image.with_name(f"{image.stem}.said.{seed}")
+    pid = start(image, seed, said)
+    while not (said.exists() and said.stat().st_size):
+        assert psutil.pid_exists(pid), "it ended before it painted"
+        time.sleep(0.01)
+    time.sleep(random.Random(seed).uniform(0, LONGEST))
+    when = time.monotonic()
+    os.kill(pid, signal.SIGKILL)
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    lines = [line.split() for line in said.read_text().splitlines()]
+    return when, [(float(at), int(state)) for at, _, state in lines]
+
+
+def survives(start: Start, image: Path, seeds: list[int]) -> list[str]:
+    """Kill programs that paint on one image, one after another; returns what went wrong."""
+    wrong: list[str] = []
+    painted = np.zeros(SHAPE, np.uint8)
+    for seed in seeds:
+        when, states = killed(start, image, seed)
+        if states[0][1] != checksum(painted):
+            wrong.append(f"kill {seed}: the program did not begin with the paint that was found before")
+        found = find_paint(image.with_name(f"{image.name}.paint"), SHAPE)
+        painted = found.painted.astype(np.uint8) if found is not None else np.zeros(SHAPE, np.uint8)
+        due = max(0, sum(at < when - GRACE for at, _ in states) - 1)
+        if checksum(painted) not in [state for _, state in states[due:]]:
+            wrong.append(f"kill {seed}: {np.count_nonzero(painted)} voxels were found, which was never the paint")
+    if not painted.any():
+        wrong.append("nothing was ever found")
+    return wrong
+
+
+def checksum(painted: np.ndarray) -> int:
+    return zlib.crc32(painted.tobytes())
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"image-{number}.tif" for number in range(AT_ONCE)]
+    for path in paths:
+        tifffile.imwrite(path, np.zeros(SHAPE, np.uint8), metadata={"axes": "ZYX"}, photometric="minisblack")
+    return paths
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="programs are started as copies of one, by fork")
+def test_paint_is_found_after_48_kills(images: list[Path]) -> None:
+    nursery, share = Nursery(), 48 // AT_ONCE
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        jobs = [
+            pool.submit(survives, nursery.start, image, list(range(share * number, share * (number + 1))))
+            for number, image in enumerate(images)
+        ]
+        assert [job.result() for job in jobs] == [[]] * AT_ONCE
+    nursery.close()
+
+
+def test_paint_is_found_after_2_kills_of_a_whole_napari(qtbot, images: list[Path]) -> None:
+    def start(image: Path, seed: int, said: Path) -> int:
+        return subprocess.Popen([sys.executable, str(PROGRAM), str(image), str(seed), str(said)]).pid
+
+    assert survives(start, images[0], [48, 49]) == []
