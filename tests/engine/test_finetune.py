@@ -17,8 +17,9 @@ from napari_unetseg.engine.lesson import Lesson, filters_for
 from napari_unetseg.engine.losses import boundary_weights, painted_loss
 from napari_unetseg.engine.model_file import load_model, save_model
 from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.stages import loss_of, stages
-from napari_unetseg.engine.train import Trained
+from napari_unetseg.engine.refine import RefinerBatches, SeenSlice
+from napari_unetseg.engine.stages import loss_of, stages, steady
+from napari_unetseg.engine.train import Trained, TrainProgress
 from napari_unetseg.engine.unet import UNetSettings
 from napari_unetseg.errors import InputError, SettingsError
 
@@ -113,6 +114,55 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
     assert result.model.network.refiner is None
     assert result.held_out_dice == result.head_dice
     assert "worse" in result.notes[0]
+
+
+@pytest.mark.parametrize(("good_steps", "kept"), [(0, False), (2, True)], ids=["the trial", "the last training"])
+def test_a_loss_that_is_not_a_number_ends_training_with_the_best_from_before(monkeypatch, good_steps, kept):
+    calls = []
+
+    def breaking(scores, labels):
+        calls.append(1)
+        return painted_loss(scores, labels) * (1.0 if len(calls) <= good_steps else float("nan"))
+
+    monkeypatch.setattr("napari_unetseg.engine.stages.loss_of", lambda _: breaking)
+    monkeypatch.setattr(finetune._Run, "score", lambda *_: {1: 1.0})
+    volume, labels = spheres()
+    settings = FineTuneSettings(steps=5, device="cpu")
+    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings))
+    assert "not a number" in result.notes[0]
+    assert (result.model.network.refiner is not None) == kept
+    assert result.steps == (2 if kept else 0)
+    found = finish(iter_predict(result.model, volume, SegmentSettings(device="cpu"))).classes
+    assert dice(found[[1, 3, 5, 7]] == 1, labels[[1, 3, 5, 7]] == 1) > 0.8
+
+
+def test_training_that_breaks_down_is_stopped_before_its_end():
+    def job():
+        for done in range(1, 1001):
+            yield TrainProgress(done, 1000, "Training", skipped=max(0, done - 100))
+        return Trained(None, 1000, 0.0, 900)
+
+    seen, watched = [], steady(job())
+    assert finish(watched, seen.append) is None
+    assert seen[-1].done == 200  # as many were skipped as not
+
+
+def test_patches_of_the_refiner_are_bent_together_with_their_classes():
+    """Where the image shows its own classes, it still does so after every change of place."""
+    classes = torch.zeros(120, 120, dtype=torch.int16)
+    classes[:, 40:80] = 1
+    seen = torch.cat([classes[None].half(), classes[None].half()])
+    batches = RefinerBatches([SeenSlice(seen, classes)], 1, seed=0)
+    bent = 0
+    for step in range(12):
+        patch, labels = batches[step]
+        known = labels >= 0
+        bent += not bool(known.all())
+        agreement = ((patch[:, 1] > 0.5) == (labels == 1))[known].float().mean()
+        assert agreement > 0.99
+        assert patch.shape == (4, 2, 96, 96)
+    assert bent > 0
+    torch.testing.assert_close(batches[3], batches[3])
 
 
 def test_no_steps_give_the_light_head_alone():

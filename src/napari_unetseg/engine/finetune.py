@@ -23,13 +23,16 @@ from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources
 from napari_unetseg.engine.light import LightNet, Refiner
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
-from napari_unetseg.engine.stages import Stage, Stages, stages
+from napari_unetseg.engine.stages import Stage, Stages, stages, steady
 from napari_unetseg.engine.train import Trained, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.engine.whole import Whole, trains_whole
 
 SMALL = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
 """The refiner where no model was given to begin with."""
+NOTHING_HELD_OUT = "Too little is painted to hold any of a structure out: the light head was taken, without a score."
+WORSE = "Training the U-Net made it worse on held-out paint: the model from before it was taken."
+BROKE_DOWN = "The loss of training was not a number, so it was stopped: the best model from before that was taken."
 TREES = 20
 """Beside the light head: a slice of 512 × 512 then takes 0.4 s more."""
 MAGNIFICATIONS = (0.67, 1.5)
@@ -97,9 +100,11 @@ def iter_fine_tune(
     chosen = _Chosen(run.model(run.light(fitted.head), fitted.dice), 0, fitted.dice)
     if settings.steps != 0 and (fitted.dice or settings.keep_structures):
         train = _train_whole if trains_whole(start, settings) else _train_refiner
-        chosen = (yield from train(run, fitted)) or chosen
+        chosen = yield from train(run, fitted, chosen)
+    elif settings.steps != 0:
+        chosen = replace(chosen, note=NOTHING_HELD_OUT)
     plan.forget()
-    notes = () if chosen.steps or settings.steps == 0 else (_why_untrained(fitted, settings),)
+    notes = (chosen.note,) if chosen.note else ()
     seconds = time.monotonic() - plan.began
     return FineTuned(chosen.model, chosen.steps, chosen.dice, fitted.dice, seconds, notes)
 
@@ -114,44 +119,46 @@ def head_settings(settings: FineTuneSettings) -> HeadSettings:
     )
 
 
-def _why_untrained(fitted: FittedHead, settings: FineTuneSettings) -> str:
-    if settings.keep_structures:
-        return "Training the U-Net made it worse on held-out paint: it was left as it was."
-    if not fitted.dice:
-        return "Too little is painted to hold any of a structure out: the light head was taken, without a score."
-    return "Training the U-Net made it worse on held-out paint: the light head was taken."
-
-
 @dataclass(frozen=True)
 class _Chosen:
-    """What training ended with: the model, the steps that it took, and its held-out Dice."""
+    """What training ended with: the model, the steps that it took, its held-out Dice, and what to say about it."""
 
     model: Model
     steps: int
     dice: dict[int, float]
+    note: str = ""
 
 
-def _train_refiner(run: _Run, fitted: FittedHead) -> Job[_Chosen | None]:
-    """A U-Net on top of the light head; None where that is better without it."""
-    trial = yield from run.train(fitted.trial, run.learning, "trial")
+def _train_refiner(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
+    """A U-Net on top of the light head, or the light head where that is better without it."""
+    trial = yield from steady(run.train(fitted.trial, run.learning, "trial"))
+    if trial is None:
+        return replace(light, note=BROKE_DOWN)
     found = run.score(fitted, trial.network)
     if not mean_dice(found) >= mean_dice(fitted.dice):
-        return None
-    last = yield from run.train(fitted.head, run.painted, "final", trial.network)
+        return replace(light, note=WORSE)
+    last = yield from steady(run.train(fitted.head, run.painted, "final", trial.network))
+    if last is None:  # the trial has been scored together with the head that it was trained on
+        return _Chosen(run.model(run.light(fitted.trial, trial.network), found), trial.steps, found, BROKE_DOWN)
     return _Chosen(run.model(run.light(fitted.head, last.network), found), trial.steps + last.steps, found)
 
 
-def _train_whole(run: _Run, fitted: FittedHead) -> Job[_Chosen | None]:
-    """The U-Net itself; None where the light head is better. One that keeps its structures competes with itself."""
-    whole = Whole(run.lesson, run.start, run.settings, run.stages)
-    before = whole.score_of_start() if run.settings.keep_structures else fitted.dice
-    trial = yield from whole.train("trial")
+def _train_whole(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
+    """The U-Net itself, or the light head where that is better. One that keeps its structures competes with itself."""
+    whole, fallback = Whole(run.lesson, run.start, run.settings, run.stages), light
+    if run.settings.keep_structures and run.start is not None:
+        fallback = _Chosen(run.start, 0, whole.score_of_start())
+    trial = yield from steady(whole.train("trial"))
+    if trial is None:
+        return replace(fallback, note=BROKE_DOWN)
     found = whole.score(trial.network)
-    if not mean_dice(found) >= mean_dice(before):
-        return _Chosen(run.start, 0, before) if run.settings.keep_structures and run.start is not None else None
-    last = yield from whole.train("final", trial.network)
-    plain = run.model(last.network, found)
-    return _Chosen(replace(plain, card=whole.card(plain.card, last.network)), trial.steps + last.steps, found)
+    if not mean_dice(found) >= mean_dice(fallback.dice):
+        return replace(fallback, note=WORSE)
+    last = yield from steady(whole.train("final", trial.network))
+    network, steps = (trial.network, trial.steps) if last is None else (last.network, trial.steps + last.steps)
+    plain = run.model(network, found)
+    model = replace(plain, card=whole.card(plain.card, network))
+    return _Chosen(model, steps, found, BROKE_DOWN if last is None else "")
 
 
 class _Run:

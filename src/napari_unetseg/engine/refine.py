@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.painted import to_classes
+from napari_unetseg.engine.augment import Augmentation, move, recolour
 from napari_unetseg.engine.features import FeatureSource, half_precision
 from napari_unetseg.engine.learn import painted_slices
 from napari_unetseg.engine.light import LightNet
@@ -18,6 +19,9 @@ from napari_unetseg.engine.unet import UNet
 
 PATCH = 96  # pixels along y and x
 BATCH = 4
+BENT = Augmentation(turn_planes=((0, 1),), quarter_turns=False, rotation=10.0, elastic=3.0, warp_share=1.0)
+BENT_SHARE = 0.3  # of the batches
+RECOLOURED = Augmentation(contrast=0.3, brightness=0.15, gamma=0.3, noise=0.08, blur=0.8)
 MOST_BYTES = 3 * 1024**3  # of slices held for training, in half precision
 
 Array = npt.NDArray[Any]
@@ -55,7 +59,8 @@ class RefinerBatches:
     """Batch number `step` of an endless, reproducible series of painted patches: ``batches[step]``.
 
     Half the patches are centred near a voxel of a random class, half near any painted voxel. They are mirrored and
-    turned by 90°, which the features allow; the image's contrast and brightness change a little.
+    turned by 90°, which the features allow, and now and then bent by so little that the features bear it. Intensities
+    change in the image alone: features of another image would have to be computed anew, for far longer than a step.
 
     Parameters
     ----------
@@ -82,7 +87,10 @@ class RefinerBatches:
         turns = _pick(4, generator) if self.shape[0] == self.shape[1] else 2 * _pick(2, generator)
         patches = [self._patch(number, turns, generator) for number in range(BATCH)]
         seen, classes = (torch.stack(parts) for parts in zip(*patches, strict=True))
-        return seen, classes
+        if float(torch.rand((), generator=generator)) < BENT_SHARE:
+            seen, classes = move(seen, classes, self.shape, BENT, generator)
+        image = recolour(seen[:, : self.channels], RECOLOURED, generator)
+        return torch.cat([image, seen[:, self.channels :]], dim=1), classes
 
     def _patch(self, number: int, turns: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         index, centre = self._centre(number, generator)
@@ -95,8 +103,7 @@ class RefinerBatches:
         seen, classes = torch.rot90(seen, turns, (1, 2)), torch.rot90(classes, turns, (0, 1))
         if _pick(2, generator):
             seen, classes = seen.flip(2), classes.flip(1)
-        contrast, brightness = (torch.randn(2, generator=generator) * torch.tensor([0.15, 0.1])).tolist()
-        return torch.cat([seen[: self.channels] * (1 + contrast) + brightness, seen[self.channels :]]), classes
+        return seen, classes
 
     def _centre(self, number: int, generator: torch.Generator) -> tuple[int, torch.Tensor]:
         if number % 2:

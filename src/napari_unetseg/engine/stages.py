@@ -12,14 +12,17 @@ from typing import Literal
 import torch
 
 from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.progress import Job
 from napari_unetseg.engine.lesson import Lesson
 from napari_unetseg.engine.losses import boundary_weights, class_weights, painted_loss
 from napari_unetseg.engine.model_file import Model
-from napari_unetseg.engine.train import Loss, TrainSettings
+from napari_unetseg.engine.train import Loss, Trained, TrainProgress, TrainSettings
 
 TRIAL_SHARE = 0.4
 """Part of the training that is done without the held-out paint, to see whether training helps."""
 LEARNING_RATE = 2e-3
+FEWEST_STEPS = 40
+"""Before so many steps nobody can say that training broke down."""
 
 Stage = Literal["trial", "final"]
 
@@ -69,6 +72,20 @@ def stages(lesson: Lesson, start: Model | None, settings: FineTuneSettings, chec
     known = repr((settings, start and start.card, [volume.name for volume in lesson.volumes]))
     mark = zlib.crc32(b"".join(p.tobytes() for p in lesson.painted), zlib.crc32(known.encode()))
     return Stages(settings, time.monotonic(), checkpoint and checkpoint.with_name(f"{checkpoint.name}.{mark:08x}"))
+
+
+def steady(job: Job[Trained]) -> Job[Trained | None]:
+    """A training that is stopped when most of its steps have no finite gradient; its result is then None."""
+    while True:
+        try:
+            progress = next(job)
+        except StopIteration as stop:
+            trained: Trained = stop.value
+            return None if 2 * trained.skipped > trained.steps else trained
+        if isinstance(progress, TrainProgress) and 2 * progress.skipped > max(progress.done, FEWEST_STEPS):
+            job.close()
+            return None
+        yield progress
 
 
 def loss_of(settings: FineTuneSettings) -> Loss:
