@@ -1,60 +1,64 @@
 """How good learning from a few painted slices is, off those slices, beside a random forest on hand-made features.
 
-``python benchmarks/fewshot.py --data DIR`` paints `--slices` evenly spaced slices of labelled volumes, dense or as
-scribbles, lets every contender learn from them, and prints a Markdown table: Dice on the slices without paint, mean
-over structures, with its fall from the nearest to the farthest slices and the seconds it took. `--volumes` and
-`--contenders` choose some of each.
+``python benchmarks/fewshot.py --data DIR --csv rows.csv`` lets an annotator paint evenly spaced slices of volumes that
+no bundled model was trained on, whole slices (`--shares 1`) or scribbles (`--shares 0.02`), lets every contender learn
+from them, and scores it on the slices without paint: Dice, mean over structures; its fall from the slices nearest to
+the paint to the farthest; the seconds that it took and those of all cores. Each row is appended to the file as it
+comes, and what is there already is not measured again, so a run may be stopped, and a table gathered from several.
+`--volumes`, `--contenders`, `--slices` and `--starts` choose; ``--starts none`` begins with random weights.
+``--table`` measures nothing and prints Markdown.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from napari_unetseg.api import load_labels, load_model, load_volume
+from fewshot_volumes import VOLUMES, labelled
+from napari_unetseg.api import load_model
 from napari_unetseg.core.fine_tuning import FineTuneSettings, starting_model
 from napari_unetseg.core.models import list_models
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.finetune import iter_fine_tune
 from napari_unetseg.engine.lesson import Lesson
 from napari_unetseg.engine.predict import iter_predict
 
-Labelled = tuple[Volume, np.ndarray]
-ToOutput = Callable[[np.ndarray], np.ndarray]
-# fmt: off
-VOLUMES: dict[str, tuple[str, str, int, ToOutput, tuple[float, float, float]]] = {
-    "nuclei, plant": ("nuclei3d/plant_1135_image.tif", "_label", 1, np.sign, (0.28, 0.127, 0.127)),
-    "nuclei, embryo": ("nuclei3d/embryo_16cell_image.tif", "_label", 1, np.sign, (1.75, 0.8, 0.8)),
-    "membranes, light": ("cells3d/ovule_image.tif", "_boundary", 1, np.sign, (0.235, 0.15, 0.15)),
-    "membranes, EM": ("em3d/gala_image.tif", "_label", 1, lambda labels: labels == 0, (1, 1, 1)),
-    "chloroplasts": ("chloroplast2d/image.tif", "label", 4, np.sign, (4, 1, 1)),
-    "sandstone": ("sandstone2d/image.tif", "label", 2, lambda labels: labels - labels.min(), (50, 1, 1)),
-    "sarcoma, CT": ("sarcoma3d/STS_001_CT_image.nii.gz", "_mask", 1, np.sign, (3.3, 1, 1)),
-    "hippocampus": ("hippocampus3d/images/hippocampus_001.nii.gz", "labels", 1, np.asarray, (1, 1, 1)),
-}
-# fmt: on
-"""Image, what its labels have in place of ``_image`` or ``images``, every how many pixels are taken, labels to output
-labels, and the voxel size."""
+Learner = Callable[[Volume, np.ndarray, str], np.ndarray]
+"""Output labels of a volume, from its painted labels and the name of the model to begin with."""
+NOTHING = "none"
 
 
-def labelled(data: Path, name: str) -> Labelled:
-    """A volume and its output labels (Z, Y, X)."""
-    image, kind, every, to_output, spacing = VOLUMES[name]
-    label = image.replace("_image" if kind.startswith("_") else "images" if kind == "labels" else "image", kind)
-    volume, labels = load_volume(data / image), load_labels(data / label).array
-    thin = (slice(None), slice(None, None, every), slice(None, None, every))
-    output = np.asarray(to_output(labels[thin].astype(np.int64))).astype(np.uint8)
-    return Volume(volume.array[:, *thin], Grid(spacing), name=name), output
+@dataclass(frozen=True)
+class Trial:
+    """What is measured."""
+
+    volume: str
+    slices: int
+    share: float
+    contender: str
+    start: str
+
+
+@dataclass(frozen=True)
+class Row(Trial):
+    """What came out."""
+
+    dice: float
+    fall: float
+    seconds: float
+    core_seconds: float
 
 
 def paint(labels: np.ndarray, slices: list[int], share: float, seed: int) -> np.ndarray:
@@ -87,42 +91,52 @@ def _scribble(plane: np.ndarray, where: np.ndarray, value: int, pixels: float, r
             plane[rows[inside], columns[inside]] = value
 
 
-def forest(volume: Volume, painted: np.ndarray, flat: bool) -> np.ndarray:
+def forest(*, flat: bool) -> Learner:
     """A random forest on scikit-image's features, with the settings of its gallery."""
-    from skimage.feature import multiscale_basic_features
-    from sklearn.ensemble import RandomForestClassifier
 
-    def features(image: np.ndarray) -> np.ndarray:
-        return multiscale_basic_features(image, intensity=True, edges=False, texture=True, sigma_min=1, sigma_max=16)
+    def learned(volume: Volume, painted: np.ndarray, _: str) -> np.ndarray:
+        from skimage.feature import multiscale_basic_features
+        from sklearn.ensemble import RandomForestClassifier
 
-    image = volume.array[0].astype(np.float32)
-    found = np.stack([features(plane) for plane in image]) if flat else features(image)
-    known = painted > 0
-    model = RandomForestClassifier(n_estimators=50, n_jobs=-1, max_depth=10, max_samples=0.05, random_state=0)
-    model.fit(found[known], painted[known])
-    return model.predict(found.reshape(-1, found.shape[-1])).reshape(painted.shape) - 1
+        def features(image: np.ndarray) -> np.ndarray:
+            return multiscale_basic_features(
+                image, intensity=True, edges=False, texture=True, sigma_min=1, sigma_max=16
+            )
+
+        image = volume.array[0].astype(np.float32)
+        found = np.stack([features(plane) for plane in image]) if flat else features(image)
+        known = painted > 0
+        model = RandomForestClassifier(n_estimators=50, n_jobs=-1, max_depth=10, max_samples=0.05, random_state=0)
+        model.fit(found[known], painted[known])
+        return model.predict(found.reshape(-1, found.shape[-1])).reshape(painted.shape) - 1
+
+    return learned
 
 
-def ours(volume: Volume, painted: np.ndarray, minutes: float, start: str | None) -> np.ndarray:
+def ours(minutes: float, **asked: Any) -> Learner:
     """What `fine_tune` and `segment` give; in no minutes, that is the light head."""
-    loaded = load_model(start) if start is not None else None
-    settings = FineTuneSettings(minutes=minutes, device="cpu") if minutes else FineTuneSettings(steps=0, device="cpu")
-    tuned = finish(iter_fine_tune(Lesson([volume], [painted]), loaded, settings))
-    return finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
+
+    def learned(volume: Volume, painted: np.ndarray, start: str) -> np.ndarray:
+        limit = {"minutes": minutes} if minutes else {"steps": 0}
+        settings = FineTuneSettings(**limit, device="cpu", **asked)
+        model = load_model(start) if start != NOTHING else None
+        tuned = finish(iter_fine_tune(Lesson([volume], [painted]), model, settings))
+        return finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
+
+    return learned
 
 
-def contenders(labels: np.ndarray, start: str | None) -> dict[str, Callable[[Volume, np.ndarray], np.ndarray]]:
-    """Everything that learns from paint, by the name of its column."""
-    every_other = paint(labels, list(range(0, len(labels), 2)), 1, 0)
-    return {
-        "forest 2D": lambda volume, painted: forest(volume, painted, flat=True),
-        "forest 3D": lambda volume, painted: forest(volume, painted, flat=False),
-        "light head": lambda volume, painted: ours(volume, painted, 0, start),
-        "60 s": lambda volume, painted: ours(volume, painted, 1, start),
-        "60 s, from nothing": lambda volume, painted: ours(volume, painted, 1, None),
-        "300 s": lambda volume, painted: ours(volume, painted, 5, start),
-        "60 s, every other slice": lambda volume, painted: ours(volume, np.maximum(painted, every_other), 1, start),
-    }
+CEILING = "60 s, every other slice"
+CONTENDERS: dict[str, Learner] = {
+    "forest 2D": forest(flat=True),
+    "forest 3D": forest(flat=False),
+    "light head": ours(0),
+    "60 s": ours(1),
+    "300 s": ours(5),
+    "U-Net itself, 60 s": ours(1, whole=True),
+    CEILING: ours(1),
+}
+FORESTS = ("forest 2D", "forest 3D")
 
 
 def dice(predicted: np.ndarray, labels: np.ndarray) -> float:
@@ -134,22 +148,68 @@ def dice(predicted: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def measure(data: Path, name: str, chosen: list[str], arguments: argparse.Namespace) -> list[str]:
-    """One row: the volume, each contender's Dice off the paint with its fall from near to far, and its seconds."""
-    volume, labels = labelled(data, name)
-    slices = [int((i + 0.5) * len(labels) / arguments.slices) for i in range(arguments.slices)]
-    painted = paint(labels, slices, arguments.share, arguments.seed)
+def measure(data: Path, trial: Trial, seed: int) -> Row:
+    """Paint, learn, predict, and score on the slices without paint."""
+    volume, labels = labelled(data, trial.volume)
+    slices = [int((i + 0.5) * len(labels) / trial.slices) for i in range(trial.slices)]
+    painted = paint(labels, slices, trial.share, seed)
     away = np.abs(np.arange(len(labels))[:, None] - slices).min(1)
-    cells = [f"{name}, {' × '.join(map(str, labels.shape))}"]
-    for contender in chosen:
-        began = time.perf_counter()
-        predicted = contenders(labels, arguments.model)[contender](volume, painted)
-        seconds = time.perf_counter() - began
-        off = away > 0 if contender != "60 s, every other slice" else (away > 0) & (np.arange(len(labels)) % 2 == 1)
-        near, far = ((away == d) & off for d in (away[off].min(), away[off].max()))
-        fall = dice(predicted[near], labels[near]) - dice(predicted[far], labels[far])
-        cells.append(f"{dice(predicted[off], labels[off]):.3f} ({fall:+.2f}, {seconds:.0f} s)")
-    return cells
+    off = away > 0
+    if trial.contender == CEILING:
+        painted = np.maximum(painted, paint(labels, list(range(0, len(labels), 2)), 1, seed))
+        off &= np.arange(len(labels)) % 2 == 1
+    began, cores = time.perf_counter(), time.process_time()
+    predicted = CONTENDERS[trial.contender](volume, painted, trial.start)
+    seconds, core_seconds = time.perf_counter() - began, time.process_time() - cores
+    near, far = ((away == distance) & off for distance in (away[off].min(), away[off].max()))
+    fall = dice(predicted[near], labels[near]) - dice(predicted[far], labels[far])
+    return Row(
+        **asdict(trial), dice=dice(predicted[off], labels[off]), fall=fall, seconds=seconds, core_seconds=core_seconds
+    )
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file; none where it is not there."""
+    if not path.is_file():
+        return []
+    kinds = {"int": int, "float": float, "str": str}
+    with path.open(newline="") as file:
+        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add a row, and the head to a new file."""
+    is_new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
+        if is_new:
+            writer.writeheader()
+        writer.writerow({name: round(v, 4) if isinstance(v, float) else v for name, v in asdict(row).items()})
+
+
+def table(rows: list[Row]) -> str:
+    """Markdown: one table for each number of slices and share, volumes down, contenders across, means last."""
+    text = ""
+    for slices, share in sorted({(row.slices, row.share) for row in rows}, key=lambda pair: (-pair[1], pair[0])):
+        part = [row for row in rows if (row.slices, row.share) == (slices, share)]
+        columns = list(dict.fromkeys((row.contender, row.start) for row in part))
+        columns.sort(key=lambda pair: (pair[1] != "–", pair[1], list(CONTENDERS).index(pair[0])))
+        names = [volume for volume in VOLUMES if any(row.volume == volume for row in part)]
+        cells = {(row.volume, row.contender, row.start): row for row in part}
+        text += f"\n**{slices} slices, {'dense' if share >= 1 else f'scribbles on {share:.0%}'}**\n\n"
+        heads = [contender if start == "–" else f"{contender} ({start})" for contender, start in columns]
+        text += f"| volume | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}\n"
+        for name in names:
+            text += f"| {name} | {' | '.join(_cell(cells.get((name, *column))) for column in columns)} |\n"
+        full = [name for name in names if all((name, *column) in cells for column in columns)]
+        if full:
+            means = (np.mean([cells[name, *column].dice for name in full]) for column in columns)
+            text += f"| mean of the {len(full)} complete rows | {' | '.join(f'{mean:.3f}' for mean in means)} |\n"
+    return text
+
+
+def _cell(row: Row | None) -> str:
+    return "" if row is None else f"{row.dice:.3f} ({row.fall:+.2f}, {row.core_seconds:.0f} s)"
 
 
 def facts() -> str:
@@ -165,21 +225,38 @@ def facts() -> str:
 
 
 def main() -> None:
-    """Print the table, row by row."""
-    known = list(contenders(np.zeros((2, 1, 1), np.uint8), None))
+    """Measure what is asked for, row by row, and print the table of the whole file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the labelled sets")
+    parser.add_argument("--data", type=Path, help="folder of the labelled sets")
+    parser.add_argument("--csv", type=Path, default=Path("fewshot.csv"), help="file of the rows")
+    parser.add_argument("--table", action="store_true", help="measure nothing, print the table of the file")
     parser.add_argument("--volumes", nargs="*", choices=list(VOLUMES), default=list(VOLUMES))
-    parser.add_argument("--contenders", nargs="*", choices=known, default=known[:4])
-    parser.add_argument("--slices", type=int, default=3, help="slices that are painted")
-    parser.add_argument("--share", type=float, default=1.0, help="of each slice that is painted; 0.02: scribbles")
-    parser.add_argument("--model", default=starting_model(list_models()), help="what our own begin with")
+    parser.add_argument("--contenders", nargs="*", choices=list(CONTENDERS), default=list(CONTENDERS)[:4])
+    parser.add_argument("--slices", type=int, nargs="*", default=[3], help="slices that are painted: 1 3 5 9")
+    parser.add_argument("--shares", type=float, nargs="*", default=[1.0], help="painted of each; 0.02: scribbles")
+    parser.add_argument("--starts", nargs="*", default=[starting_model(list_models()) or NOTHING])
     parser.add_argument("--seed", type=int, default=0, help="of the scribbles")
-    arguments: Any = parser.parse_args()
-    print(f"{facts()} {arguments.slices} slices, {arguments.share:.0%} painted, beginning with {arguments.model}.\n")
-    print(f"| volume | {' | '.join(arguments.contenders)} |\n|{'---|' * (len(arguments.contenders) + 1)}")
-    for name in arguments.volumes:
-        print(f"| {' | '.join(measure(arguments.data, name, arguments.contenders, arguments))} |", flush=True)
+    asked: Any = parser.parse_args()
+    rows = read_rows(asked.csv)
+    known = {Trial(*(getattr(row, f.name) for f in fields(Trial))) for row in rows}
+    for trial in [] if asked.table else trials(asked):
+        if trial not in known:
+            rows.append(measure(asked.data, trial, asked.seed))
+            append_row(asked.csv, rows[-1])
+            known.add(trial)
+    print(f"{facts()}\nDice off the paint (fall from near to far, seconds of all cores).\n{table(rows)}")
+
+
+def trials(asked: Any) -> list[Trial]:
+    """Everything asked for; what begins with nothing is not repeated for each start."""
+    return [
+        Trial(volume, slices, share, contender, "–" if contender in FORESTS else start)
+        for share in asked.shares
+        for slices in asked.slices
+        for start in asked.starts
+        for contender in asked.contenders
+        for volume in asked.volumes
+    ]
 
 
 if __name__ == "__main__":
