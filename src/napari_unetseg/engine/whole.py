@@ -39,6 +39,8 @@ PATCHES = {2: (128, 128), 3: (32, 64, 64)}
 BATCH = {2: 4, 3: 2}
 MARGIN = 24
 """Voxels around a window that its result is taken to depend on."""
+STRENGTH = 1.0
+"""Of what a teacher says, beside the paint."""
 FOCUS = 0.9
 """Share of the patches around paint; anywhere else there is nothing to learn but what a teacher says."""
 
@@ -64,6 +66,7 @@ class Whole:
 
     def __init__(self, lesson: Lesson, start: Model | None, settings: FineTuneSettings, stages: Stages) -> None:
         self.lesson, self.start, self.settings, self.stages = lesson, start, settings, stages
+        self.strength = STRENGTH
         self.device = choose_device(self.settings.device)
         self.learning, self.held = hold_out(self.lesson.painted)
         self.teacher = _teacher(self.start) if self.settings.keep_structures else None
@@ -84,7 +87,7 @@ class Whole:
         source: BatchSource = batches
         if self.teacher is not None:
             source = TaughtBatches(batches, copy.deepcopy(self.teacher).to(self.device))
-            training = replace(training, loss=TaughtLoss(loss_of(self.settings)))
+            training = replace(training, loss=TaughtLoss(loss_of(self.settings), self.strength))
         return (yield from iter_train(network or self.network, source, training, checkpoint=self.stages.file(stage)))
 
     def _batches(self, painted: Sequence[Array]) -> Batches:
