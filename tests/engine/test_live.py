@@ -7,9 +7,10 @@ from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.models import read_card
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.live import LiveSession
+from napari_unetseg.engine.live import MOST_NOT_FINITE, LiveSession
 from napari_unetseg.engine.live_versions import KEPT
 from napari_unetseg.engine.model_file import load_model
+from napari_unetseg.engine.train import TrainProgress
 from napari_unetseg.errors import InputError
 
 NAMES = {1: "block"}
@@ -135,3 +136,20 @@ def test_minutes_become_steps_and_losses_are_told(volume, painted):
     if verdict.accepted:
         assert session.origin.settings.steps >= 5
         assert session.origin.settings.minutes is None
+
+
+def test_training_without_a_finite_loss_stops_and_the_best_stays_in_use(volume, painted, monkeypatch):
+    session = LiveSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
+    before = session.predict(1).labels
+
+    def endless(*_):
+        while True:
+            yield TrainProgress(1, 10, "Training", loss=float("nan"))
+
+    monkeypatch.setattr("napari_unetseg.engine.live.iter_fine_tune", endless)
+    tuned = finish(session.fine_tune([painted], NAMES, FineTuneSettings(steps=500), 30))
+    assert len(tuned.losses) == MOST_NOT_FINITE
+    assert not tuned.verdict.accepted
+    assert "not finite" in tuned.verdict.reason
+    assert np.array_equal(session.predict(1).labels, before)

@@ -13,7 +13,7 @@ from napari_unetseg.core.journal import read_journal
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.next_slice import Doubt
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.errors import InputError
+from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
 from napari_unetseg.plugin.learn_job import (
     LIGHT,
@@ -124,6 +124,7 @@ class FakeWorker:
     verdicts: list[Any]
     calls: list[str] = field(default_factory=list)
     is_open: bool = False
+    is_full: bool = False
 
     def run(self, target, _token, *args):
         yield Progress(0, 1, target.__name__)
@@ -132,6 +133,8 @@ class FakeWorker:
             return self.is_open
         if target.__name__ == "begin":
             return ()
+        if target.__name__ == "save" and self.is_full:
+            raise OutputError("No space left on device.")
         if target.__name__ in ("learn", "fine_tune"):
             verdict = self.verdicts.pop(0)
             if isinstance(verdict, Exception):
@@ -211,3 +214,10 @@ def test_stop_ends_between_two_slices():
             seen += 1
             desk.stop()
     assert seen == 1
+
+
+def test_a_full_disk_is_told_and_learning_goes_on(tmp_path):
+    worker = FakeWorker([accepted(), Verdict(Version(1, "light head"), False, "worse")], is_full=True)
+    records = run(worker, Desk(), minutes=1, kept=tmp_path / "kept")
+    assert "No space left" in next(record.text for record in records if isinstance(record, Hint))
+    assert worker.calls.index("fine_tune") > worker.calls.index("save")

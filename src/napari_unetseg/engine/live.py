@@ -41,6 +41,8 @@ MOST_PIXELS = 2560**2
 """Of one slice: its features take 300 bytes a pixel."""
 TIMED = 5
 """Steps of fine-tuning that are timed, to turn minutes into steps: only steps can be repeated exactly."""
+MOST_NOT_FINITE = 20
+"""Steps in a row whose loss is not finite: training has failed."""
 ALONE = FineTuneSettings(steps=0)
 """The light head alone."""
 
@@ -84,6 +86,7 @@ class LiveSession:
         self._versions = Versions()
         self._tuning: Job[Repeatable] | None = None
         self._seconds_a_step: float | None = None
+        self._not_finite = 0
         if kept is not None:
             self._versions.accept(Accepted(Version(1, "restored"), kept, kept.network))
 
@@ -159,11 +162,26 @@ class LiveSession:
                 record = next(self._tuning)
                 if isinstance(record, TrainProgress):
                     losses.append(record.loss)
+                    if self._has_failed(record.loss):
+                        return Tuned(tuple(losses), self._given_up())
                 yield Progress(record.done, record.total, record.stage, record.message, record.seconds_left)
         except StopIteration as stop:
             self._tuning = None
             return Tuned(tuple(losses), self._judged_tuned(stop.value, painted))
         return Tuned(tuple(losses))
+
+    def _has_failed(self, loss: float) -> bool:
+        self._not_finite = 0 if np.isfinite(loss) else self._not_finite + 1
+        return self._not_finite >= MOST_NOT_FINITE
+
+    def _given_up(self) -> Verdict:
+        """Training has failed: what is in use stays so."""
+        self._tuning, self._not_finite = None, 0
+        current = self._versions.current
+        if current is None:
+            raise InputError("The loss was not finite, so training has stopped. Look for voxels that are not finite.")
+        reason = f"The loss was not finite, so training has stopped: version {current.version.number} stays in use."
+        return Verdict(current.version, False, reason)
 
     def _iter_tuned(self, lesson: Lesson, settings: FineTuneSettings) -> Job[Repeatable]:
         if settings.steps is None:

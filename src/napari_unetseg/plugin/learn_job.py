@@ -17,7 +17,7 @@ from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.session import Place
 from napari_unetseg.core.volume import Grid
-from napari_unetseg.errors import InputError
+from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin import learn_child as child
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
@@ -220,7 +220,10 @@ class _Loop:
     def _keep(self) -> Loop:
         self._unkept = False
         if self._request.kept is not None:
-            yield from self._run(child.save, self._request.kept, {})
+            try:
+                yield from self._run(child.save, self._request.kept, {})
+            except OutputError as error:  # a full disk takes nothing away: the model is in memory
+                yield Hint(f"The model is in use, but not kept for another day: {error}")
 
     def _fine_tune(self, paint: PaintCopy) -> Loop:
         settings = self._request.settings
