@@ -71,6 +71,7 @@ def paint_in_viewer(path: Path, seed: int, said: Path) -> None:
     viewer.window.add_dock_widget(widget, name="Learn")
 
     def by_mouse(layer, at) -> None:
+        viewer.window._qt_window.activateWindow()
         viewer.dims.set_point(0, at[0])
         stroke(viewer, at[1:], (at[1], at[2] + 6))
 

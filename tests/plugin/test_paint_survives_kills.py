@@ -29,7 +29,9 @@ PROGRAM = Path(__file__).with_name("painter.py")
 GRACE = 2.0
 """Seconds that a stroke may take to the disk."""
 LONGEST = 3.0
-"""Seconds from a program's first words to its kill, at most."""
+"""Seconds from a program's first stroke to its kill, at most."""
+PATIENCE = 120.0
+"""Seconds in which a program must have painted something; a busy machine needs them."""
 SHAPE = (3, 96, 96)
 AT_ONCE = 4
 """Programs that paint beside each other, each on its own image."""
@@ -60,19 +62,27 @@ class Nursery:
 
 
 def killed(start: Start, image: Path, seed: int) -> tuple[float, list[tuple[float, int]]]:
-    """Start a program and kill it; when, and what it said: the times and checksums of its paint."""
+    """Start a program and kill it while it paints; when that was, and its `strokes`."""
     said = image.with_name(f"{image.stem}.said.{seed}")
     pid = start(image, seed, said)
-    while not (said.exists() and said.stat().st_size):
+    deadline = time.monotonic() + PATIENCE
+    while len(strokes(said)) < 2:
         assert psutil.pid_exists(pid), "it ended before it painted"
+        assert time.monotonic() < deadline, "it does not paint"
         time.sleep(0.01)
     time.sleep(random.Random(seed).uniform(0, LONGEST))
     when = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
-    lines = [line.split() for line in said.read_text().splitlines()]
-    return when, [(float(at), int(state)) for at, _, state in lines]
+    return when, strokes(said)
+
+
+def strokes(said: Path) -> list[tuple[float, int]]:
+    """The times and checksums of the paint as it began, and after each stroke that changed it."""
+    lines = [line.split() for line in said.read_text().splitlines()] if said.exists() else []
+    states = [(float(at), int(state)) for at, _, state in lines]
+    return [each for number, each in enumerate(states) if number == 0 or each[1] != states[number - 1][1]]
 
 
 def survives(start: Start, image: Path, seeds: list[int]) -> list[str]:
