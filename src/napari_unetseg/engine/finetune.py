@@ -84,7 +84,7 @@ def iter_fine_tune(
     lesson : Lesson
     start : Model or None
         A 2D U-Net of one channel, whose features are joined with the hand-made ones and whose weights the U-Net on
-        top begins with; or the result of an earlier fine-tuning.
+        top begins with; or the result of an earlier fine-tuning; or a 3D U-Net, which is trained itself.
     checkpoint : Path, optional
         Training goes on from files of this name with a mark of paint and settings appended, if they exist. They are
         removed at the end.
