@@ -118,8 +118,8 @@ class LearnWidget(Panel):
         self.doubt_check.setToolTip("A layer that is bright where the model is in doubt between two classes.")
         self.next_button = QPushButton("Where next")
         self.next_button.setToolTip(
-            "Go to a slice that is far from the painted ones and holds much of what the model is unsure of, each class "
-            "counting as much. It works along the axis of the slider."
+            "Go to the slice that brings paint nearest to what the model is unsure of, along the axis of the slider. "
+            "In our benchmark that was better than random slices, and about as good as evenly spaced ones."
         )
         row = QHBoxLayout()
         row.addWidget(self.doubt_check, 1)

@@ -55,6 +55,7 @@ class _Plot(QWidget):
         for side, label in self._labels.items():
             axis = canvas.getAxis(side)
             axis.setLabel(label)
+            axis.enableAutoSIPrefix(False)
             axis.setPen(text)
             axis.setTextPen(text)
         canvas.showGrid(y=True, alpha=0.15)
