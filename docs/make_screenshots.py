@@ -15,7 +15,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from napari._qt.qt_event_loop import get_qapp
-from PIL import Image
+from PIL import Image, ImageOps
 
 from napari_unetseg.core.samples import find_sample
 from napari_unetseg.plugin.learn import LearnWidget
@@ -36,9 +36,9 @@ def main() -> None:
         ("objects.png", _objects),
         ("load.png", _load),
         ("metrics.png", _metrics),
-        ("learn.png", _learn),
     ):
         _picture(IMAGES / name, show)
+    _loop(IMAGES / "learn-loop.png")
 
 
 def _picture(path: Path, show: Callable[[napari.Viewer], None]) -> None:
@@ -107,26 +107,62 @@ def _metrics(viewer: napari.Viewer) -> None:
     viewer.reset_view()
 
 
-def _learn(viewer: napari.Viewer) -> None:
-    """Some painted spots on a nerve, in three rounds, and what was learned from them."""
-    viewer.open_sample("napari-unetseg", "nerve")
+def _loop(path: Path) -> None:
+    """A row of pictures: paint, its preview, a slice far away, the score; membranes in a stack of a fly's brain."""
+    viewer = napari.Viewer(show=True)
+    viewer.window._qt_window.resize(*SIZE)
+    viewer.open_sample("napari-unetseg", "fly-brain")
     truth = viewer.layers.pop().data
     widget = LearnWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Learn")
-    widget.minutes.setValue(0)
+    widget.minutes.setValue(0.5)
     widget.paint.add_button.click()
-    widget.paint.structure_button.click()
-    for row, name in ((1, "axon"), (2, "myelin")):
-        widget.paint.table.item(row, 0).setText(name)
-    layer, generator = widget.paint.canvas.layer, np.random.default_rng(0)
-    for _ in range(3):
-        for y, x in generator.integers(20, 490, (20, 2)):
-            spot = (slice(y - 5, y + 5), slice(x - 5, x + 5))
-            layer.data[spot] = truth[spot] + 1
-        layer.refresh()
-        widget.bar.button.click()
-        _wait_until(lambda: not widget.bridge.is_running)
+    widget.paint.table.item(1, 0).setText("membrane")
+    painted, last = len(truth) // 3, len(truth) - 1
+    _dab(widget, truth, painted, 60)
+    _dab(widget, truth, painted + 4, 60)
+    viewer.dims.set_current_step(0, painted)
     viewer.reset_view()
+    row = [_canvas(viewer)]
+    widget.bar.button.click()
+    _wait_until(lambda: not widget.bridge.is_running)
+    row.append(_canvas(viewer))
+    viewer.dims.set_current_step(0, last)
+    row.append(_canvas(viewer))
+    widget.grab().save(str(path))
+    row.append(Image.open(path).convert("RGB"))
+    viewer.close()
+    _joined(row).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _dab(widget: LearnWidget, truth: np.ndarray, z: int, count: int) -> None:
+    """Small spots of paint on one slice, where the reference says."""
+    layer, generator = widget.paint.canvas.layer, np.random.default_rng(z)
+    for label in (0, 1):
+        places = np.argwhere(truth[z] == label)
+        for y, x in places[generator.choice(len(places), count)]:
+            spot = (z, slice(max(0, y - 2), y + 2), slice(max(0, x - 2), x + 2))
+            layer.data[spot] = np.where(truth[spot] > 0, 2, 1)
+    layer.refresh()
+
+
+def _canvas(viewer: napari.Viewer) -> Image.Image:
+    _pass_time(1.0)
+    return Image.fromarray(viewer.screenshot(canvas_only=True, flash=False)[..., :3])
+
+
+def _joined(pictures: list[Image.Image]) -> Image.Image:
+    """Side by side, all of one height; the canvases cut to squares."""
+    height, gap = 420, 8
+    squares = [ImageOps.fit(picture, (height, height)) for picture in pictures[:-1]]
+    panel = pictures[-1].crop((0, 0, pictures[-1].width, min(pictures[-1].height, 2 * pictures[-1].width)))
+    row = [*squares, panel.resize((panel.width * height // panel.height, height), Image.Resampling.LANCZOS)]
+    whole = Image.new("RGB", (sum(part.width + gap for part in row) - gap, height), "white")
+    left = 0
+    for part in row:
+        whole.paste(part, (left, 0))
+        left += part.width + gap
+    return whole
 
 
 def _wait_until(condition: Callable[[], bool], seconds: float = 180.0) -> None:
