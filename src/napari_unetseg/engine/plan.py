@@ -22,7 +22,7 @@ MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
 WHOLE_BYTES = 4e7
 """On a CPU a volume that takes no more than this goes in one tile."""
-LEAST_BYTES, BYTES_PER_VOXEL = 9e6, 9
+LEAST_BYTES, BYTES_PER_VOXEL = 7e6, 7
 """Tiles of larger volumes take no more than the larger of these two, the second for each voxel of the whole grid."""
 
 
