@@ -21,8 +21,8 @@ CPU, with the weights as they are shipped. Written by `python benchmarks/models.
 `napari-unetseg models --verify --data DIR` measures them again. [`robustness.md`](robustness.md) tells what changed
 images cost.
 
-There is no model for soft-tissue sarcoma: trained on nine patients, the heads of `general-2d` reach a Dice of 0.42, 0.53
-and 0.19 on T1 MR of the three held-out ones, and find nothing in their CT (`sarcoma.py`).
+There is no model for soft-tissue sarcoma: trained on nine patients, the heads of `general-2d` reach a Dice of 0.42,
+0.53 and 0.19 on T1 MR of the three held-out ones, and find nothing in their CT (`sarcoma.py`).
 
 | model | size | held-out images | structure | figure | value | training |
 |---|---|---|---|---|---|---|
