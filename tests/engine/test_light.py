@@ -12,7 +12,7 @@ from napari_unetseg.engine.features import Extractor, FeatureSource
 from napari_unetseg.engine.filters import FilterSettings
 from napari_unetseg.engine.forest import ForestSettings, grow_forest
 from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head, with_forest
-from napari_unetseg.engine.learn import class_dice, iter_fit_head, mean_dice, painted_slices, thinned
+from napari_unetseg.engine.learn import _chosen, _Trial, class_dice, iter_fit_head, mean_dice, painted_slices, thinned
 from napari_unetseg.engine.light import LightNet, LightSettings, Refiner
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
@@ -76,6 +76,14 @@ def test_held_out_paint_chooses_a_forest_where_that_is_better():
     plain = finish(iter_fit_head([found], [painted], [held], replace(settings, trees=0)))
     assert plain.head.forest is None
     assert plain.mean_dice < fitted.mean_dice - 0.1
+
+
+def test_the_head_that_is_mostly_better_is_taken_unless_another_is_clearly_better():
+    mostly, other = (_Trial(head_for(source().extractor), (1,), {1: dice}) for dice in (0.80, 0.84))
+    assert _chosen([mostly, other]) is mostly
+    assert _chosen([replace(mostly, dice={}), replace(other, dice={})]).dice == {}
+    clearly = replace(other, dice={1: 0.86})
+    assert _chosen([mostly, other, clearly]) is clearly
 
 
 def test_features_of_a_slice_are_its_own_and_are_kept():

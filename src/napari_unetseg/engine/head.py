@@ -25,6 +25,7 @@ class HeadSettings:
     learning_rate: float = setting(5e-3, "Peak of the one-cycle schedule.")
     weight_decay: float = setting(1e-2, "Of AdamW.")
     dice_share: float = setting(0.5, "Share of soft Dice in the loss, 0 to 1; cross-entropy has the rest.")
+    coarse: bool = setting(True, "Whether a head that looks at the U-Net's coarse levels is tried as well.")
     trees: int = setting(0, "Trees of the forest that is grown beside it. 0: none.")
     seed: int = setting(0, "Seed of the first weights and of the batches.")
     structure_weight: float = setting(1.0, "Weight of structures' voxels in the loss; background has 1.")

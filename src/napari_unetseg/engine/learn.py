@@ -20,6 +20,7 @@ from napari_unetseg.engine.losses import boundary_weights, class_weights
 MOST_VOXELS = 40_000  # painted voxels that a head is fitted to
 LEAST_OF_CLASS = 3_000  # of these, so many of each class, if it has them
 SHARES = (0.5, 1.0)  # that a forest may have beside a head
+MARGIN = 0.05  # of held-out Dice, by which another head must be better than the one that mostly is
 MOST_SLICES = 32  # slices whose features a fit may ask for: paint along y or x touches all of them
 
 Array = npt.NDArray[Any]
@@ -115,10 +116,11 @@ class FittedHead:
 def iter_fit_head(
     sources: Sequence[FeatureSource], painted: Sequence[Array], held_out: Sequence[Array], settings: HeadSettings
 ) -> Job[FittedHead]:
-    """Fit heads on more and fewer features, with and without a forest; keep the best on held-out paint.
+    """Fit heads on more and fewer features, with and without a forest, and choose among them by held-out paint.
 
     From a few slices a head learns the coarse levels of a U-Net by heart: one that looks at the finest level alone is
-    mostly better away from the paint, and comes first where both are as good.
+    mostly better away from the paint, and better still where a forest has half of the say. It is taken unless another
+    is clearly better: a held-out slice or two tell small differences by chance.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ def iter_fit_head(
         weights.append(_weights(painted[part.image][part.z], settings)[part.y, part.x])
     device = sources[0].device
     known = _Known(*(torch.cat(parts).to(device) for parts in (features, classes, held, weights)))
-    kinds = [widths[:2], widths] if len(widths) > 2 else [widths]
+    kinds = [widths[:2], widths] if len(widths) > 2 and settings.coarse else [widths[:2]]
     trials: list[_Trial] = []
     for done, kind in enumerate(kinds):
         yield Progress(done, len(kinds) + 2, "Fitting the light head")
@@ -146,9 +148,15 @@ def iter_fit_head(
     if settings.trees:
         yield Progress(len(kinds), len(kinds) + 2, "Growing trees")
         trials = [*known.mixed(trials, settings), *trials]
-    best = max(trials, key=lambda trial: mean_dice(trial.dice))
+    best = _chosen(trials)
     yield Progress(len(kinds) + 1, len(kinds) + 2, "Fitting the light head")
     return FittedHead(known.final(best, settings), best.head, best.dice)
+
+
+def _chosen(trials: Sequence[_Trial]) -> _Trial:
+    """The first trial, or the one with the best held-out Dice, where that is better by more than `MARGIN`."""
+    first, best = trials[0], max(trials, key=lambda trial: mean_dice(trial.dice))
+    return best if mean_dice(best.dice) > mean_dice(first.dice) + MARGIN else first
 
 
 def _weights(painted: Array, settings: HeadSettings) -> torch.Tensor:

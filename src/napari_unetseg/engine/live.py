@@ -33,7 +33,7 @@ from napari_unetseg.engine.train import TrainProgress
 from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import InputError
 
-QUICK = HeadSettings(steps=100, batch=2048, learning_rate=1e-2)
+QUICK = HeadSettings(steps=100, batch=2048, learning_rate=1e-2, coarse=False)
 """A fit that ends while the painter still looks at the stroke: 0.3 s of one core."""
 LEAST_VOXELS = 30
 """With fewer held-out voxels that neither of two models has learned from, they are not compared."""
@@ -270,12 +270,14 @@ class LiveSession:
         return self._accept(candidate)
 
     def _judged_tuned(self, result: Repeatable, painted: Sequence[Array]) -> Verdict:
-        """Fine-tuning has compared itself with the light head on the same paint."""
+        """Fine-tuning has compared itself with its own, slower light head on the same paint; that one may be better."""
         tuned, settings = result
-        if not tuned.steps and self._versions.current is not None:
-            return Verdict(self._versions.current.version, False, " ".join(tuned.notes))
+        current = self._versions.current
+        if not tuned.steps and current is not None and (tuned.mean_dice or 0) <= mean_dice(current.version.dice):
+            return Verdict(current.version, False, " ".join(tuned.notes))
         _, held = hold_out(painted)
-        version = _version("trained U-Net", tuned.held_out_dice, painted, held)
+        kind = "trained U-Net" if tuned.steps else "light head with trees"
+        version = _version(kind, tuned.held_out_dice, painted, held)
         network = tuned.model.network.to(self._sources[0].device)
         paint = _sparse(painted)
         return self._accept(Accepted(version, tuned.model, network, paint, Origin(paint, settings)))
