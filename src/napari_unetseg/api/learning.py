@@ -36,7 +36,7 @@ def fine_tune(
     volume, painted : one, or as many of each
         Images of one kind, and painted labels of the same shapes: 0 unknown, 1 background, 2… structures.
     model : Model, str, Path or None
-        What to begin with: a 2D U-Net of one channel, or an earlier result. None takes the most general bundled one.
+        What to begin with: a U-Net of one channel, or an earlier result. None takes the most general bundled one.
 
     Raises
     ------
