@@ -22,8 +22,9 @@ MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
 WHOLE_BYTES = 4e7
 """On a CPU a volume that takes no more than this goes in one tile."""
-LEAST_BYTES, BYTES_PER_VOXEL = 7e6, 7
-"""Tiles of larger volumes take no more than the larger of these two, the second for each voxel of the whole grid."""
+LEAST_BYTES, BYTES_PER_VOXEL, FIXED_BYTES = 7.7e6, 16, 1e7
+"""Tiles of larger volumes take no more than the second for each voxel of the whole grid, less the third, which the
+weights and the like take; and no less than the first."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def tile_voxels(card: ModelCard, fitted: Fit, device: torch.device, passes: int 
         return min(int(memory / bytes_per_voxel(card, dtype)), GPU_VOXELS)
     whole = math.prod(axis.network_length for axis in fitted.grid)
     if whole * bytes_per_voxel(card, dtype) > WHOLE_BYTES:
-        memory = min(memory, max(LEAST_BYTES, BYTES_PER_VOXEL * whole))
+        memory = min(memory, max(LEAST_BYTES, BYTES_PER_VOXEL * whole - FIXED_BYTES))
     work = TILE_FLOPS[dtype] * torch.get_num_threads() / passes
     return int(min(memory / bytes_per_voxel(card, dtype), work / flops_per_voxel(card)))
 
