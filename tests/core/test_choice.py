@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.card import ModelCard, VoxelSize
+from napari_unetseg.core.card import HeldOut, ModelCard, VoxelSize
 from napari_unetseg.core.choice import choose_model, rank_models, trial_models, trial_part
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Volume
@@ -42,6 +42,14 @@ def test_the_nearest_voxel_size_comes_first_whatever_the_unit() -> None:
     assert [c.name for c in rank_models(CARDS, image(4e-4, "mm"))] == ["nuclei", "any", "membrane", "brain"]
     assert choose_model(CARDS, image(0.02, "µm")).name == "membrane"
     assert choose_model(CARDS, image(900, "µm")).name == "brain"
+
+
+def test_a_model_for_any_voxel_size_is_near_what_it_was_measured_at() -> None:
+    rule = HeldOut(name="cells", images="*.tif", spacing=(0.5, 0.3, 0.3), unit="µm")
+    measured = card("measured", 3, None).model_copy(update={"held_out": (rule,)})
+    assert choose_model([*CARDS, measured], image(0.31, "µm")).name == "measured"
+    assert choose_model([*CARDS, measured], image(0.2, "µm")).name == "nuclei"
+    assert choose_model([*CARDS, measured], image(5, "µm")).name == "any"
 
 
 def test_a_voxel_size_that_is_far_off_speaks_against_a_model() -> None:

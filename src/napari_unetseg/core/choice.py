@@ -10,7 +10,7 @@ from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.fit import fit
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.tiles import Box, Span
-from napari_unetseg.core.volume import UNITS, Volume
+from napari_unetseg.core.volume import UNITS, Triple, Volume
 from napari_unetseg.errors import ModelError
 
 NEAR = 4.0
@@ -25,7 +25,8 @@ def rank_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
     A model fits by its dimensions and its channels; a start to learn from fits nothing. First come those whose voxel
-    size is at most `NEAR` times off, the nearest one first; then models for any voxel size; then, where the volume has
+    size is at most `NEAR` times off, the nearest one first (a model for any voxel size has those that it was measured
+    at); then models for any voxel size; then, where the volume has
     none, all others in the order given, else those whose voxel size is farther off. What is in the image is not looked
     at: a person who knows it names the model, or compares what those of `trial_models` find.
 
@@ -135,11 +136,22 @@ def _fits(card: ModelCard, volume: Volume) -> bool:
 
 def _order(card: ModelCard, volume: Volume) -> tuple[int, float]:
     """Near, not known, or far; then the factor between the two voxel sizes along y and x, as |log|."""
-    size = card.voxel_size
-    if size is None:
-        return 1, 0.0
-    if not volume.grid.is_physical or size.unit not in UNITS:
-        return 2, 0.0
-    here = volume.grid.spacing_in(size.unit)
-    distance = abs(math.log(math.hypot(*here[1:]) / math.hypot(*size.spacing[1:])))
-    return 0 if distance <= math.log(NEAR) else 2, distance
+    known = _voxel_sizes(card) if volume.grid.is_physical else []
+    if not known:
+        return (1 if card.voxel_size is None else 2), 0.0
+    distance = min(
+        abs(math.log(math.hypot(*volume.grid.spacing_in(unit)[1:]) / math.hypot(*spacing[1:])))
+        for spacing, unit in known
+    )
+    if distance <= math.log(NEAR):
+        return 0, distance
+    return (1, 0.0) if card.voxel_size is None else (2, distance)
+
+
+def _voxel_sizes(card: ModelCard) -> list[tuple[Triple, str]]:
+    """The voxel size that a model is for, or those that it was measured at where it is for any."""
+    if card.voxel_size is not None:
+        known = [(card.voxel_size.spacing, card.voxel_size.unit)]
+    else:
+        known = [(rule.spacing, rule.unit) for rule in card.held_out if rule.spacing and rule.unit]
+    return [(spacing, unit) for spacing, unit in known if unit in UNITS]
