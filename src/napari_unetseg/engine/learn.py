@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -232,6 +232,6 @@ def class_dice(predicted: torch.Tensor, classes: torch.Tensor) -> dict[int, floa
     return found
 
 
-def mean_dice(dice: dict[int, float]) -> float:
+def mean_dice(dice: Mapping[int, float]) -> float:
     """Mean over structures; 0 where there is none."""
     return sum(dice.values()) / len(dice) if dice else 0.0
