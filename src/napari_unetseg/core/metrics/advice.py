@@ -29,7 +29,7 @@ class AdviceRules:
     low_sensitivity: float = setting(0.6, "Below this share of a structure found, most of it is missed.")
     high_specificity: float = setting(0.98, "Above this share of the rest left out, the model prefers background.")
     good_dice: float = setting(0.8, "From this Dice on, the structure as a whole is found.")
-    poor_boundary: float = setting(0.7, "Below this boundary Dice or surface Dice, its boundary is poor.")
+    poor_boundary: float = setting(0.7, "Below this boundary Dice and surface Dice, its boundary is poor.")
     large_found: float = setting(0.8, "From this share of large parts found, and")
     small_missed: float = setting(0.5, "below this share of small parts found, size is what matters.")
 
@@ -118,7 +118,7 @@ def _advise_one(score: StructureScore, found: Found | None, rules: AdviceRules) 
             f"Give it more weight ({weight:g} times)."
         )
         yield Advice(score.label, text, "structure_weight", weight)
-    if score.dice >= rules.good_dice and min(score.boundary_dice, score.nsd) < rules.poor_boundary:
+    if score.dice >= rules.good_dice and max(score.boundary_dice, score.nsd) < rules.poor_boundary:
         text = (
             f"{score.name} is found as a whole (Dice {score.dice:.2f}), but its boundary is off "
             f"(boundary Dice {score.boundary_dice:.2f}, surface Dice {score.nsd:.2f}). Add a boundary term to the loss."
