@@ -5,8 +5,9 @@ import pytest
 
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.models import read_card
-from napari_unetseg.core.progress import finish
+from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.finetune import FineTuned
 from napari_unetseg.engine.live import MOST_NOT_FINITE, LiveSession
 from napari_unetseg.engine.live_versions import KEPT
 from napari_unetseg.engine.model_file import load_model
@@ -54,6 +55,24 @@ def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypat
     assert verdict.accepted == accepted
     assert verdict.version.number == (2 if accepted else 1)
     assert [version.number for version in session.versions] == ([1, 2] if accepted else [1])
+
+
+@pytest.mark.parametrize(("dice", "accepted"), [(1.0, True), (0.1, False)])
+def test_the_slower_light_head_of_fine_tuning_takes_over_only_where_it_is_better(
+    volume, painted, monkeypatch, dice, accepted
+):
+    session = LiveSession([volume], None, "cpu")
+    quick = finish(session.learn([painted], NAMES)).version
+    monkeypatch.setitem(quick.dice, 1, 0.5)
+
+    def tuned(*_):
+        yield Progress(0, 1, "Fitting the light head")
+        return FineTuned(session.current, 0, {1: dice}, {1: dice}, 1.0, ("Training made it worse.",))
+
+    monkeypatch.setattr("napari_unetseg.engine.live.iter_fine_tune", tuned)
+    verdict = finish(session.fine_tune([painted], NAMES, FineTuneSettings(steps=5), 60.0)).verdict
+    assert verdict.accepted == accepted
+    assert verdict.version.kind == ("light head with trees" if accepted else "light head")
 
 
 def test_one_can_go_back_to_an_earlier_version(volume, painted):

@@ -143,3 +143,11 @@ def painted_card(
             for label, value in sorted(paint.dice.items())
         ),
     )
+
+
+def renamed_card(card: ModelCard, names: Mapping[int, str]) -> ModelCard:
+    """A card with other names of structures, in its scores too."""
+    new = {structure.name: names.get(structure.label, structure.name) for structure in card.structures}
+    structures = tuple(s.model_copy(update={"name": new[s.name]}) for s in card.structures)
+    scores = tuple(s.model_copy(update={"structure": new.get(s.structure, s.structure)}) for s in card.scores)
+    return card.model_copy(update={"structures": structures, "scores": scores})

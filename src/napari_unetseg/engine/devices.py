@@ -90,3 +90,14 @@ def memory_guard(device: torch.device) -> Iterator[None]:
 def _is_out_of_memory(error: Exception) -> bool:
     named = isinstance(error, (MemoryError, torch.OutOfMemoryError))
     return named or any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """For matrices so small that a second thread would only wait, for long on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

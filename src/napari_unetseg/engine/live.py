@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,21 +13,29 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, model_name, painted_card, structures_of
+from napari_unetseg.core.fine_tuning import (
+    FineTuneSettings,
+    Paint,
+    model_name,
+    painted_card,
+    renamed_card,
+    structures_of,
+)
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.next_slice import Doubt
-from napari_unetseg.core.painted import class_count, hold_out
+from napari_unetseg.core.painted import hold_out
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.session import fingerprint
 from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import PaintedSlice, class_dice, gathered, iter_fit_head, mean_dice, painted_slices
 from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources, filters_for
 from napari_unetseg.engine.light import LightNet
-from napari_unetseg.engine.live_versions import Accepted, Origin, SparsePaint, Versions
+from napari_unetseg.engine.live_versions import Accepted, Origin, SparsePaint, Versions, version_of
 from napari_unetseg.engine.model_file import Model, save_model
+from napari_unetseg.engine.step_time import TIMED, seconds_a_step
 from napari_unetseg.engine.train import TrainProgress
 from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import InputError
@@ -39,8 +46,6 @@ LEAST_VOXELS = 30
 """With fewer held-out voxels that neither of two models has learned from, they are not compared."""
 MOST_PIXELS = 2560**2
 """Of one slice: its features take 300 bytes a pixel."""
-TIMED = 5
-"""Steps of fine-tuning that are timed, to turn minutes into steps: only steps can be repeated exactly."""
 MOST_NOT_FINITE = 20
 """Steps in a row whose loss is not finite: training has failed."""
 ALONE = FineTuneSettings(steps=0)
@@ -138,9 +143,9 @@ class LiveSession:
         lesson = Lesson(self.volumes, painted, names, self._sources)
         learning, held = hold_out(lesson.painted)
         yield from self._see(painted)
-        with _one_thread():
+        with one_thread():
             fitted = yield from iter_fit_head(self._sources, painted, held, _quick(settings))
-        version = _version("light head", fitted.dice, painted, held)
+        version = version_of("light head", fitted.dice, painted, held)
         model = self._model(self._light(fitted.head), version, lesson)
         origin = Origin(_sparse(painted), replace(settings, minutes=None, steps=0))
         trial, known = self._light(fitted.trial), _sparse(learning)
@@ -195,7 +200,7 @@ class LiveSession:
         if self._seconds_a_step is None:
             began = time.monotonic()
             probe = iter_fine_tune(lesson, self.start, replace(settings, minutes=None, steps=100 * TIMED))
-            self._seconds_a_step = yield from _timed(probe)
+            self._seconds_a_step = yield from seconds_a_step(probe)
             left -= time.monotonic() - began
         return max(TIMED, int(left / self._seconds_a_step))
 
@@ -225,7 +230,7 @@ class LiveSession:
             If it cannot be written.
         """
         model = self._needed()
-        card = _renamed(model.card, names or {}).model_copy(update={"name": model_name(path.stem)})
+        card = renamed_card(model.card, names or {}).model_copy(update={"name": model_name(path.stem)})
         save_model(path, replace(model, card=card), half=True)
 
     def _needed(self) -> Model:
@@ -277,7 +282,7 @@ class LiveSession:
             return Verdict(current.version, False, " ".join(tuned.notes))
         _, held = hold_out(painted)
         kind = "trained U-Net" if tuned.steps else "light head with trees"
-        version = _version(kind, tuned.held_out_dice, painted, held)
+        version = version_of(kind, tuned.held_out_dice, painted, held)
         network = tuned.model.network.to(self._sources[0].device)
         paint = _sparse(painted)
         return self._accept(Accepted(version, tuned.model, network, paint, Origin(paint, settings)))
@@ -317,32 +322,6 @@ def prediction_of(scores: torch.Tensor) -> Prediction:
     return Prediction(labels, uncertainty, Doubt.of(labels, uncertainty))
 
 
-def _timed(job: Job[FineTuned]) -> Generator[Progress, None, float]:
-    """Seconds that a training step takes, after the first one; the job is then closed."""
-    seconds: list[float] = []
-    while len(seconds) <= TIMED:
-        began = time.monotonic()
-        record = next(job, None)
-        if record is None:  # it ended without training
-            return 1.0
-        if isinstance(record, TrainProgress):
-            seconds.append(time.monotonic() - began)
-        yield Progress(0, 1, "Timing the training" if seconds else record.stage)
-    job.close()
-    return float(np.median(seconds[1:]))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    """The light head's matrices are so small that a second thread only waits, for long on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 def _quick(settings: FineTuneSettings) -> HeadSettings:
     return replace(
         QUICK,
@@ -361,24 +340,9 @@ def _check_size(volume: Volume) -> None:
         )
 
 
-def _renamed(card: ModelCard, names: Mapping[int, str]) -> ModelCard:
-    """A card with other names of structures, in its scores too."""
-    new = {structure.name: names.get(structure.label, structure.name) for structure in card.structures}
-    structures = tuple(s.model_copy(update={"name": new[s.name]}) for s in card.structures)
-    scores = tuple(s.model_copy(update={"structure": new.get(s.structure, s.structure)}) for s in card.scores)
-    return card.model_copy(update={"structures": structures, "scores": scores})
-
-
 def _sees(network: LightNet | UNet, volumes: Sequence[Volume]) -> bool:
     """Whether a kept model is for this kind of volume."""
     return isinstance(network, LightNet) and network.settings.filters == filters_for(volumes)
-
-
-def _version(kind: str, dice: Mapping[int, float], painted: Sequence[Array], held: Sequence[Array]) -> Version:
-    most = class_count(painted) + 1
-    counts = sum((np.bincount(part.ravel(), minlength=most) for part in held), np.zeros(most, np.int64))
-    held_out = {label: int(counts[label + 1]) for label in dice}
-    return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in painted))
 
 
 def _sparse(painted: Sequence[Array]) -> tuple[SparsePaint, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Version
+from napari_unetseg.core.painted import class_count
 from napari_unetseg.engine.light import LightNet
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.unet import UNet
@@ -130,3 +131,11 @@ class Versions:
             raise InputError(f"Version {number} is not kept any more: the last {KEPT} are.")
         self._current = number
         return self._kept[number].version
+
+
+def version_of(kind: str, dice: Mapping[int, float], painted: Sequence[Array], held: Sequence[Array]) -> Version:
+    """A version without a number yet, with the held-out voxels behind each Dice."""
+    most = class_count(painted) + 1
+    counts = sum((np.bincount(part.ravel(), minlength=most) for part in held), np.zeros(most, np.int64))
+    held_out = {label: int(counts[label + 1]) for label in dice}
+    return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in painted))
