@@ -30,7 +30,7 @@ RECIPE = Recipe(
     training="Three patches in five from 64 generated stacks of crowded, deformed ellipsoids with random point spread, "
     "haze, loss of light with depth and noise; two from parts of three real stacks. Outputs: core and rim of nuclei.",
     voxel_size=None,
-    minimum_object=60,
+    minimum_object=60,  # better than 30 on the training parts and on other generated stacks as well
     known_failures=(
         "Nuclei above 60 voxels across may come out in parts: scale the stack down.",
         "Below 6 voxels across nuclei merge. Dividing nuclei and elongated ones, such as of muscle, were not seen.",
