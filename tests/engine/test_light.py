@@ -13,7 +13,7 @@ from napari_unetseg.engine.filters import FilterSettings
 from napari_unetseg.engine.forest import ForestSettings, grow_forest
 from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head, with_forest
 from napari_unetseg.engine.learn import _chosen, _Trial, class_dice, iter_fit_head, mean_dice, painted_slices, thinned
-from napari_unetseg.engine.light import LightNet, LightSettings, Refiner
+from napari_unetseg.engine.light import LightNet, LightSettings, Refiner, refined_answer
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
 
@@ -190,6 +190,15 @@ def test_a_fresh_refiner_adds_nothing():
     seen = torch.randn(1, 1 + 8 + 3, 21, 26, generator=torch.Generator().manual_seed(0))
     for refiner in (Refiner.fresh(settings, 1, start), Refiner.fresh(settings, 1)):
         torch.testing.assert_close(refiner.eval()(seen), seen[:, -3:])
+
+
+@torch.no_grad()
+def test_head_and_refiner_have_half_of_the_say_each():
+    refiner = Refiner.fresh(replace(SMALL, inputs=3, outputs=2), 1)
+    refiner.head.bias.copy_(torch.tensor([0.0, 2.0]))  # it only adds to the second class
+    seen = torch.randn(1, 5, 8, 8, generator=torch.Generator().manual_seed(0))
+    own, refined = seen[:, 3:].softmax(1), (seen[:, 3:] + torch.tensor([0.0, 2.0])[:, None, None]).softmax(1)
+    torch.testing.assert_close(refined_answer(refiner, seen).softmax(1), (own + refined) / 2)
 
 
 @torch.no_grad()

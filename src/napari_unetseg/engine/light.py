@@ -128,8 +128,24 @@ class Refiner(UNet):
         return refiner
 
 
+def refined_answer(refiner: UNet, seen: torch.Tensor) -> torch.Tensor:
+    """Scores (N, outputs, Y, X) of the mean of two probabilities: the head's own, and the refined ones.
+
+    From a few slices either may be wrong where the other is right, and what a refiner learns by heart weighs less.
+
+    Parameters
+    ----------
+    refiner : UNet
+        A `Refiner`.
+    seen : tensor, (N, inputs + outputs, Y, X)
+        What it sees.
+    """
+    own, refined = seen[:, refiner.settings.inputs :].float(), refiner(seen)
+    return torch.logaddexp(own.log_softmax(dim=1), refined.log_softmax(dim=1))
+
+
 class LightNet(nn.Module):
-    """Features, a head on them, and a refiner on top. It takes a stack slice by slice.
+    """Features, a head on them, and a refiner that has half of the say. It takes a stack slice by slice.
 
     Parameters
     ----------
@@ -170,8 +186,7 @@ class LightNet(nn.Module):
         if self.refiner is None:
             return seen[-self.settings.outputs :]
         with half_precision(seen.device):
-            refined: torch.Tensor = self.refiner(seen[None])[0]
-        return refined
+            return refined_answer(self.refiner, seen[None])[0]
 
     def seen(self, features: SliceFeatures) -> torch.Tensor:
         """What the refiner sees (inputs + hidden + outputs, Y, X): image, hidden layer and the head's scores."""

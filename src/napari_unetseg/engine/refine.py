@@ -14,7 +14,7 @@ from napari_unetseg.core.painted import to_classes
 from napari_unetseg.engine.augment import Augmentation, move, recolour
 from napari_unetseg.engine.features import FeatureSource, half_precision
 from napari_unetseg.engine.learn import painted_slices
-from napari_unetseg.engine.light import LightNet
+from napari_unetseg.engine.light import LightNet, refined_answer
 from napari_unetseg.engine.unet import UNet
 
 PATCH = 96  # pixels along y and x
@@ -132,7 +132,7 @@ def refined_classes(refiner: UNet, slices: Sequence[SeenSlice]) -> tuple[torch.T
     predicted, true = [], []
     for part in slices:
         with half_precision(part.seen.device):
-            scores = refiner(part.seen[None].float())[0]
+            scores = refined_answer(refiner, part.seen[None].float())[0]
         known = part.classes >= 0
         predicted.append(scores.argmax(0)[known].cpu())
         true.append(part.classes[known].cpu().long())

@@ -6,6 +6,7 @@ import math
 import time
 import zlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -49,11 +50,12 @@ class Stages:
         share = TRIAL_SHARE if stage == "trial" else 1 - TRIAL_SHARE
         learning_rate = LEARNING_RATE if stage == "trial" else LEARNING_RATE / 2
         loss = loss_of(self.settings)
+        settings = partial(TrainSettings, learning_rate=learning_rate, bfloat16=True, loss=loss)
         if self.settings.steps is not None:
-            return TrainSettings(steps=math.ceil(self.settings.steps * share), learning_rate=learning_rate, loss=loss)
+            return settings(steps=math.ceil(self.settings.steps * share))
         left = (self.settings.minutes or 0) - (time.monotonic() - self.began) / 60
         minutes = left * share if stage == "trial" else left
-        return TrainSettings(minutes=max(minutes, 1 / 60), learning_rate=learning_rate, loss=loss)
+        return settings(minutes=max(minutes, 1 / 60))
 
     def file(self, stage: Stage) -> Path | None:
         """Its checkpoint."""
