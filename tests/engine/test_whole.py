@@ -62,7 +62,22 @@ def task_model(dimensions, outputs=3):
     return Model(network, card)
 
 
-@pytest.mark.parametrize("start", [None, task_model(2), task_model(3)], ids=["nothing", "2D", "3D"])
+def general_start(dimensions):
+    """A start to learn from: its outputs have no names."""
+    model = task_model(dimensions, 5)
+    return replace(model, card=model.card.model_copy(update={"structures": ()}))
+
+
+STARTS = {
+    "nothing": None,
+    "2D": task_model(2),
+    "3D": task_model(3),
+    "general-2d": general_start(2),
+    "general-3d": general_start(3),
+}
+
+
+@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_an_ordinary_u_net_comes_out_and_finds_what_was_painted(start, tmp_path, monkeypatch):
     monkeypatch.setattr(finetune, "mean_dice", lambda _: 1.0)  # training is always kept
     volume, labels = bars()

@@ -155,6 +155,8 @@ class Whole:
         """How intensities are read, and network voxels for one of the image's."""
         if self.start is None or isinstance(self.start.network, LightNet):
             return normaliser(volume, Normalisation()), (1.0, 1.0, 1.0)
+        if self.start.card.is_start:  # it has no voxel size of its own
+            return normaliser(volume, self.start.card.normalisation), (1.0, 1.0, 1.0)
         fitted = fit(self.start.card, volume, SegmentSettings())
         z, y, x = (axis.ratio for axis in fitted.grid)
         return normaliser(volume, self.start.card.normalisation, fitted.mix), (z, y, x)
