@@ -173,6 +173,19 @@ def test_thinning_keeps_rare_classes():
     counts = torch.bincount(torch.cat([s.classes for s in kept]))
     assert counts[1] == 50
     assert 3500 < counts[0] < 4500
+    (part,) = kept
+    assert float(part.stands_for[part.classes == 1].sum()) == 50
+    assert float(part.stands_for[part.classes == 0].sum()) == pytest.approx(39950, rel=0.1)
+
+
+def test_thinned_voxels_give_the_dice_of_all():
+    """A rare class keeps all of its voxels: counted as they come, false alarms in the others would hardly show."""
+    painted = np.ones((1, 200, 200), np.uint8)
+    painted[0, 0, :50] = 2
+    (part,) = thinned(painted_slices([painted]), seed=0, most=4000)
+    predicted = ((part.x < 100) & (part.y < 10)).long()  # the class, and 950 pixels besides
+    assert class_dice(predicted, part.classes, part.stands_for)[1] == pytest.approx(2 * 50 / (50 + 1000), rel=0.15)
+    assert class_dice(predicted, part.classes)[1] > 0.4
 
 
 def test_dice_by_class():

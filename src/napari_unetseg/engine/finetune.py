@@ -22,7 +22,7 @@ from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, m
 from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources
 from napari_unetseg.engine.light import LightNet, Refiner
 from napari_unetseg.engine.model_file import Model
-from napari_unetseg.engine.refine import RefinerBatches, refined_classes, seen_slices
+from napari_unetseg.engine.refine import RefinerBatches, predicted_classes, seen_slices
 from napari_unetseg.engine.stages import Stage, Stages, stages, steady
 from napari_unetseg.engine.train import Trained, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
@@ -97,8 +97,9 @@ def iter_fine_tune(
     plan = stages(lesson, start, settings, checkpoint)
     run = _Run(lesson, start, settings, plan)
     fitted = yield from iter_fit_head(run.sources, run.painted, run.held, head_settings(settings))
-    chosen = _Chosen(run.model(run.light(fitted.head), fitted.dice), 0, fitted.dice)
-    if settings.steps != 0 and (fitted.dice or settings.keep_structures):
+    head_dice = run.score(fitted.trial)
+    chosen = _Chosen(run.model(run.light(fitted.head), head_dice), 0, head_dice)
+    if settings.steps != 0 and (head_dice or settings.keep_structures):
         train = _train_whole if trains_whole(start, settings) else _train_refiner
         chosen = yield from train(run, fitted, chosen)
     elif settings.steps != 0:
@@ -106,7 +107,7 @@ def iter_fine_tune(
     plan.forget()
     notes = (chosen.note,) if chosen.note else ()
     seconds = time.monotonic() - plan.began
-    return FineTuned(chosen.model, chosen.steps, chosen.dice, fitted.dice, seconds, notes)
+    return FineTuned(chosen.model, chosen.steps, chosen.dice, head_dice, seconds, notes)
 
 
 def head_settings(settings: FineTuneSettings) -> HeadSettings:
@@ -134,8 +135,8 @@ def _train_refiner(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen
     trial = yield from steady(run.train(fitted.trial, run.learning, "trial"))
     if trial is None:
         return replace(light, note=BROKE_DOWN)
-    found = run.score(fitted, trial.network)
-    if not mean_dice(found) >= mean_dice(fitted.dice):
+    found = run.score(fitted.trial, trial.network)
+    if not mean_dice(found) >= mean_dice(light.dice):
         return replace(light, note=WORSE)
     last = yield from steady(run.train(fitted.head, run.painted, "final", trial.network))
     if last is None:  # the trial has been scored together with the head that it was trained on
@@ -204,10 +205,10 @@ class _Run:
         settings = replace(like, inputs=self.channels + network.settings.hidden, outputs=self.outputs)
         return Refiner.fresh(settings, self.channels, self.base)
 
-    def score(self, fitted: FittedHead, refiner: UNet) -> dict[int, float]:
-        """Held-out Dice of the refined trial head."""
-        slices = seen_slices(self.light(fitted.trial), self.sources, self.held)
-        return class_dice(*refined_classes(refiner, slices))
+    def score(self, trial: Head, refiner: UNet | None = None) -> dict[int, float]:
+        """Held-out Dice of a trial head, refined or not; empty where nothing is held out."""
+        slices = seen_slices(self.light(trial), self.sources, self.held)
+        return class_dice(*predicted_classes(refiner, slices, self.outputs)) if slices else {}
 
     def model(self, network: UNet | LightNet, dice: dict[int, float]) -> Model:
         """The result, with its card filled in, on the CPU; a copy, since the features may go on being used."""

@@ -35,6 +35,8 @@ class PaintedSlice:
     image, z : int
         Which image, and which of its slices.
     y, x, classes : tensor, int64, (P,)
+    stands_for : tensor, float32, (P,)
+        Painted voxels of its class that each stands for: 1, or more where others were left out.
     """
 
     image: int
@@ -42,6 +44,7 @@ class PaintedSlice:
     y: torch.Tensor
     x: torch.Tensor
     classes: torch.Tensor
+    stands_for: torch.Tensor
 
 
 def painted_slices(painted: Sequence[Array], most: int = MOST_SLICES) -> list[PaintedSlice]:
@@ -67,7 +70,8 @@ def _counts(painted: Array, classes: int) -> Array:
 def _painted_slice(painted: Array, image: int, z: int) -> PaintedSlice:
     y, x = np.nonzero(painted[z] != UNKNOWN)
     classes = to_classes(painted[z])[y, x]
-    return PaintedSlice(image, z, *(torch.from_numpy(a.astype(np.int64)) for a in (y, x, classes)))
+    rows, columns, numbers = (torch.from_numpy(a.astype(np.int64)) for a in (y, x, classes))
+    return PaintedSlice(image, z, rows, columns, numbers, torch.ones(len(y)))
 
 
 def thinned(slices: Sequence[PaintedSlice], seed: int, most: int = MOST_VOXELS) -> list[PaintedSlice]:
@@ -75,11 +79,13 @@ def thinned(slices: Sequence[PaintedSlice], seed: int, most: int = MOST_VOXELS) 
     generator = torch.Generator().manual_seed(seed)
     classes = torch.cat([s.classes for s in slices])
     counts = torch.bincount(classes).double().clamp_min(1)
-    share = torch.maximum(torch.tensor(most / len(classes)).double(), LEAST_OF_CLASS / counts)
+    share = torch.maximum(torch.tensor(most / len(classes)).double(), LEAST_OF_CLASS / counts).clamp_max(1)
     keep = torch.rand(len(classes), generator=generator, dtype=torch.float64) < share[classes]
+    stands_for = (1 / share).float()
     parts = torch.split(keep, [len(s.classes) for s in slices])
     return [
-        PaintedSlice(s.image, s.z, s.y[part], s.x[part], s.classes[part]) for s, part in zip(slices, parts, strict=True)
+        PaintedSlice(s.image, s.z, s.y[part], s.x[part], s.classes[part], stands_for[s.classes[part]])
+        for s, part in zip(slices, parts, strict=True)
     ]
 
 
@@ -131,15 +137,16 @@ def iter_fit_head(
     """
     widths = sources[0].extractor.widths
     points = thinned(painted_slices(painted), settings.seed)
-    features, classes, held, weights = [], [], [], []
+    features, classes, held, weights, stands_for = [], [], [], [], []
     for done, part in enumerate(points):
         yield Progress(done, len(points), "Computing features")
         features.append(gathered(sources, part))
         classes.append(part.classes)
         held.append(torch.from_numpy(held_out[part.image][part.z] != UNKNOWN)[part.y, part.x])
         weights.append(_weights(painted[part.image][part.z], settings)[part.y, part.x])
+        stands_for.append(part.stands_for)
     device = sources[0].device
-    known = _Known(*(torch.cat(parts).to(device) for parts in (features, classes, held, weights)))
+    known = _Known(*(torch.cat(parts).to(device) for parts in (features, classes, held, weights, stands_for)))
     kinds = [widths[:2], widths] if len(widths) > 2 and settings.coarse else [widths[:2]]
     trials: list[_Trial] = []
     for done, kind in enumerate(kinds):
@@ -176,12 +183,13 @@ class _Trial:
 
 @dataclass(frozen=True)
 class _Known:
-    """Painted voxels: features (P, F), classes (P,), which of them are held out, and their weights (P,)."""
+    """Painted voxels: features (P, F), classes (P,), which are held out, their weights, and what each stands for."""
 
     features: torch.Tensor
     classes: torch.Tensor
     held: torch.Tensor
     weights: torch.Tensor
+    stands_for: torch.Tensor
 
     @property
     def outputs(self) -> int:
@@ -219,16 +227,27 @@ class _Known:
     def _scored(self, head: Head, widths: tuple[int, ...]) -> _Trial:
         with torch.inference_mode():
             predicted = head(self.features[self.held, : sum(widths)]).argmax(1).cpu()
-        return _Trial(head, widths, class_dice(predicted, self.classes[self.held].cpu()))
+        classes, stands_for = self.classes[self.held].cpu(), self.stands_for[self.held].cpu()
+        return _Trial(head, widths, class_dice(predicted, classes, stands_for))
 
 
-def class_dice(predicted: torch.Tensor, classes: torch.Tensor) -> dict[int, float]:
-    """Dice of each class above 0 that is in `classes`: 2 |P ∩ C| / (|P| + |C|), over the given voxels."""
+def class_dice(
+    predicted: torch.Tensor, classes: torch.Tensor, stands_for: torch.Tensor | None = None
+) -> dict[int, float]:
+    """Dice of each class above 0 that is in `classes`: 2 |P ∩ C| / (|P| + |C|), over the given voxels.
+
+    Parameters
+    ----------
+    predicted, classes : tensor, int64, (P,)
+    stands_for : tensor, float32, (P,), optional
+        How many voxels each stands for: without it, thinned ones of many classes would flatter the rare ones.
+    """
+    each = torch.ones(len(classes)) if stands_for is None else stands_for
     found = {}
     for label in np.unique(classes.numpy()).tolist():
         if label > 0:
             p, c = predicted == label, classes == label
-            found[label] = float(2 * (p & c).sum() / (p.sum() + c.sum()))
+            found[label] = float(2 * each[p & c].sum() / (each[p].sum() + each[c].sum()))
     return found
 
 

@@ -25,6 +25,7 @@ RECOLOURED = Augmentation(contrast=0.3, brightness=0.15, gamma=0.3, noise=0.08, 
 MOST_BYTES = 3 * 1024**3  # of slices held for training, in half precision
 
 Array = npt.NDArray[Any]
+Classes = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -127,13 +128,14 @@ def _span(centre: int, length: int, whole: int, generator: torch.Generator) -> s
 
 
 @torch.inference_mode()
-def refined_classes(refiner: UNet, slices: Sequence[SeenSlice]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicted and true classes (P,) of the known pixels of some slices."""
+def predicted_classes(refiner: UNet | None, slices: Sequence[SeenSlice], outputs: int) -> Classes:
+    """Predicted and true classes (P,) of the known pixels of some slices; without a refiner, those of the head."""
     predicted, true = [], []
     for part in slices:
-        with half_precision(part.seen.device):
-            scores = refined_answer(refiner, part.seen[None].float())[0]
+        seen = part.seen[None].float()
+        with half_precision(seen.device):
+            scores = seen[:, -outputs:] if refiner is None else refined_answer(refiner, seen)
         known = part.classes >= 0
-        predicted.append(scores.argmax(0)[known].cpu())
+        predicted.append(scores[0].argmax(0)[known].cpu())
         true.append(part.classes[known].cpu().long())
     return torch.cat(predicted), torch.cat(true)
