@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_unetseg.core.objects import separate_objects
 
@@ -45,20 +46,39 @@ def test_touching_balls_are_cut_in_the_middle(shape, centres, spacing):
     np.testing.assert_array_equal(objects[clear], nearest[clear])
 
 
-def test_two_objects_apart_need_no_watershed():
+def test_without_cores_each_connected_part_is_an_object():
     mask, _ = touching_balls((1, 20, 50), [(0, 10, 10), (0, 10, 35)], 6)
-    objects = separate_objects(mask, mask)
+    objects = separate_objects(mask, None)
     np.testing.assert_array_equal(objects == 1, ball((1, 20, 50), (0, 10, 10), 6))
     np.testing.assert_array_equal(objects == 2, ball((1, 20, 50), (0, 10, 35), 6))
 
 
-def test_a_part_without_a_seed_is_an_object_of_its_own():
+def test_a_dumbbell_is_one_object_without_cores_and_two_with_them():
+    mask, cores = touching_balls((1, 30, 50), [(0, 15, 14), (0, 15, 32)], 9.5)
+    assert numbers(separate_objects(mask, None)) == [1]
+    assert numbers(separate_objects(mask, cores)) == [1, 2]
+
+
+def test_a_waist_alone_divides_where_the_cores_are_not_told_apart():
+    mask, _ = touching_balls((1, 30, 50), [(0, 15, 14), (0, 15, 32)], 9.5)
+    assert numbers(separate_objects(mask, mask)) == [1, 2]
+
+
+def test_what_is_long_or_rough_is_not_cut_where_it_has_no_waist():
+    _, y, x = np.indices((1, 60, 60))
+    ellipse = ((y - 30) / 8) ** 2 + ((x - 30) / 25) ** 2 <= 1
+    rough = ellipse & (ndimage.binary_erosion(ellipse) | (np.random.default_rng(0).random(ellipse.shape) > 0.3))
+    assert numbers(separate_objects(ellipse, ellipse)) == [1]
+    assert numbers(separate_objects(rough, rough, minimum=10)) == [1]
+
+
+def test_a_part_without_a_core_is_an_object_of_its_own():
     mask, seeds = touching_balls((1, 20, 50), [(0, 10, 10), (0, 10, 35)], 6)
     seeds[..., 25:] = False
     assert numbers(separate_objects(mask, seeds)) == [1, 2]
 
 
-def test_seeds_outside_the_mask_do_not_count():
+def test_cores_outside_the_mask_do_not_count():
     mask = ball((1, 20, 20), (0, 10, 10), 5)
     objects = separate_objects(mask, np.ones_like(mask))
     np.testing.assert_array_equal(objects, mask)
@@ -69,12 +89,12 @@ def test_small_objects_are_dropped_and_the_rest_is_numbered_without_gaps():
     mask[0, 1:3, 1:3] = True  # 4 voxels
     mask[0, 1:6, 10:15] = True  # 25
     mask[0, 1:9, 20:28] = True  # 64
-    assert np.bincount(separate_objects(mask, mask).ravel())[1:].tolist() == [4, 25, 64]
-    assert np.bincount(separate_objects(mask, mask, minimum=25).ravel())[1:].tolist() == [25, 64]
-    assert np.bincount(separate_objects(mask, mask, minimum=26).ravel())[1:].tolist() == [64]
+    assert np.bincount(separate_objects(mask, None).ravel())[1:].tolist() == [4, 25, 64]
+    assert np.bincount(separate_objects(mask, None, minimum=25).ravel())[1:].tolist() == [25, 64]
+    assert np.bincount(separate_objects(mask, None, minimum=26).ravel())[1:].tolist() == [64]
 
 
-def test_a_speck_of_a_seed_does_not_cut_an_object():
+def test_a_speck_of_a_core_does_not_cut_an_object():
     mask = ball((1, 40, 40), (0, 20, 20), 15)
     seeds = ball((1, 40, 40), (0, 20, 17), 7)
     seeds[0, 20, 30] = True

@@ -66,8 +66,7 @@ def objects_of(
     """
     structure = next((s for s in card.structures if s.seed_channel is not None), card.structures[0])
     mask = classes == structure.label
-    cores = mask if seeds is None else seeds & mask
-    numbered = separate_objects(mask, cores, volume.grid.spacing, smallest)
+    numbered = separate_objects(mask, seeds, volume.grid.spacing, smallest)
     return Labels(numbered, volume.grid, (structure,), are_objects=True, name=_name(volume, card))
 
 
