@@ -64,11 +64,11 @@ def written(qtbot, widget):
     """Wait until all strokes are in the journal."""
     canvas = widget.paint.canvas
     qtbot.waitUntil(lambda: canvas.last is not None and np.array_equal(canvas.last, data_of(canvas)), timeout=10_000)
-    qtbot.waitUntil(lambda: not widget.paint._writing, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=10_000)
 
 
 def data_of(canvas):
-    return np.asarray(canvas.layer.data).reshape(canvas.shape)
+    return np.asarray(canvas.layer.data).reshape(canvas.spot.shape)
 
 
 def paint(viewer, widget, truth, z, count, seed=0):
@@ -102,27 +102,27 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
 
     widget.bar.button.click()
     finished(qtbot, widget)
-    (first,) = widget.versions.versions
+    (first,) = widget.results.versions.versions
     assert 0 < first.mean_dice <= 1
     assert first.painted == np.count_nonzero(layer.data)
     assert viewer.layers.selection.active is layer
     assert layer.mode == "paint"
-    found = widget.preview.layer.data.copy()
+    found = widget.layers.preview.layer.data.copy()
     assert dice(found, truth) > 0.4
     assert widget.paint.table.item(1, 3).text() == f"{first.dice[1]:.2f}"
 
     paint(viewer, widget, truth, 0, 10, seed=1)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert [version.number for version in widget.versions.versions] == [1, 2]
-    assert widget.score_plot.isVisible()
-    assert widget.score_plot.lines == 1
-    assert not np.array_equal(widget.preview.layer.data, found)
-    widget.versions.box.setCurrentIndex(0)
-    widget.versions.revert_button.click()
+    assert [version.number for version in widget.results.versions.versions] == [1, 2]
+    assert widget.results.score_plot.isVisible()
+    assert widget.results.score_plot.lines == 1
+    assert not np.array_equal(widget.layers.preview.layer.data, found)
+    widget.results.versions.box.setCurrentIndex(0)
+    widget.results.versions.revert_button.click()
     finished(qtbot, widget)
-    assert widget.versions.current == first
-    assert np.array_equal(widget.preview.layer.data, found)
+    assert widget.results.versions.current == first
+    assert np.array_equal(widget.layers.preview.layer.data, found)
 
     saved = tmp_path / "membranes.safetensors"
     widget.paint.table.item(1, 0).setText("membrane")
@@ -155,8 +155,8 @@ def test_live_learns_after_a_stroke_and_waits_for_more(viewer, dock, qtbot, crop
     widget.bar.live.setChecked(True)
     qtbot.waitUntil(lambda: "Nothing is painted" in widget.bar.line.text(), timeout=PATIENCE)
     paint(viewer, widget, truth, 1, 15)
-    qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
-    qtbot.waitUntil(lambda: widget.preview is not None and widget.preview.volume.any(), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.results.versions.versions), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: widget.layers.preview is not None and widget.layers.preview.volume.any(), timeout=PATIENCE)
     assert widget.bridge.is_running
     widget.bar.stop_button.click()
     finished(qtbot, widget)
@@ -185,7 +185,7 @@ def test_kept_paint_is_offered_restored_and_put_aside(viewer, dock, qtbot, crop,
     assert np.array_equal(restored.layer.data, painted)
     assert restored.structures.names == {2: "membrane", 3: "structure 2"}
     finished(qtbot, second)
-    assert second.versions.versions == []
+    assert second.results.versions.versions == []
     assert restored.layer.scale.tolist() == image.scale.tolist()
 
     second.paint.add_button.click()
@@ -260,7 +260,7 @@ def test_a_renamed_layer_goes_on_and_a_removed_one_stops(viewer, dock, qtbot, bl
     layer = painted_blocks(viewer, widget, blocks)
     widget.bar.live.setChecked(True)
     image.name, layer.name = "other", "names"
-    qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.results.versions.versions), timeout=PATIENCE)
     viewer.layers.remove(layer)
     finished(qtbot, widget)
     assert widget.paint.canvas is None
@@ -275,12 +275,12 @@ def test_another_image_in_the_layer_begins_anew(viewer, dock, qtbot, blocks):
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert (widget.preview.volume[3, 5, 4], widget.preview.volume[3, 16, 4]) == (1, 0)
+    assert (widget.layers.preview.volume[3, 5, 4], widget.layers.preview.volume[3, 16, 4]) == (1, 0)
     image.data = blocks[::-1].copy()
-    assert widget.versions.versions == []
+    assert widget.results.versions.versions == []
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert len(widget.versions.versions) == 1
+    assert len(widget.results.versions.versions) == 1
 
 
 @pytest.mark.usefixtures("warm_child")
@@ -291,10 +291,10 @@ def test_a_unet_is_trained_on_top_and_kept_only_where_it_is_better(viewer, dock,
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
-    kinds = [version.kind for version in widget.versions.versions]
+    kinds = [version.kind for version in widget.results.versions.versions]
     assert kinds[0] == "light head"
     assert kinds[1:] in (["trained U-Net"], ["light head with trees"]) or "was taken" in widget.bar.line.text()
-    assert widget.versions.current == widget.versions.versions[-1]
+    assert widget.results.versions.current == widget.results.versions.versions[-1]
 
 
 def test_a_killed_child_is_told_and_the_next_click_works(viewer, dock, qtbot, blocks, notifications):
@@ -302,7 +302,7 @@ def test_a_killed_child_is_told_and_the_next_click_works(viewer, dock, qtbot, bl
     widget = dock()
     layer = painted_blocks(viewer, widget, blocks)
     widget.bar.live.setChecked(True)
-    qtbot.waitUntil(lambda: bool(widget.versions.versions), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: bool(widget.results.versions.versions), timeout=PATIENCE)
     qtbot.waitUntil(lambda: "Waiting" in widget.bar.line.text(), timeout=PATIENCE)
     os.kill(widget.bridge.pid, signal.SIGKILL)
     widget.bar.button.click()
@@ -313,7 +313,7 @@ def test_a_killed_child_is_told_and_the_next_click_works(viewer, dock, qtbot, bl
     widget.bar.live.setChecked(False)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert [version.kind for version in widget.versions.versions] == ["restored", "light head"]
+    assert [version.kind for version in widget.results.versions.versions] == ["restored", "light head"]
 
 
 def test_paint_is_on_the_disk_within_two_seconds(viewer, dock, qtbot, crop):
@@ -339,10 +339,10 @@ def test_uncertainty_is_shown_while_it_is_asked_for(viewer, dock, qtbot, blocks)
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert not widget.doubt_view.is_shown
+    assert not widget.layers.doubt_view.is_shown
     active = viewer.layers.selection.active
-    widget.doubt_check.setChecked(True)
-    layer = widget.doubt_view.layer
+    widget.guides.doubt_check.setChecked(True)
+    layer = widget.layers.doubt_view.layer
     assert viewer.layers.selection.active is active
     assert (layer.data.shape, layer.data.dtype) == (blocks.shape, np.uint8)
     assert layer.scale.tolist() == image.scale.tolist()
@@ -352,28 +352,28 @@ def test_uncertainty_is_shown_while_it_is_asked_for(viewer, dock, qtbot, blocks)
     viewer.layers.remove(layer)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert widget.doubt_view.is_shown
-    widget.doubt_check.setChecked(False)
-    assert not widget.doubt_view.is_shown
+    assert widget.layers.doubt_view.is_shown
+    widget.guides.doubt_check.setChecked(False)
+    assert not widget.layers.doubt_view.is_shown
 
 
 @pytest.mark.usefixtures("warm_child")
 def test_where_next_goes_to_an_unpainted_slice_along_the_axis_in_view(viewer, dock, qtbot, blocks):
     viewer.add_image(blocks, axis_labels=("z", "y", "x"), scale=(2, 1, 1), translate=(5, 0, 3))
     widget = dock()
-    widget.next_button.click()
+    widget.guides.next_button.click()
     assert "painted layer" in widget.bar.line.text()
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
     written(qtbot, widget)
     viewer.dims.set_current_step(0, 3)
-    widget.next_button.click()
+    widget.guides.next_button.click()
     z = round((viewer.dims.point[0] - 5) / 2)
     assert z != 3
     assert f"Slice {z} along z" in widget.bar.line.text()
     viewer.dims.order = (1, 0, 2)
-    widget.next_button.click()
+    widget.guides.next_button.click()
     y = round(viewer.dims.point[1])
     assert y not in (*range(4, 8), *range(12, 20))
     assert f"Slice {y} along y" in widget.bar.line.text()
@@ -390,14 +390,14 @@ def test_the_model_is_applied_to_other_layers_and_files(viewer, dock, qtbot, blo
     (tmp_path / "broken.tif").write_bytes(b"no image")
     widget = dock()
     widget.image.layer_box.choose(viewer.layers["mine"])
-    assert not widget.apply.isVisible()
+    assert not widget.results.apply.isVisible()
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
-    actions = {action.text(): action for action in widget.apply.menu().actions()}
+    actions = {action.text(): action for action in widget.results.apply.menu().actions()}
     assert "other" in actions
     assert not {"mine", "mine (uncertainty)"} & set(actions)
-    with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
+    with qtbot.waitSignal(widget.results.apply.bridge.returned, timeout=PATIENCE):
         actions["other"].trigger()
     layer = viewer.layers[-1]
     assert layer.name == "other (learned)"
@@ -406,14 +406,14 @@ def test_the_model_is_applied_to_other_layers_and_files(viewer, dock, qtbot, blo
 
     out = tmp_path / "out"
     out.mkdir()
-    with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
-        widget.apply.apply_to_files([tmp_path / "one.tif", tmp_path / "broken.tif", tmp_path / "two.tif"], out)
+    with qtbot.waitSignal(widget.results.apply.bridge.returned, timeout=PATIENCE):
+        widget.results.apply.apply_to_files([tmp_path / "one.tif", tmp_path / "broken.tif", tmp_path / "two.tif"], out)
     assert sorted(path.name for path in out.iterdir()) == ["one-learned.ome.tif", "two-learned.ome.tif"]
     assert np.array_equal(load_labels(out / "two-learned.ome.tif").array, layer.data)
-    assert "2 done" in widget.apply.job.line.text()
-    assert "broken.tif" in widget.apply.job.line.text()
-    with qtbot.waitSignal(widget.apply.bridge.returned, timeout=PATIENCE):
-        widget.apply.apply_to_files([tmp_path / "one.tif"], None)
+    assert "2 done" in widget.results.apply.job.line.text()
+    assert "broken.tif" in widget.results.apply.job.line.text()
+    with qtbot.waitSignal(widget.results.apply.bridge.returned, timeout=PATIENCE):
+        widget.results.apply.apply_to_files([tmp_path / "one.tif"], None)
     assert (tmp_path / "one-learned.ome.tif").is_file()
 
 
@@ -440,8 +440,8 @@ def test_one_learns_from_two_painted_images(viewer, dock, qtbot, blocks):
     widget.others.tick(painted)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert widget.versions.current.painted == 24 + 12
-    assert (widget.preview.volume[8, 5, 4], widget.preview.volume[8, 16, 4]) == (1, 0)
+    assert widget.results.versions.current.painted == 24 + 12
+    assert (widget.layers.preview.volume[8, 5, 4], widget.layers.preview.volume[8, 16, 4]) == (1, 0)
 
     viewer.layers.selection.active = painted.layer
     assert widget.image.layer_box.layer is first

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
-from napari_unetseg.plugin.paint_section import Canvas
+from napari_unetseg.plugin.paint_canvas import Canvas
 
 MOST_ROWS = 4
 
