@@ -1,7 +1,8 @@
 """Bring the cards of finished models up to date, without touching a weight: ``python -m training.rewrite_cards``.
 
-Only the text in the header of a model file is written anew: where the held-out images lie, and plain names for their
-groups. The bytes of the tensors stay as they are.
+Only the text in the header of a model file is written anew: where the held-out images lie, plain names for their
+groups, and with ``--data DIR`` the scores on them, as prediction gives them now. The bytes of the tensors stay as they
+are.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import argparse
 import json
 from pathlib import Path
 
+from napari_unetseg.api import verify
 from napari_unetseg.core.atomic import atomic_path
 from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.held_out import Check
 from napari_unetseg.core.models import BUNDLED, CARD_KEY, read_card
 from training.held_out import RULES
 
@@ -36,6 +39,12 @@ def rewritten(card: ModelCard) -> ModelCard:
     return card.model_copy(update={"scores": scores, "held_out": RULES.get(card.name, card.held_out)})
 
 
+def measured(card: ModelCard, checks: tuple[Check, ...]) -> ModelCard:
+    """The card with its scores as they were measured again; those that were not are left out."""
+    scores = tuple(c.score.model_copy(update={"value": c.measured}) for c in checks if c.measured is not None)
+    return card.model_copy(update={"scores": scores})
+
+
 def replace_card(path: Path, card: ModelCard) -> None:
     """Write another card into a model file: 8 bytes of length, a JSON header, then the tensors' bytes as they were."""
     content = path.read_bytes()
@@ -52,9 +61,13 @@ def main() -> None:
     """Rewrite the cards of the models that are named, or of all bundled ones."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", default=sorted(path.stem for path in BUNDLED.glob("*.safetensors")))
-    for name in parser.parse_args().names:
+    parser.add_argument("--data", type=Path, help="folder of the labelled sets: measure the scores again")
+    asked = parser.parse_args()
+    for name in asked.names:
         path = BUNDLED / f"{name}.safetensors"
         replace_card(path, rewritten(read_card(path)))
+        if asked.data is not None:
+            replace_card(path, measured(read_card(path), verify(path, asked.data)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ RECIPE = Recipe(
     title="Axons and myelin in SEM of nerve",
     description="Axons and their myelin sheaths in scanning electron micrographs of rat nerve.",
     data=axons,
-    minutes=8,
+    minutes=40,
     network=UNetSettings(2, 1, 3, widths=(16, 32, 64, 128, 256), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(192, 192),
