@@ -6,12 +6,15 @@ import pytest
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.models import read_card
 from napari_unetseg.core.progress import Progress, finish
+from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.finetune import FineTuned
 from napari_unetseg.engine.live import MOST_NOT_FINITE, LiveSession
 from napari_unetseg.engine.live_versions import KEPT
 from napari_unetseg.engine.model_file import load_model
+from napari_unetseg.engine.predict import iter_predict
 from napari_unetseg.engine.train import TrainProgress
+from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import InputError
 
 NAMES = {1: "block"}
@@ -172,3 +175,31 @@ def test_training_without_a_finite_loss_stops_and_the_best_stays_in_use(volume, 
     assert not tuned.verdict.accepted
     assert "not finite" in tuned.verdict.reason
     assert np.array_equal(session.predict(1).labels, before)
+
+
+@pytest.mark.parametrize("depth", [1, 20])
+def test_a_u_net_that_was_trained_itself_predicts_as_it_will_elsewhere_and_is_restored(depth, tmp_path, monkeypatch):
+    """2D where the image is, else 3D and in blocks of slices."""
+    monkeypatch.setattr("napari_unetseg.engine.finetune.mean_dice", lambda _: 1.0)  # training is always kept
+    array = np.random.default_rng(0).normal(0, 3, (1, depth, 32, 32)).astype(np.float32)
+    array[..., :16] += 200
+    volume, paint = Volume(array, name="halves"), np.zeros((depth, 32, 32), np.uint8)
+    paint[0, ::2, 2:12], paint[0, ::2, 20:30] = 2, 1
+    session = LiveSession([volume], None, "cpu")
+    finish(session.learn([paint], NAMES))
+    settings = FineTuneSettings(steps=20, whole=True)
+    verdict = finish(session.fine_tune([paint], NAMES, settings, 600.0)).verdict
+    assert (verdict.accepted, verdict.version.kind) == (True, "trained U-Net")
+    assert isinstance(session.current.network, UNet)
+    assert session.current.card.dimensions == (3 if depth > 1 else 2)
+    everywhere = finish(iter_predict(session.current, volume, SegmentSettings("cpu"))).classes
+    found = np.stack([session.predict(z).labels for z in range(depth)])
+    assert (found == everywhere).mean() > 0.99
+    assert (found[:, :, 2:13] == 1).mean() > 0.95
+    assert (found[:, :, 19:30] == 0).mean() > 0.95
+    session.save(tmp_path / "m.safetensors", {1: "left"})
+
+    again = LiveSession([volume], None, "cpu", kept=load_model(tmp_path / "m.safetensors"))
+    assert [version.kind for version in again.versions] == ["restored"]
+    assert (again.predict(0).labels == found[0]).mean() > 0.99
+    assert finish(again.learn([paint], NAMES)).accepted

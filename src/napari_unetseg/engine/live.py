@@ -31,13 +31,22 @@ from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import PaintedSlice, class_dice, gathered, iter_fit_head, mean_dice, painted_slices
-from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources, filters_for
+from napari_unetseg.engine.lesson import Lesson, feature_sources
 from napari_unetseg.engine.light import LightNet
-from napari_unetseg.engine.live_versions import Accepted, Origin, SparsePaint, Versions, version_of
+from napari_unetseg.engine.live_versions import (
+    Accepted,
+    Origin,
+    SparsePaint,
+    Versions,
+    has_features,
+    kind_of,
+    sees,
+    version_of,
+)
+from napari_unetseg.engine.live_whole import WholeSlices
 from napari_unetseg.engine.model_file import Model, save_model
 from napari_unetseg.engine.step_time import TIMED, seconds_a_step
 from napari_unetseg.engine.train import TrainProgress
-from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import InputError
 
 QUICK = HeadSettings(steps=100, batch=2048, learning_rate=1e-2, coarse=False)
@@ -81,9 +90,9 @@ class LiveSession:
     ) -> None:
         for volume in volumes:
             _check_size(volume)
-        if kept is not None and not _sees(kept.network, volumes):
+        if kept is not None and not sees(kept, volumes):
             kept = None
-        if kept is not None and base_of(kept) is not None:
+        if kept is not None and has_features(kept):
             start = kept  # its features are the ones that it was fitted to
         self.volumes, self.start = tuple(volumes), start
         self._device = device
@@ -92,8 +101,9 @@ class LiveSession:
         self._tuning: Job[Repeatable] | None = None
         self._seconds_a_step: float | None = None
         self._not_finite = 0
+        self._whole: WholeSlices | None = None
         if kept is not None:
-            self._versions.accept(Accepted(Version(1, "restored"), kept, kept.network))
+            self._versions.accept(Accepted(Version(1, "restored"), kept, self._looking(kept)))
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -212,7 +222,7 @@ class LiveSession:
         InputError
             If there is no model yet.
         """
-        return prediction_of(self._scores(self._needed().network, 0, z))
+        return prediction_of(self._scores(self._looking(self._needed()), 0, z))
 
     def revert(self, number: int) -> Version:
         """Make an earlier version the current one; raises `InputError` if it is not kept any more."""
@@ -281,17 +291,24 @@ class LiveSession:
         if not tuned.steps and current is not None and (tuned.mean_dice or 0) <= mean_dice(current.version.dice):
             return Verdict(current.version, False, " ".join(tuned.notes))
         _, held = hold_out(painted)
-        kind = "trained U-Net" if tuned.steps else "light head with trees"
+        kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
         version = version_of(kind, tuned.held_out_dice, painted, held)
-        network = tuned.model.network.to(self._sources[0].device)
         paint = _sparse(painted)
-        return self._accept(Accepted(version, tuned.model, network, paint, Origin(paint, settings)))
+        return self._accept(Accepted(version, tuned.model, self._looking(tuned.model), paint, Origin(paint, settings)))
+
+    def _looking(self, model: Model) -> LightNet | WholeSlices:
+        """What predicts slices with a model: a light one looks at the features, a U-Net at the image itself."""
+        if isinstance(model.network, LightNet):
+            return model.network.to(self._sources[0].device)
+        if self._whole is None or self._whole.model.network is not model.network:
+            self._whole = WholeSlices(model, self.volumes, self._device)
+        return self._whole
 
     def _accept(self, candidate: Accepted) -> Verdict:
         version = self._versions.accept(candidate)
         return Verdict(version, True, f"Version {version.number} ({version.kind}) is in use.")
 
-    def _dice(self, network: LightNet | UNet, paint: Sequence[Array]) -> dict[int, float]:
+    def _dice(self, network: LightNet | WholeSlices, paint: Sequence[Array]) -> dict[int, float]:
         """Dice of the structures in some paint, over its voxels."""
         predicted, classes = [], []
         for points in painted_slices(paint):
@@ -300,7 +317,7 @@ class LiveSession:
         return class_dice(torch.cat(predicted), torch.cat(classes))
 
     @torch.inference_mode()
-    def _at(self, network: LightNet | UNet, points: PaintedSlice) -> torch.Tensor:
+    def _at(self, network: LightNet | WholeSlices, points: PaintedSlice) -> torch.Tensor:
         """Predicted classes (P,) of some voxels of a slice; a light head needs only their own features."""
         if isinstance(network, LightNet) and network.refiner is None:
             features = gathered(self._sources, points)[:, : sum(kind.in_features for kind in network.head.first)]
@@ -308,7 +325,9 @@ class LiveSession:
         return self._scores(network, points.image, points.z).argmax(0).cpu()[points.y, points.x]
 
     @torch.inference_mode()
-    def _scores(self, network: LightNet | UNet, image: int, z: int) -> torch.Tensor:
+    def _scores(self, network: LightNet | WholeSlices, image: int, z: int) -> torch.Tensor:
+        if isinstance(network, WholeSlices):
+            return network.scores(image, z)
         scores: torch.Tensor = network(self._sources[image][z])
         return scores
 
@@ -338,11 +357,6 @@ def _check_size(volume: Volume) -> None:
             f"Expected slices of at most {MOST_PIXELS / 1e6:.1f} million pixels to learn on; got {height} × {width}. "
             "Choose a lower resolution, or crop the image and apply the model to the whole."
         )
-
-
-def _sees(network: LightNet | UNet, volumes: Sequence[Volume]) -> bool:
-    """Whether a kept model is for this kind of volume."""
-    return isinstance(network, LightNet) and network.settings.filters == filters_for(volumes)
 
 
 def _sparse(painted: Sequence[Array]) -> tuple[SparsePaint, ...]:

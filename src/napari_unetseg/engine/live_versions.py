@@ -13,9 +13,11 @@ import numpy.typing as npt
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.learned import Version
 from napari_unetseg.core.painted import class_count
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.lesson import base_of, filters_for
 from napari_unetseg.engine.light import LightNet
+from napari_unetseg.engine.live_whole import WholeSlices
 from napari_unetseg.engine.model_file import Model
-from napari_unetseg.engine.unet import UNet
 from napari_unetseg.errors import InputError
 
 KEPT = 20
@@ -79,7 +81,7 @@ class Accepted:
     ----------
     model : Model
         It has learned from all paint there was.
-    trial : LightNet or UNet
+    trial : LightNet, or WholeSlices of a U-Net
         What later candidates are compared with: without the paint that was held out, where there is such a network.
     known : tuple of SparsePaint, or None
         The paint that `trial` has learned from; None where that is not known.
@@ -89,7 +91,7 @@ class Accepted:
 
     version: Version
     model: Model
-    trial: LightNet | UNet
+    trial: LightNet | WholeSlices
     known: tuple[SparsePaint, ...] | None = None
     origin: Origin | None = None
 
@@ -139,3 +141,22 @@ def version_of(kind: str, dice: Mapping[int, float], painted: Sequence[Array], h
     counts = sum((np.bincount(part.ravel(), minlength=most) for part in held), np.zeros(most, np.int64))
     held_out = {label: int(counts[label + 1]) for label in dice}
     return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in painted))
+
+
+def sees(kept: Model, volumes: Sequence[Volume]) -> bool:
+    """Whether a kept model is for this kind of volume."""
+    if isinstance(kept.network, LightNet):
+        return kept.network.settings.filters == filters_for(volumes)
+    is_too_deep = kept.card.dimensions == 3 and volumes[0].is_2d
+    return len(kept.card.channels) == len(volumes[0].channels) and not is_too_deep
+
+
+def has_features(kept: Model) -> bool:
+    """Whether a kept model has a U-Net that a light head can look through: not where that takes several channels."""
+    is_light = isinstance(kept.network, LightNet)
+    return (is_light or len(kept.card.channels) == 1) and base_of(kept) is not None
+
+
+def kind_of(model: Model) -> str:
+    """What came of a training that was not taken."""
+    return "light head with trees" if isinstance(model.network, LightNet) else "model to begin with"

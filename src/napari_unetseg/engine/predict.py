@@ -54,9 +54,12 @@ class Prediction:
     notes: tuple[str, ...]
 
 
-def iter_predict(model: Model, volume: Volume, settings: SegmentSettings) -> Job[Prediction]:
+def iter_predict(
+    model: Model, volume: Volume, settings: SegmentSettings, read: Normaliser | None = None
+) -> Job[Prediction]:
     """Predict a volume; closing the generator stops before the next tile.
 
+    `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
     Where memory runs out, it begins again with smaller tiles and then on the CPU, and says so in its progress and
     its notes. On a CPU the same call gives the same result.
 
@@ -70,7 +73,7 @@ def iter_predict(model: Model, volume: Volume, settings: SegmentSettings) -> Job
     device = choose_device(settings.device)
     fitted = fit(model.card, volume, settings)
     yield Progress(0, 1, "Measuring intensities")
-    read = normaliser(volume, model.card.normalisation, fitted.mix)
+    read = read or normaliser(volume, model.card.normalisation, fitted.mix)
     notes = [*fitted.notes, *_note_not_finite(volume)]
     if isinstance(model.network, LightNet):
         light = LightRun(model.network, model.card.structures, read, device)
