@@ -49,6 +49,14 @@ def test_structures_are_added_and_renamed_without_losing_others():
     assert structures.names == {2: "nucleus", 3: "structure 2", 4: "structure 3", 5: "structure 4"}
 
 
+def test_names_that_a_start_knows_are_taken_over_where_none_were_given():
+    structures = PaintStructures({2: "mine", 3: "structure 2"})
+    assert structures.know({2: "axon", 3: "myelin", 4: "nucleus"})
+    assert structures.names == {2: "mine", 3: "myelin", 4: "nucleus"}
+    assert not structures.know({2: "axon"})
+    assert not structures.know({})
+
+
 def test_there_are_no_more_structures_than_can_be_learned():
     structures = PaintStructures()
     structures.cover(1000)

@@ -86,6 +86,22 @@ def starting_model(cards: Sequence[ModelCard]) -> str | None:
     return next((name for name in STARTS if name in names), None)
 
 
+def why_nothing_is_kept(start: ModelCard | None) -> str | None:
+    """Why `keep_structures` cannot be asked for with this model to begin with, in one line; None where it can.
+
+    A frozen copy of the U-Net says what stays: so it has to be one, and each of its structures a single output.
+    """
+    if start is None:
+        return "Learning begins with nothing: there is nothing to keep."
+    if "kind" in start.architecture:  # a card that names no kind describes a U-Net
+        return f"{start.title}: made by painting, not a whole U-Net, so its structures cannot be kept."
+    if not start.structures:
+        return f"{start.title}: finds no structures by itself, so there is nothing to keep."
+    if any(s.channels != (s.label,) or s.seed_channel is not None for s in start.structures):
+        return f"{start.title}: finds separate objects, and these cannot be kept."
+    return None
+
+
 def structures_of(count: int, names: Mapping[int, str] | None = None) -> tuple[Structure, ...]:
     """Structures 1 … `count`, each one network output; `names` by label, else ``structure 1``, ….
 

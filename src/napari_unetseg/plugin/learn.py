@@ -60,6 +60,7 @@ class LearnWidget(Panel):
         self.layers = LearnLayers(napari_viewer, self)
         self._build()
         self._connect()
+        self._show_choices()
         self._begin_anew()
 
     def _build(self) -> None:
@@ -96,6 +97,8 @@ class LearnWidget(Panel):
     def _connect(self) -> None:
         for part in (self.image, self.others, self.start):
             part.changed.connect(self._begin_anew)
+        for signal in (self.start.changed, self.minutes.valueChanged):
+            signal.connect(self._show_choices)
         self.more.changed.connect(self._after_settings)
         self.paint.painted.connect(self._after_stroke)
         self.paint.chosen.connect(self._after_choice)
@@ -168,6 +171,7 @@ class LearnWidget(Panel):
         if source is not None and canvas is not None and canvas.image is self.image.layer_box.layer:
             canvas.learned = self._learned(source)
         self.others.show_canvases(self.paint.others())
+        self.paint.know(self.more.kept_names)
         self._dress()
 
     def _dress(self) -> None:
@@ -198,8 +202,12 @@ class LearnWidget(Panel):
         if request is not None and request.kept is not None and request.kept.is_file():
             self.session.resume()
 
+    def _show_choices(self) -> None:
+        self.more.set_start(self.start.card, self.minutes.value())
+
     def _after_settings(self) -> None:
         """A loop that runs was begun with other settings."""
+        self.paint.know(self.more.kept_names)
         if self.session.is_learning:
             self.session.stop()
             self.bar.tell("The settings have changed: they count when you learn again.")

@@ -85,6 +85,8 @@ class ScorePlot(_Plot):
         canvas.getAxis("bottom").setTicks([[(n, str(n)) for n in numbers[:: 1 + len(numbers) // MOST_TICKS]]])
         for structure in structures:
             dice = np.array([version.dice.get(structure.label, np.nan) for version in scored])
+            if np.isnan(dice).all():  # one that is kept, and not painted
+                continue
             canvas.plot(
                 numbers, dice, pen={"color": structure.colour, "width": 1.5}, connect="finite", symbol="o",
                 symbolSize=4, symbolBrush=structure.colour, symbolPen=None,

@@ -1,4 +1,4 @@
-"""The part of the *Learn* widget that is seldom opened: how the paint is weighed, and the seed."""
+"""The part of the *Learn* widget that is seldom opened: what is trained, how the paint is weighed, and the seed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,25 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_unetseg.core.fine_tuning import MOST_WEIGHT, FineTuneSettings
+from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.fine_tuning import MOST_WEIGHT, FineTuneSettings, why_nothing_is_kept
 from napari_unetseg.core.metrics import Advice, follow
+from napari_unetseg.core.painted import BACKGROUND
 from napari_unetseg.core.settings import help_of
-from napari_unetseg.plugin.fields import form
+from napari_unetseg.plugin.fields import form, note
 
 DEFAULTS = FineTuneSettings()
+WHEN = {
+    "whole": (
+        " Each step takes longer, and it wants more paint. It helps where the start has seen images much like yours. "
+        "As always it is used only where it is better on held-out paint."
+    ),
+    "keep_structures": (
+        " Each step takes longer: a frozen copy of the start is asked too. It helps where you mend one structure, or "
+        "add one, and want the others as they were. The quick model shows only what is painted; the U-Net shows all."
+    ),
+}
+"""What two settings cost, and when they help."""
 
 
 class LearnSettings(QCollapsible):
@@ -23,7 +36,11 @@ class LearnSettings(QCollapsible):
 
     def __init__(self) -> None:
         super().__init__("More settings")
+        self._start: ModelCard | None = None
+        self._minutes = 0.0
         self.weight, self.boundary, self.scales, self.seed = QDoubleSpinBox(), QDoubleSpinBox(), QCheckBox(), QSpinBox()
+        self.whole, self.keep = QCheckBox("the start itself"), QCheckBox("and keep its structures")
+        self.about = note()
         self.weight.setRange(1, MOST_WEIGHT)
         self.weight.setSuffix(" ×")
         self.boundary.setRange(0, 1)
@@ -32,28 +49,38 @@ class LearnSettings(QCollapsible):
         for box, step in ((self.weight, 0.5), (self.boundary, 0.1)):
             box.setDecimals(1)
             box.setSingleStep(step)
+        self._lay_out()
+        self._show(DEFAULTS)
+        self._explain()
+        for signal in (
+            self.whole.toggled,
+            self.keep.toggled,
+            self.weight.valueChanged,
+            self.boundary.valueChanged,
+            self.scales.toggled,
+            self.seed.valueChanged,
+        ):
+            signal.connect(self._tell)
+
+    def _lay_out(self) -> None:
         inside = QWidget()
         rows = form()
         rows.setContentsMargins(0, 0, 0, 4)
         inside.setLayout(rows)
         controls = {
+            "whole": ("Train", self.whole),
+            "keep_structures": ("", self.keep),
+            "": ("", self.about),
             "structure_weight": ("Structures", self.weight),
             "boundary_weight": ("Boundaries", self.boundary),
             "several_scales": ("", self.scales),
             "seed": ("Seed", self.seed),
         }
         for name, (text, control) in controls.items():
-            control.setToolTip(help_of(FineTuneSettings, name))
             rows.addRow(text, control)
+            if name:
+                control.setToolTip(help_of(FineTuneSettings, name) + WHEN.get(name, ""))
         self.addWidget(inside)
-        self._show(DEFAULTS)
-        for signal in (
-            self.weight.valueChanged,
-            self.boundary.valueChanged,
-            self.scales.toggled,
-            self.seed.valueChanged,
-        ):
-            signal.connect(lambda: self.changed.emit())
 
     def settings(self, minutes: float) -> FineTuneSettings:
         """All settings, with a time to train the U-Net for; 0: the light head alone."""
@@ -63,8 +90,27 @@ class LearnSettings(QCollapsible):
             seed=self.seed.value(),
             structure_weight=self.weight.value(),
             boundary_weight=self.boundary.value(),
+            whole=self.whole.isChecked(),
+            keep_structures=self.keep.isChecked(),
             several_scales=self.scales.isChecked(),
         )
+
+    def set_start(self, start: ModelCard | None, minutes: float) -> None:
+        """What learning begins with, and how long a U-Net is trained: not everything can be asked for then."""
+        self._start, self._minutes = start, minutes
+        can_keep = why_nothing_is_kept(start) is None
+        if not can_keep:
+            self.keep.setChecked(False)
+        self.keep.setEnabled(can_keep)
+        self.whole.setText("the start itself" if start is not None else "an ordinary U-Net, without a start")
+        self._explain()
+
+    @property
+    def kept_names(self) -> dict[int, str]:
+        """Names by painted value of the structures that learning goes on with; empty where none are kept."""
+        if self._start is None or not self.keep.isChecked():
+            return {}
+        return {structure.label + BACKGROUND: structure.name for structure in self._start.structures}
 
     def follow(self, advice: Iterable[Advice]) -> None:
         """Set what the advice says, and show it."""
@@ -72,7 +118,30 @@ class LearnSettings(QCollapsible):
         self.expand(animate=False)
 
     def _show(self, settings: FineTuneSettings) -> None:
+        self.whole.setChecked(settings.whole)
+        self.keep.setChecked(settings.keep_structures)
         self.weight.setValue(settings.structure_weight)
         self.boundary.setValue(settings.boundary_weight)
         self.scales.setChecked(settings.several_scales)
         self.seed.setValue(settings.seed)
+
+    def _tell(self) -> None:
+        self._explain()
+        self.changed.emit()
+
+    def _explain(self) -> None:
+        """One line on the first two settings, and whether they can be changed."""
+        keeps, is_3d = self.keep.isChecked(), self._start is not None and self._start.dimensions == 3
+        self.whole.setEnabled(not keeps and not is_3d)
+        self.about.setText(self._words(keeps=keeps, is_3d=is_3d))
+
+    def _words(self, *, keeps: bool, is_3d: bool) -> str:
+        if (keeps or self.whole.isChecked()) and not self._minutes:
+            return "Without effect: Train U-Net is set to not at all."
+        if keeps:
+            kept = ", ".join(f"{name} ({value})" for value, name in self.kept_names.items())
+            return f"Kept, by their number in the painted layer: {kept}. New structures follow."
+        reason = why_nothing_is_kept(self._start)
+        if is_3d:
+            return f"A 3D start is always trained itself. {reason or ''}".strip()
+        return reason or "Off: a U-Net is trained beside the start, and knows only what is painted."

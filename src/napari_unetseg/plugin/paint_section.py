@@ -146,6 +146,13 @@ class PaintSection(QWidget):
         """Show held-out Dice by output label."""
         self.table.show_dice(dice, held_out)
 
+    def know(self, names: Mapping[int, str]) -> None:
+        """There are these structures, by painted value: the model that learning begins with goes on with them."""
+        canvas = self.canvas
+        if canvas is not None and canvas.structures.know(names):
+            self._restyle(canvas)
+            self.writer.write(canvas)
+
     def close_journals(self) -> None:
         """Wait until all paint is on the disk."""
         self._canvases.close()

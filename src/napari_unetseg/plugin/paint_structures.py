@@ -63,6 +63,15 @@ class PaintStructures:
         """Give a structure another name; an empty one is its first name again."""
         self._names[value] = name.strip() or _default(value)
 
+    def know(self, names: Mapping[int, str]) -> bool:
+        """Take over names by painted value, where the user has given none; returns whether anything has changed."""
+        before = self.names
+        self.cover(max(names, default=0))
+        for value, name in names.items():
+            if self._names.get(value) == _default(value):
+                self._names[value] = name
+        return self._names != before
+
     def cover(self, largest: int) -> None:
         """Add structures until there is one for every painted value up to this one."""
         while max(self._names) < min(largest, MOST_CLASSES):

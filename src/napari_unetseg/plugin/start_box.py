@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from napari.utils.notifications import show_error
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
 from napari_unetseg.core.card import ModelCard
@@ -13,6 +13,9 @@ from napari_unetseg.core.fine_tuning import starting_model
 from napari_unetseg.core.models import list_models, read_card
 from napari_unetseg.errors import ModelError
 from napari_unetseg.plugin.fields import combo
+
+CARD = int(Qt.ItemDataRole.UserRole) + 1
+"""Where the box has a model's card, beside its name."""
 
 
 class StartBox(QWidget):
@@ -27,7 +30,7 @@ class StartBox(QWidget):
         self.box.addItem("nothing", None)
         cards = [card for card in list_models() if _fits(card)]
         for card in cards:
-            self.box.addItem(card.title, card.name)
+            self._offer(card.name, card)
         self.box.setCurrentIndex(max(0, self.box.findData(starting_model(cards))))
         button = QPushButton("…")
         button.setFixedWidth(28)
@@ -46,6 +49,12 @@ class StartBox(QWidget):
         data = self.box.currentData()
         return None if data is None else str(data)
 
+    @property
+    def card(self) -> ModelCard | None:
+        """That of the model; None for nothing."""
+        card: ModelCard | None = self.box.currentData(CARD)
+        return card
+
     def add_file(self, path: str | Path) -> None:
         """Offer a model file and choose it; shows one notification where it is not a model file."""
         try:
@@ -53,8 +62,12 @@ class StartBox(QWidget):
         except ModelError as error:
             show_error(str(error))
         else:
-            self.box.addItem(card.title, str(path))
+            self._offer(str(path), card)
             self.box.setCurrentIndex(self.box.count() - 1)
+
+    def _offer(self, model: str, card: ModelCard) -> None:
+        self.box.addItem(card.title, model)
+        self.box.setItemData(self.box.count() - 1, card, CARD)
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Begin with a model", "", "U-Net models (*.safetensors)")

@@ -1,0 +1,81 @@
+"""The Learn widget in a real viewer: what is trained, and that what was learned on an image waits for one's return."""
+
+import pytest
+
+from napari_unetseg.core.models import read_card
+from napari_unetseg.plugin.learn import LearnWidget
+from napari_unetseg.plugin.learn_job import LearnRequest
+
+PATIENCE = 240_000
+"""Milliseconds; a busy machine needs them."""
+INSIDE, OUTSIDE = (3, 5, 4), (3, 16, 4)
+"""A voxel of a block of `blocks`, and one of its ground."""
+
+
+@pytest.fixture(autouse=True)
+def data_folder(tmp_path, monkeypatch):
+    """Images that are in no file have their paint kept here."""
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_: tmp_path / "data")
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer(show=False)
+
+
+@pytest.fixture
+def widget(viewer):
+    widget = LearnWidget(viewer)
+    widget.start.box.setCurrentIndex(0)
+    widget.minutes.setValue(0)
+    viewer.window.add_dock_widget(widget, name="Learn")
+    return widget
+
+
+def paint(widget, structure=2):
+    """Paint of both kinds without a mouse."""
+    widget.paint.add_button.click()
+    layer = widget.paint.canvas.layer
+    layer.data[3, 4:8, 3:6] = structure
+    layer.data[3, 12:20, 3:6] = 1
+    return layer
+
+
+def learn(qtbot, widget):
+    widget.bar.button.click()
+    finished(qtbot, widget)
+
+
+def finished(qtbot, widget):
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_the_start_itself_is_trained_and_keeps_its_structures(
+    viewer, widget, qtbot, blocks, tiny_model_2d, tmp_path, monkeypatch
+):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget.start.add_file(tiny_model_2d)
+    widget.minutes.setValue(0.1)
+    widget.more.keep.setChecked(True)
+    paint(widget, structure=3)
+    canvas = widget.paint.canvas
+    assert canvas.structures.names == {2: "bright"}  # that of the start, before anything of it is painted
+    requests: list[LearnRequest] = []
+    describe = widget.session._describe
+    monkeypatch.setattr(widget.session, "_describe", lambda: requests.append(describe()) or requests[-1])
+    learn(qtbot, widget)
+    (request,) = requests
+    assert (request.settings.keep_structures, request.settings.minutes) == (True, pytest.approx(0.1))
+    assert request.start == str(tiny_model_2d)
+    version = widget.results.versions.current
+    assert version.kind in ("trained U-Net", "model to begin with"), widget.bar.line.text()
+    saved = tmp_path / "m.safetensors"
+    widget.save(saved)
+    finished(qtbot, widget)
+    card = read_card(saved)
+    assert "kind" not in card.architecture
+    assert card.structures[0].name == "bright"
+    assert widget.layers.preview.volume[INSIDE] in (1, 2)
+    assert widget.layers.preview.volume[9, 16, 14] == 1  # a block that nobody painted: what the start knows
+    assert widget.layers.preview.volume[OUTSIDE] == 0
