@@ -11,6 +11,7 @@ import tifffile
 import torch
 from safetensors.torch import load_file
 
+from napari_unetseg.api import iter_replay, replay
 from napari_unetseg.core.fine_tuning import FineTuneSettings
 from napari_unetseg.core.formats import load_volume
 from napari_unetseg.core.models import read_card
@@ -79,6 +80,21 @@ def test_a_replay_in_another_process_gives_the_same_model(image: Path, tmp_path:
     cards = [read_card(path).model_copy(update={"name": "same"}) for path in (first, again)]
     assert cards[0] == cards[1]
     assert [structure.name for structure in cards[0].structures] == ["core", "rim"]
+
+
+def test_python_replays_too_and_nothing_is_written_where_it_is_stopped(image: Path, tmp_path: Path) -> None:
+    first, again = tmp_path / "first.safetensors", tmp_path / "again.safetensors"
+    recorded(image, first, SEED, None)
+    job = iter_replay(str(session_path(first)), str(again), [str(image)])
+    assert next(job).stage == "Reading the images"
+    job.close()
+    assert not again.exists()
+    shown = []
+    done = replay(str(session_path(first)), str(again), [str(image)], shown.append)
+    assert (done.steps, shown[0].stage) == (0, "Reading the images")
+    assert done.version.painted == np.count_nonzero(painted())
+    one, two = load_file(first), load_file(again)
+    assert all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_a_start_that_is_not_bundled_is_kept_beside_the_record(image: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.labelling import clean, evaluate, evaluate_folders, iter_clean, iter_evaluate_folders, look_at
-from napari_unetseg.api.learning import fine_tune, fine_tune_file, iter_fine_tune
+from napari_unetseg.api.learning import fine_tune, fine_tune_file, iter_fine_tune, iter_replay, replay
 from napari_unetseg.api.segmenting import (
     Segmentation,
     forecast,
@@ -56,6 +56,7 @@ __all__ = [
     "iter_clean",
     "iter_evaluate_folders",
     "iter_fine_tune",
+    "iter_replay",
     "iter_segment",
     "iter_verify",
     "list_models",
@@ -63,6 +64,7 @@ __all__ = [
     "load_model",
     "load_volume",
     "look_at",
+    "replay",
     "save_labels",
     "save_volume",
     "segment",

@@ -16,6 +16,7 @@ from napari_unetseg.core.volume import Labels, Volume
 
 if TYPE_CHECKING:
     from napari_unetseg.engine.finetune import FineTuned
+    from napari_unetseg.engine.live_replay import Replayed
     from napari_unetseg.engine.model_file import Model
 
 
@@ -98,6 +99,42 @@ def fine_tune_file(
     tuned = replace(tuned, model=replace(tuned.model, card=card))
     save_model(target, tuned.model)
     return tuned
+
+
+def replay(
+    session: str | Path,
+    target: str | Path,
+    inputs: Sequence[str | Path] = (),
+    on_progress: Callable[[Progress], None] | None = None,
+) -> Replayed:
+    """Make the model of a session that was recorded in napari again, and write it; on a CPU it is the same bit for bit.
+
+    Parameters
+    ----------
+    session : str or Path
+        The record, ``M.session.json``, with what lies beside it.
+    target : str or Path
+        The model file to write.
+    inputs : sequence of str or Path
+        The images, in the order of the record, where they are not at their recorded places.
+
+    Raises
+    ------
+    InputError
+        If the record, an image or its paint cannot be read, or is another one.
+    ModelError
+        If the model that it began with is another one.
+    OutputError
+        If the model cannot be written.
+    """
+    return finish(iter_replay(session, target, inputs), on_progress)
+
+
+def iter_replay(session: str | Path, target: str | Path, inputs: Sequence[str | Path] = ()) -> Job[Replayed]:
+    """`replay` as a generator of progress; closing it stops it, and nothing is written."""
+    from napari_unetseg.engine import live_replay
+
+    return (yield from live_replay.iter_replay(Path(session), Path(target), [Path(path) for path in inputs]))
 
 
 def _several(given: Any) -> Sequence[Any]:

@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.core.progress import finish
 
 
 def replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     """Make the session's model again, and return the record for programs."""
-    from napari_unetseg.engine.live_replay import iter_replay
+    from napari_unetseg import api
 
     began = time.perf_counter()
     with terminal.warnings_as_notes(), terminal.progress_bar(session.name) as show:
-        done = finish(iter_replay(session, out, inputs), show)
+        done = api.replay(session, out, inputs, show)
     seconds = time.perf_counter() - began
     return {"model": str(out), "steps": done.steps, "held_out_dice": done.version.mean_dice, "seconds": seconds}
