@@ -1,5 +1,6 @@
 """The Learn widget in a real viewer: what is trained, and that what was learned on an image waits for one's return."""
 
+import numpy as np
 import pytest
 
 from napari_unetseg.core.models import read_card
@@ -79,3 +80,60 @@ def test_the_start_itself_is_trained_and_keeps_its_structures(
     assert widget.layers.preview.volume[INSIDE] in (1, 2)
     assert widget.layers.preview.volume[9, 16, 14] == 1  # a block that nobody painted: what the start knows
     assert widget.layers.preview.volume[OUTSIDE] == 0
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_paint_and_model_of_an_image_wait_for_ones_return(viewer, widget, qtbot, blocks):
+    first = viewer.add_image(blocks, axis_labels=("z", "y", "x"), name="first")
+    paint(widget)
+    learn(qtbot, widget)
+    canvas, found = widget.paint.canvas, widget.layers.preview.volume.copy()
+    assert (found[INSIDE], found[OUTSIDE]) == (1, 0)
+    qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=PATIENCE)
+
+    second = viewer.add_image(np.ascontiguousarray(blocks[::-1]), axis_labels=("z", "y", "x"), name="second")
+    widget.image.layer_box.choose(second)
+    assert widget.paint.canvas is None
+    assert not widget.paint.restore_button.isVisibleTo(widget)
+    paint(widget)
+    learn(qtbot, widget)
+    assert [version.kind for version in widget.results.versions.versions] == ["light head"]
+
+    widget.image.layer_box.choose(first)
+    assert widget.paint.canvas is canvas
+    assert widget.results.versions.versions == []
+    assert [widget.paint.table.item(row, 2).text() for row in (0, 1)] == ["24", "12"]
+    assert "last accepted model" in widget.paint.offer.text()
+    widget.layers.preview.volume[:] = 0
+    widget.paint.restore_button.click()
+    finished(qtbot, widget)
+    assert [version.kind for version in widget.results.versions.versions] == ["restored"]
+    assert np.array_equal(widget.layers.preview.volume, found)
+    assert not widget.paint.restore_button.isVisibleTo(widget)
+    assert sorted(layer.name for layer in viewer.layers if "learning" in layer.name) == [
+        "first (learning)",
+        "second (learning)",
+    ]
+
+    widget.image.layer_box.choose(second)
+    widget.image.layer_box.choose(first)
+    learn(qtbot, widget)  # without a click on the offer nothing is lost either
+    assert [version.kind for version in widget.results.versions.versions] == ["restored", "light head"]
+    assert not widget.paint.restore_button.isVisibleTo(widget)
+
+
+@pytest.mark.usefixtures("warm_child")
+def test_what_ends_after_one_has_left_its_image_is_kept_there_and_not_shown_elsewhere(viewer, widget, qtbot, blocks):
+    first = viewer.add_image(blocks, axis_labels=("z", "y", "x"), name="first")
+    paint(widget)
+    widget.bar.button.click()
+    qtbot.waitUntil(
+        lambda: "Fitting" in widget.bar.line.text() or bool(widget.results.versions.versions), timeout=PATIENCE
+    )
+    second = viewer.add_image(np.ascontiguousarray(blocks[::-1]), axis_labels=("z", "y", "x"), name="second")
+    widget.image.layer_box.choose(second)
+    finished(qtbot, widget)
+    assert widget.results.versions.versions == []
+    assert not widget.session.resumes
+    widget.image.layer_box.choose(first)
+    assert "last accepted model" in widget.paint.offer.text()

@@ -224,6 +224,16 @@ def test_stop_ends_between_two_slices():
     assert seen == 1
 
 
+def test_what_was_accepted_before_a_stop_is_kept(tmp_path):
+    worker, desk = FakeWorker([accepted()]), Desk()
+    desk.bring(PAINT)
+    request = LearnRequest("t", (LearnImage(FakeSource(), None),), None, tmp_path / "kept")
+    for record in learn(worker, request, desk):
+        if isinstance(record, SliceSeen):
+            desk.stop()
+    assert worker.calls[-2:] == ["predict 0", "save"]
+
+
 def test_a_full_disk_is_told_and_learning_goes_on(tmp_path):
     worker = FakeWorker([accepted(), Verdict(Version(1, "light head"), False, "worse")], is_full=True)
     records = run(worker, Desk(), minutes=1, kept=tmp_path / "kept")

@@ -37,6 +37,7 @@ from napari_unetseg.plugin.learn_results import LearnResults
 from napari_unetseg.plugin.learn_session import LearnSession
 from napari_unetseg.plugin.learn_settings import LearnSettings
 from napari_unetseg.plugin.metrics_view import index_on_screen
+from napari_unetseg.plugin.paint_canvas import Canvas
 from napari_unetseg.plugin.paint_keeper import model_beside
 from napari_unetseg.plugin.paint_section import PaintSection
 from napari_unetseg.plugin.start_box import StartBox
@@ -95,7 +96,8 @@ class LearnWidget(Panel):
         self.rows.addStretch(1)
 
     def _connect(self) -> None:
-        for part in (self.image, self.others, self.start):
+        self.image.changed.connect(self._change_image)
+        for part in (self.others, self.start):
             part.changed.connect(self._begin_anew)
         for signal in (self.start.changed, self.minutes.valueChanged):
             signal.connect(self._show_choices)
@@ -153,13 +155,25 @@ class LearnWidget(Panel):
             self.bar.say("The image or a choice about it has changed: learning has stopped.")
         self.session.begin()
         self._watch(layer)
-        self.layers.begin(source)
+        self.layers.begin(layer, self._learned(source) if source is not None else None)
         self.results.begin(layer)
         self.paint.show_dice({}, {})
         self.paint.set_image(layer, source)
         self._note_image()
         self.bar.button.setEnabled(source is not None)
         self.guides.next_button.setEnabled(source is not None and source.shape[1] > 1)
+
+    def _change_image(self) -> None:
+        """Of an image that one comes back to, the last accepted model waits beside its paint."""
+        self._begin_anew()
+        source, canvas = self.image.source(), self.paint.canvas
+        waits = source is not None and canvas is not None and self._waits(self._learned(source), canvas)
+        self.session.resumes = waits
+        self.paint.offer_model(waits)
+
+    def _waits(self, image: LearnImage, canvas: Canvas) -> bool:
+        kept = model_beside(canvas.journal) if canvas.journal is not None else None
+        return kept is not None and kept.is_file() and image.is_like(canvas.taught)
 
     def _after_choice(self) -> None:
         self.session.stop()
@@ -228,7 +242,9 @@ class LearnWidget(Panel):
             self._learn_now()
 
     def _order(self, order: Order) -> None:
-        if isinstance(order, PaintCopy):
+        source, canvas = self.image.source(), self.paint.canvas
+        if isinstance(order, PaintCopy) and source is not None and canvas is not None:
+            canvas.taught = self._learned(source)
             others = [canvas.last for canvas in self.others.chosen if canvas.last is not None]
             order = replace(order, others=tuple(others))
         self.session.order(order)
@@ -238,11 +254,20 @@ class LearnWidget(Panel):
         self.bar.say(show_next(self._viewer, self.paint.canvas, self.layers.doubts))
 
     def _hear(self, record: object) -> None:
-        """What the loop tells."""
+        """What the loop tells; one that was stopped ends its last job, which may be of another image than this."""
+        if isinstance(record, Saved):
+            said = self.results.after_saving(record.path)
+            if said:
+                self.bar.tell(said)
+        elif self.session.is_current:
+            self._show_record(record)
+
+    def _show_record(self, record: object) -> None:
         if isinstance(record, SliceSeen):
             if not self.session.is_stopped:
                 self.layers.show(record)
         elif isinstance(record, Opened):
+            self.paint.offer_model(False)
             self.results.set_versions(record.versions)
         elif isinstance(record, Trained):
             self.results.show_training(record)
@@ -252,10 +277,6 @@ class LearnWidget(Panel):
             self.results.versions.use(record.version)
             self._show_dice(record.version)
             self.bar.tell(f"Version {record.version.number} is in use again.")
-        elif isinstance(record, Saved):
-            said = self.results.after_saving(record.path)
-            if said:
-                self.bar.tell(said)
         elif isinstance(record, Hint):
             self.bar.tell(record.text)
 

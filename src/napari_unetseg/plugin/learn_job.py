@@ -49,6 +49,13 @@ class LearnImage:
     grid: Grid
     place: Place = NOWHERE
 
+    def is_like(self, other: LearnImage | None) -> bool:
+        """Whether the other one has the same voxels, chosen and measured in the same way: a model of it holds here."""
+        if other is None or self.source.data is not other.source.data:
+            return False
+        chosen = (self.source.axes, self.source.channel, self.grid, self.place)
+        return chosen == (other.source.axes, other.source.channel, other.grid, other.place)
+
 
 @dataclass(frozen=True)
 class LearnRequest:
@@ -177,6 +184,8 @@ class _Loop:
                 self._desk.wait(PATIENCE)
             else:
                 return
+        if self._unkept:  # stopped before everything was predicted
+            yield from self._keep()
 
     def _run(self, target: Any, *args: Any) -> Job[Any]:
         return self._worker.run(target, self._request.token, *args)

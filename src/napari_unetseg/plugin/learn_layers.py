@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
 from napari_unetseg.core.next_slice import DoubtMap
 from napari_unetseg.core.structure import Structure
-from napari_unetseg.plugin.layers import LayerSource
-from napari_unetseg.plugin.learn_job import SliceSeen
+from napari_unetseg.plugin.learn_job import LearnImage, SliceSeen
 from napari_unetseg.plugin.learn_preview import Preview, UncertaintyView
 
 
+@dataclass
+class _Views:
+    """What is shown of one image."""
+
+    image: LearnImage
+    doubts: DoubtMap
+    preview: Preview | None = None
+    doubt_view: UncertaintyView | None = None
+
+
 class LearnLayers(QObject):
-    """The layers of the image in view, made when there is something to show; those of an earlier image stay.
+    """The layers of the image in view, made when there is something to show; those of another image wait for it.
 
     Parameters
     ----------
@@ -24,18 +37,34 @@ class LearnLayers(QObject):
     def __init__(self, viewer: Viewer, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._source: LayerSource | None = None
+        self._known: WeakKeyDictionary[Layer, _Views] = WeakKeyDictionary()
+        self._views: _Views | None = None
         self._structures: tuple[Structure, ...] = ()
         self._shows_doubt = False
-        self.preview: Preview | None = None
-        self.doubt_view: UncertaintyView | None = None
-        self.doubts = DoubtMap((1, 1, 1))
 
-    def begin(self, source: LayerSource | None) -> None:
-        """Show predictions of this image from now on."""
-        self._source = source
-        self.preview = self.doubt_view = None
-        self.doubts = DoubtMap(source.shape[1:] if source is not None else (1, 1, 1))
+    @property
+    def preview(self) -> Preview | None:
+        """The predictions; None before the first one."""
+        return self._views.preview if self._views is not None else None
+
+    @property
+    def doubt_view(self) -> UncertaintyView | None:
+        """Their uncertainty; None before the first one."""
+        return self._views.doubt_view if self._views is not None else None
+
+    @property
+    def doubts(self) -> DoubtMap:
+        """Where the program is in doubt."""
+        return self._views.doubts if self._views is not None else DoubtMap((1, 1, 1))
+
+    def begin(self, layer: Layer | None, image: LearnImage | None) -> None:
+        """Show predictions of this image, which is that of a layer, from now on: in the layers that it has already."""
+        self._views = None
+        if layer is not None and image is not None:
+            known = self._known.get(layer)
+            if known is None or not image.is_like(known.image):
+                known = self._known[layer] = _Views(image, DoubtMap(image.source.shape[1:]))
+            self._views = known
 
     def dress(self, structures: tuple[Structure, ...]) -> None:
         """Show the structures' names and colours as they are now."""
@@ -45,16 +74,17 @@ class LearnLayers(QObject):
 
     def show(self, seen: SliceSeen) -> None:
         """Show what the model says about a slice."""
-        if self._source is None:
+        views = self._views
+        if views is None:
             return
-        if self.preview is None or self.doubt_view is None:
-            self.preview = Preview(self._viewer, self._source, self)
-            self.doubt_view = UncertaintyView(self._viewer, self._source, self)
-            self.preview.dress(self._structures)
-        self.doubts.put(seen.z, seen.prediction.doubt)
-        self.preview.show(seen.z, seen.prediction.labels)
-        self.doubt_view.show(seen.z, seen.prediction.uncertainty)
-        self.doubt_view.set_shown(self._shows_doubt)
+        if views.preview is None or views.doubt_view is None:
+            views.preview = Preview(self._viewer, views.image.source, self)
+            views.doubt_view = UncertaintyView(self._viewer, views.image.source, self)
+            views.preview.dress(self._structures)
+        views.doubts.put(seen.z, seen.prediction.doubt)
+        views.preview.show(seen.z, seen.prediction.labels)
+        views.doubt_view.show(seen.z, seen.prediction.uncertainty)
+        views.doubt_view.set_shown(self._shows_doubt)
 
     def show_doubt(self, shown: bool) -> None:
         """Show the layer of uncertainty, or take it away."""

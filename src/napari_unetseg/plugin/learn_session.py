@@ -31,8 +31,8 @@ class LearnSession(QObject):
         self._desk = Desk()
         self._numbers = count(1)
         self.live = False
-        self.token = ""
-        """Of the session."""
+        self._running = self.token = ""
+        """Of the session that the last loop was started for, and of the one that counts."""
         self.resumes = False
         """Whether a child that does not hold the session begins it with the model that was kept."""
 
@@ -45,6 +45,11 @@ class LearnSession(QObject):
     def is_stopped(self) -> bool:
         """Whether what still comes from the loop may have no layer to show it on any more."""
         return self._desk.is_stopped
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the last loop was started for this session, and not for one before."""
+        return self._running == self.token
 
     def begin(self) -> None:
         """Other images, or other choices: a session of its own."""
@@ -83,4 +88,5 @@ class LearnSession(QObject):
             self._desk = Desk(self._view(), live=self.live)
             if order is not None:
                 self._desk.bring(order)
+            self._running = request.token
             self._bridge.start("", learn, request, self._desk)

@@ -42,6 +42,8 @@ class Canvas:
         Of that paint, soon after it was kept.
     learned : LearnImage or None
         The image as it would be learned from.
+    taught : LearnImage or None
+        The image as a model was last asked for: what is kept beside the journal belongs to it.
     """
 
     layer: LabelsLayer
@@ -51,6 +53,7 @@ class Canvas:
     last: npt.NDArray[Any] | None = None
     survey: Survey | None = None
     learned: LearnImage | None = None
+    taught: LearnImage | None = None
 
     @property
     def image(self) -> Image:

@@ -40,7 +40,7 @@ class PaintSection(QWidget):
     chosen = Signal()
     """Another painted layer was chosen, or none."""
     restored = Signal()
-    """Kept paint was brought back."""
+    """Kept paint was brought back, or its model is wanted again."""
     renamed = Signal()
     """The structures' names have changed."""
     visited = Signal(object)
@@ -52,6 +52,7 @@ class PaintSection(QWidget):
         self._image: Image | None = None
         self._source: LayerSource | None = None
         self._kept: KeptPaint | None = None
+        self._model_waits = False
         self._canvases = Canvases()
         self._watch = PaintWatch(self)
         self.writer = PaintWriter(self)
@@ -71,7 +72,6 @@ class PaintSection(QWidget):
         self.add_button.setToolTip("Add an empty layer to paint on. Every stroke is kept on the disk at once.")
         self.offer = note()
         self.restore_button = QPushButton("Restore paint")
-        self.restore_button.setToolTip("Paint of this image was kept: bring it back, with the last accepted model.")
         self.table = PaintTable()
         self.structure_button = QPushButton("Add structure")
         self.structure_button.setToolTip("Add a structure, at any time: the others are not forgotten.")
@@ -138,6 +138,11 @@ class PaintSection(QWidget):
         painted = copy_of(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
         return PaintCopy(painted, canvas.structures.output_names)
 
+    def offer_model(self, waits: bool) -> None:
+        """Whether the last accepted model of what is painted here is on offer."""
+        self._model_waits = waits
+        self._show()
+
     def others(self) -> list[Canvas]:
         """What is painted on other images that are open."""
         return self._canvases.beside(self._image, self._viewer.layers)
@@ -174,9 +179,10 @@ class PaintSection(QWidget):
 
     def _restore(self) -> None:
         kept = self._kept
-        if kept is not None and self._source is not None:
+        if self.canvas is None and kept is not None and self._source is not None:
             self._add(self._source, PaintStructures(kept.names), kept)
-            self.restored.emit()
+        self.offer_model(False)
+        self.restored.emit()
 
     def _add(self, source: LayerSource, structures: PaintStructures, kept: KeptPaint | None) -> None:
         layer = new_layer(source, structures, kept.painted if kept is not None else None)
@@ -260,15 +266,26 @@ class PaintSection(QWidget):
         self.add_button.setEnabled(self._source is not None)
         for part in (self.table, self.structure_button):
             part.setVisible(canvas is not None)
-        offered = self._kept is not None and canvas is None
-        self.offer.setVisible(offered)
-        self.restore_button.setVisible(offered)
-        if self._kept is not None:
-            count = int(np.count_nonzero(self._kept.painted))
-            self.offer.setText(f"{count:,} painted voxels of this image were kept.".replace(",", " "))
+        self._show_offer()
         if canvas is not None:
             self.table.show_structures(canvas.structures.painted)
             self._show_painted()
+
+    def _show_offer(self) -> None:
+        """What can be brought back: paint and its model, or of paint that is there the model alone."""
+        kept = self._kept if self.canvas is None else None
+        waits = self._model_waits and self.canvas is not None
+        self.offer.setVisible(kept is not None or waits)
+        self.restore_button.setVisible(kept is not None or waits)
+        if kept is not None:
+            count = int(np.count_nonzero(kept.painted))
+            self.offer.setText(f"{count:,} painted voxels of this image were kept.".replace(",", " "))
+            self.restore_button.setText("Restore paint")
+            self.restore_button.setToolTip("Bring the paint back, with the last accepted model.")
+        elif waits:
+            self.offer.setText("The last accepted model of this image was kept. When you learn, it can be reverted to.")
+            self.restore_button.setText("Restore model")
+            self.restore_button.setToolTip("Use the last accepted model again, and predict with it.")
 
     def _show_painted(self) -> None:
         canvas = self.canvas
