@@ -86,6 +86,17 @@ def test_the_head_that_is_mostly_better_is_taken_unless_another_is_clearly_bette
     assert _chosen([mostly, other, clearly]) is clearly
 
 
+@pytest.mark.parametrize(("step", "share"), [(1, 0.5), (3, 1.0)], ids=["whole slices", "scribbles"])
+def test_from_scribbles_a_forest_alone_is_taken(step, share, monkeypatch):
+    monkeypatch.setattr("napari_unetseg.engine.learn.MARGIN", 2.0)  # held-out paint has no say
+    found = source((3, 42, 42))
+    painted = np.zeros((3, 42, 42), np.uint8)
+    painted[:, ::step, ::step] = 1 + (found.volume.array[0] > 0.5)[:, ::step, ::step]
+    settings = HeadSettings(hidden=4, steps=5, trees=4)
+    fitted = finish(iter_fit_head([found], [painted], [np.zeros_like(painted)], settings))
+    assert float(fitted.head.forest.share) == share
+
+
 def test_features_of_a_slice_are_its_own_and_are_kept():
     found = source()
     first = found[1]

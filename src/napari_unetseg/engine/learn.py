@@ -19,7 +19,8 @@ from napari_unetseg.engine.losses import boundary_weights, class_weights
 
 MOST_VOXELS = 40_000  # painted voxels that a head is fitted to
 LEAST_OF_CLASS = 3_000  # of these, so many of each class, if it has them
-SHARES = (0.5, 1.0)  # that a forest may have beside a head
+SHARES = (0.5, 1.0)  # that a forest may have beside a head: half of the say, or all of it where
+SCRIBBLES = 0.2  # or less of the painted slices is painted
 MARGIN = 0.05  # of held-out Dice, by which another head must be better than the one that mostly is
 MOST_SLICES = 32  # slices whose features a fit may ask for: paint along y or x touches all of them
 
@@ -125,8 +126,8 @@ def iter_fit_head(
     """Fit heads on more and fewer features, with and without a forest, and choose among them by held-out paint.
 
     From a few slices a head learns the coarse levels of a U-Net by heart: one that looks at the finest level alone is
-    mostly better away from the paint, and better still where a forest has half of the say. It is taken unless another
-    is clearly better: a held-out slice or two tell small differences by chance.
+    mostly better away from the paint, and better still where a forest has half of the say; from scribbles, a forest
+    alone is. It is taken unless another is clearly better: a held-out slice or two tell small differences by chance.
 
     Parameters
     ----------
@@ -136,7 +137,9 @@ def iter_fit_head(
         All paint, and the part of it to score on (see `core.painted.hold_out`).
     """
     widths = sources[0].extractor.widths
-    points = thinned(painted_slices(painted), settings.seed)
+    slices = painted_slices(painted)
+    shares = SHARES if _covered(slices, painted) > SCRIBBLES else SHARES[::-1]
+    points = thinned(slices, settings.seed)
     features, classes, held, weights, stands_for = [], [], [], [], []
     for done, part in enumerate(points):
         yield Progress(done, len(points), "Computing features")
@@ -154,7 +157,7 @@ def iter_fit_head(
         trials.append(known.trial(kind, settings))
     if settings.trees:
         yield Progress(len(kinds), len(kinds) + 2, "Growing trees")
-        trials = [*known.mixed(trials, settings), *trials]
+        trials = [*known.mixed(trials, shares, settings), *trials]
     best = _chosen(trials)
     yield Progress(len(kinds) + 1, len(kinds) + 2, "Fitting the light head")
     return FittedHead(known.final(best, settings), best.head, best.dice)
@@ -164,6 +167,12 @@ def _chosen(trials: Sequence[_Trial]) -> _Trial:
     """The first trial, or the one with the best held-out Dice, where that is better by more than `MARGIN`."""
     first, best = trials[0], max(trials, key=lambda trial: mean_dice(trial.dice))
     return best if mean_dice(best.dice) > mean_dice(first.dice) + MARGIN else first
+
+
+def _covered(slices: Sequence[PaintedSlice], painted: Sequence[Array]) -> float:
+    """Which part of the painted slices is painted."""
+    pixels: int = sum(painted[s.image][s.z].size for s in slices)
+    return sum(len(s.classes) for s in slices) / pixels
 
 
 def _weights(painted: Array, settings: HeadSettings) -> torch.Tensor:
@@ -203,10 +212,10 @@ class _Known:
         head = fit_head(features[learned], self.classes[learned], settings, fresh, self.weights[learned])
         return self._scored(head, widths)
 
-    def mixed(self, trials: Sequence[_Trial], settings: HeadSettings) -> list[_Trial]:
+    def mixed(self, trials: Sequence[_Trial], shares: Sequence[float], settings: HeadSettings) -> list[_Trial]:
         """The trials with a forest beside them, in every share that it may have."""
         forest = self._forest(~self.held, trials[0].widths[0], settings)
-        return [self._scored(with_forest(t.head, forest, share), t.widths) for share in SHARES for t in trials]
+        return [self._scored(with_forest(t.head, forest, share), t.widths) for share in shares for t in trials]
 
     def final(self, best: _Trial, settings: HeadSettings) -> Head:
         """The best head, fitted on to all paint, and its forest grown again."""
