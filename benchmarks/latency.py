@@ -30,6 +30,8 @@ SIDE, SLICES, Z = 512, 8, 3
 LONGEST_WAIT = 400.0
 BEAT = 5
 """Milliseconds."""
+STALL = 0.1
+"""Seconds: no gap in the event loop should be longer."""
 SCHEDULING = Path("/proc/thread-self/schedstat")
 
 
@@ -71,7 +73,7 @@ class Painter:
         self.viewer.add_image(stack, axis_labels=("z", "y", "x"), name=str(folder / "nerve"))
         self.widget = LearnWidget(self.viewer)
         self.viewer.window.add_dock_widget(self.widget, name="Learn")
-        self.widget.minutes.setValue(0)
+        self.widget.choices.minutes.setValue(0)
         self.widget.paint.add_button.click()
         self.viewer.dims.set_current_step(0, Z)
         self.layer = self.widget.paint.canvas.layer
@@ -153,7 +155,9 @@ def main() -> None:
         )
         print("|---|---|---|---|")
         print(f"| {median(seconds):.2f} s | {max(seconds):.2f} s | {clock * 1000:.0f} ms | {own * 1000:.0f} ms |")
-        print(f"\n{painter.rejected} candidates were not taken: what the slice shows stayed.")
+        long = sum(own > STALL for _, own in heart.gaps)
+        print(f"\n{long} of {len(heart.gaps)} gaps were longer than {1000 * STALL:.0f} ms without waiting for a core.")
+        print(f"{painter.rejected} candidates were not taken: what the slice shows stayed.")
         painter.widget.bar.live.setChecked(False)
         painter.widget.bridge.cancel()
         painter.viewer.close()

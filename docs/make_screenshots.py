@@ -115,7 +115,7 @@ def _loop(path: Path) -> None:
     truth = viewer.layers.pop().data
     widget = LearnWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Learn")
-    widget.minutes.setValue(0.5)
+    widget.choices.minutes.setValue(0.5)
     widget.paint.add_button.click()
     widget.paint.table.item(1, 0).setText("membrane")
     painted, last = len(truth) // 3, len(truth) - 1

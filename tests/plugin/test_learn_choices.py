@@ -27,8 +27,8 @@ def viewer(make_napari_viewer):
 @pytest.fixture
 def widget(viewer):
     widget = LearnWidget(viewer)
-    widget.start.box.setCurrentIndex(0)
-    widget.minutes.setValue(0)
+    widget.choices.start.box.setCurrentIndex(0)
+    widget.choices.minutes.setValue(0)
     viewer.window.add_dock_widget(widget, name="Learn")
     return widget
 
@@ -56,9 +56,9 @@ def test_the_start_itself_is_trained_and_keeps_its_structures(
     viewer, widget, qtbot, blocks, tiny_model_2d, tmp_path, monkeypatch
 ):
     viewer.add_image(blocks, axis_labels=("z", "y", "x"))
-    widget.start.add_file(tiny_model_2d)
-    widget.minutes.setValue(0.1)
-    widget.more.keep.setChecked(True)
+    widget.choices.start.add_file(tiny_model_2d)
+    widget.choices.minutes.setValue(0.1)
+    widget.choices.more.keep.setChecked(True)
     paint(widget, structure=3)
     canvas = widget.paint.canvas
     assert canvas.structures.names == {2: "bright"}  # that of the start, before anything of it is painted

@@ -48,8 +48,8 @@ def viewer(make_napari_viewer, request):
 def dock(viewer):
     def make():
         widget = LearnWidget(viewer)
-        widget.start.box.setCurrentIndex(0)
-        widget.minutes.setValue(0)
+        widget.choices.start.box.setCurrentIndex(0)
+        widget.choices.minutes.setValue(0)
         viewer.window.add_dock_widget(widget, name="Learn")
         return widget
 
@@ -287,7 +287,7 @@ def test_another_image_in_the_layer_begins_anew(viewer, dock, qtbot, blocks):
 def test_a_unet_is_trained_on_top_and_kept_only_where_it_is_better(viewer, dock, qtbot, blocks):
     viewer.add_image(blocks, axis_labels=("z", "y", "x"))
     widget = dock()
-    widget.minutes.setValue(0.1)
+    widget.choices.minutes.setValue(0.1)
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)

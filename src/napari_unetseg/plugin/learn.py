@@ -8,7 +8,6 @@ from typing import Any
 
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_unetseg.core.learned import Verdict, Version
 from napari_unetseg.core.session import Place
@@ -18,6 +17,7 @@ from napari_unetseg.plugin.fields import Panel, form
 from napari_unetseg.plugin.layer_rows import LayerRows
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.learn_bar import LearnBar
+from napari_unetseg.plugin.learn_choices import LearnChoices
 from napari_unetseg.plugin.learn_desk import Order, PaintCopy, Revert, Save
 from napari_unetseg.plugin.learn_guides import LearnGuides, show_next
 from napari_unetseg.plugin.learn_job import (
@@ -33,14 +33,13 @@ from napari_unetseg.plugin.learn_job import (
 )
 from napari_unetseg.plugin.learn_layers import LearnLayers
 from napari_unetseg.plugin.learn_others import OtherImages
+from napari_unetseg.plugin.learn_plot import load_plots
 from napari_unetseg.plugin.learn_results import LearnResults
 from napari_unetseg.plugin.learn_session import LearnSession
-from napari_unetseg.plugin.learn_settings import LearnSettings
 from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_canvas import Canvas
 from napari_unetseg.plugin.paint_keeper import model_beside
 from napari_unetseg.plugin.paint_section import PaintSection
-from napari_unetseg.plugin.start_box import StartBox
 
 
 class LearnWidget(Panel):
@@ -61,47 +60,27 @@ class LearnWidget(Panel):
         self.layers = LearnLayers(napari_viewer, self)
         self._build()
         self._connect()
-        self._show_choices()
         self._begin_anew()
 
     def _build(self) -> None:
-        top, bottom = form(), form()
+        top = form()
         self.rows.addLayout(top)
         self.image = LayerRows(top, self._viewer)
         self.paint = PaintSection(self._viewer)
         self.others = OtherImages()
-        self.start = StartBox()
-        self.minutes = QDoubleSpinBox()
-        self.minutes.setRange(0, 600)
-        self.minutes.setValue(1.0)
-        self.minutes.setDecimals(1)
-        self.minutes.setSingleStep(0.5)
-        self.minutes.setSuffix(" min")
-        self.minutes.setSpecialValueText("not at all")
-        self.minutes.setToolTip(
-            "How long to train a U-Net on top, when the quick model has predicted everything. It is kept only if it is "
-            "better on held-out paint. A new stroke interrupts it."
-        )
-        bottom.addRow("Start from", self.start)
-        bottom.addRow("Train U-Net", self.minutes)
-        self.more = LearnSettings()
+        self.choices = LearnChoices()
         self.bar = LearnBar(self.bridge)
         self.guides = LearnGuides()
         self.results = LearnResults(self._viewer)
-        self.rows.addWidget(self.paint)
-        self.rows.addWidget(self.others)
-        self.rows.addLayout(bottom)
-        for part in (self.more, self.bar, self.guides, self.results):
+        for part in (self.paint, self.others, self.choices, self.bar, self.guides, self.results):
             self.rows.addWidget(part)
         self.rows.addStretch(1)
 
     def _connect(self) -> None:
         self.image.changed.connect(self._change_image)
-        for part in (self.others, self.start):
-            part.changed.connect(self._begin_anew)
-        for signal in (self.start.changed, self.minutes.valueChanged):
-            signal.connect(self._show_choices)
-        self.more.changed.connect(self._after_settings)
+        self.others.changed.connect(self._begin_anew)
+        self.choices.start_changed.connect(self._begin_anew)
+        self.choices.settings_changed.connect(self._after_settings)
         self.paint.painted.connect(self._after_stroke)
         self.paint.chosen.connect(self._after_choice)
         self.paint.visited.connect(self.image.layer_box.choose)
@@ -114,6 +93,7 @@ class LearnWidget(Panel):
         self.guides.next_asked.connect(self._go_next)
         self.results.reverted.connect(lambda number: self._order(Revert(number)))
         self.results.save_asked.connect(self.save)
+        self.bridge.started.connect(load_plots)
         self.bridge.progressed.connect(self._hear)
         self._viewer.dims.events.current_step.connect(self.session.look)
         self._viewer.layers.events.removed.connect(self._after_removal)
@@ -127,10 +107,10 @@ class LearnWidget(Panel):
         return LearnRequest(
             self.session.token,
             (self._learned(source), *(c.learned for c in self.others.chosen if c.learned is not None)),
-            self.start.model,
+            self.choices.start.model,
             model_beside(journal) if journal is not None else None,
             self.session.resumes,
-            self.more.settings(self.minutes.value()),
+            self.choices.settings,
         )
 
     def save(self, path: Path) -> None:
@@ -185,7 +165,7 @@ class LearnWidget(Panel):
         if source is not None and canvas is not None and canvas.image is self.image.layer_box.layer:
             canvas.learned = self._learned(source)
         self.others.show_canvases(self.paint.others())
-        self.paint.know(self.more.kept_names)
+        self.paint.know(self.choices.more.kept_names)
         self._dress()
 
     def _dress(self) -> None:
@@ -216,12 +196,9 @@ class LearnWidget(Panel):
         if request is not None and request.kept is not None and request.kept.is_file():
             self.session.resume()
 
-    def _show_choices(self) -> None:
-        self.more.set_start(self.start.card, self.minutes.value())
-
     def _after_settings(self) -> None:
         """A loop that runs was begun with other settings."""
-        self.paint.know(self.more.kept_names)
+        self.paint.know(self.choices.more.kept_names)
         if self.session.is_learning:
             self.session.stop()
             self.bar.tell("The settings have changed: they count when you learn again.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.progress import Progress
@@ -10,6 +10,10 @@ from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import note
 from napari_unetseg.plugin.learn_job import WAITING
 from napari_unetseg.plugin.wording import duration
+
+BREATH = 150
+"""Milliseconds between two pictures of the progress: each repaints the whole window where napari's canvas is in it."""
+PLAIN, RED = "font-size: 11px;", "color: #ff6b6b; font-size: 11px;"
 
 
 class LearnBar(QWidget):
@@ -32,6 +36,11 @@ class LearnBar(QWidget):
         self._bridge = bridge
         self._is_stopping = self._failed = False
         self._news = ""
+        self._newest: Progress | None = None
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(BREATH)
+        self._rest.timeout.connect(self._show_newest)
         self.button, self.stop_button = QPushButton("Learn now"), QPushButton("Stop")
         self.button.setMinimumHeight(34)
         self.button.setStyleSheet("font-weight: bold;")
@@ -62,14 +71,17 @@ class LearnBar(QWidget):
         self.live.toggled.connect(self.live_changed)
         self.stop_button.clicked.connect(self._stop)
         self._bridge.started.connect(self._start)
-        self._bridge.progressed.connect(self._show)
+        self._bridge.progressed.connect(self._hear)
         self._bridge.failed.connect(self._fail)
         self._bridge.ended.connect(self._release)
 
     def say(self, text: str, *, error: bool = False) -> None:
         """Show one line under the buttons; an error is red."""
-        self.line.setStyleSheet("color: #ff6b6b; font-size: 11px;" if error else "font-size: 11px;")
-        self.line.setText(text)
+        style = RED if error else PLAIN
+        if self.line.styleSheet() != style:
+            self.line.setStyleSheet(style)
+        if self.line.text() != text:
+            self.line.setText(text)
 
     def tell(self, text: str) -> None:
         """Show a line that stays when the work is done."""
@@ -90,22 +102,40 @@ class LearnBar(QWidget):
 
     def _start(self) -> None:
         self._is_stopping = self._failed = False
-        self._news = ""
+        self._newest, self._news = None, ""
         self.stop_button.setEnabled(True)
         self.progress.setRange(0, 0)
         self.progress.show()
         self.say("Starting…")
 
-    def _show(self, record: object) -> None:
+    def _hear(self, record: object) -> None:
         if isinstance(record, Progress) and not self._is_stopping:
-            rests = record.stage == WAITING
-            self.progress.setVisible(not rests)
-            self.progress.setRange(0, record.total if record.total > 1 else 0)
-            self.progress.setValue(record.done)
-            left = f", {duration(record.seconds_left)} left" if record.seconds_left else ""
-            self.say(f"{self._news} {WAITING}." if rests else record.message or f"{record.stage}{left}…")
+            self._newest = record
+            if not self._rest.isActive():
+                self._show_newest()
+
+    def _show_newest(self) -> None:
+        """Show the newest progress, unless that has been shown."""
+        record, self._newest = self._newest, None
+        if record is None or self._is_stopping:
+            return
+        self._rest.start()
+        rests = record.stage == WAITING
+        self.progress.setVisible(not rests)
+        self._fill(record.done, record.total if record.total > 1 else 0)
+        left = f", {duration(record.seconds_left)} left" if record.seconds_left else ""
+        self.say(f"{self._news} {WAITING}." if rests else record.message or f"{record.stage}{left}…")
+
+    def _fill(self, done: int, total: int) -> None:
+        """Fill the bar; Qt would repaint it at once, and the window with it, and so has to wait for its turn."""
+        if (self.progress.value(), self.progress.maximum()) != (done, total):
+            self.progress.setUpdatesEnabled(False)
+            self.progress.setRange(0, total)
+            self.progress.setValue(done)
+            self.progress.setUpdatesEnabled(True)
 
     def _release(self) -> None:
+        self._newest = None
         self.stop_button.setEnabled(False)
         self.progress.hide()
         if self._is_stopping:

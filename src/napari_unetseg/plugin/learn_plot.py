@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -21,8 +24,14 @@ SMOOTH = 0.9
 FAINT, STRONG = "#8a93a666", "#8ab4f8"
 
 
+def load_plots() -> None:
+    """Load pyqtgraph in a thread: it takes half a second, for which the window would stall at the first curve."""
+    if "pyqtgraph" not in sys.modules:
+        threading.Thread(target=importlib.import_module, args=("pyqtgraph",), daemon=True, name="plots").start()
+
+
 class _Plot(QWidget):
-    """A small plot that cannot be moved; pyqtgraph is loaded when there is something to draw."""
+    """A small plot that cannot be moved; made when there is something to draw, see `load_plots`."""
 
     def __init__(self, bottom: str, left: str, tip: str) -> None:
         super().__init__()
@@ -101,6 +110,7 @@ class LossPlot(_Plot):
             "step", "loss", "Loss of the U-Net while it is trained: each step, and the running mean. It should fall."
         )
         self._losses: list[float] = []
+        self._curves: tuple[pyqtgraph.PlotDataItem, ...] = ()
 
     def add(self, losses: Sequence[float], *, begins: bool) -> None:
         """Show more steps; those of an earlier training go where this one begins."""
@@ -108,10 +118,12 @@ class LossPlot(_Plot):
         self.setVisible(len(self._losses) > 1)
         if len(self._losses) < 2:
             return
-        canvas = self._cleared()
+        if not self._curves:
+            canvas, pens = self._cleared(), ({"color": FAINT, "width": 1}, {"color": STRONG, "width": 1.5})
+            self._curves = tuple(canvas.plot(pen=pen, connect="finite") for pen in pens)
         steps = np.arange(1, len(self._losses) + 1)
-        canvas.plot(steps, np.array(self._losses), pen={"color": FAINT, "width": 1}, connect="finite")
-        canvas.plot(steps, running_mean(self._losses), pen={"color": STRONG, "width": 1.5}, connect="finite")
+        for curve, values in zip(self._curves, (self._losses, running_mean(self._losses)), strict=True):
+            curve.setData(steps, np.array(values))
 
     def clear(self) -> None:
         """Show nothing."""

@@ -76,7 +76,7 @@ class _SliceLayer(QObject):
     def repaint(self) -> None:
         """Draw the layer again."""
         if self.layer is not None:
-            self.layer.refresh(extent=False)
+            self.layer.refresh(extent=False, highlight=False)
 
     def _add(self, layer: Layer) -> None:
         """Add the layer under the active one, which stays active: someone is painting on it."""

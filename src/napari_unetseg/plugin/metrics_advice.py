@@ -49,7 +49,7 @@ class AdviceBox(QWidget):
         self.setVisible(bool(advice))
 
     def _follow(self) -> None:
-        learn_widget(self._viewer).more.follow(self._advice)
+        learn_widget(self._viewer).choices.more.follow(self._advice)
         self.followed.emit("Set in Learn, under More settings. It counts when you learn again.")
 
 
