@@ -94,6 +94,7 @@ def test_paint_and_model_of_an_image_wait_for_ones_return(viewer, widget, qtbot,
     second = viewer.add_image(np.ascontiguousarray(blocks[::-1]), axis_labels=("z", "y", "x"), name="second")
     widget.image.layer_box.choose(second)
     assert widget.paint.canvas is None
+    assert widget.bar.line.text() == ""  # what was said was about the first
     assert not widget.paint.restore_button.isVisibleTo(widget)
     paint(widget)
     learn(qtbot, widget)
@@ -133,6 +134,7 @@ def test_what_ends_after_one_has_left_its_image_is_kept_there_and_not_shown_else
     second = viewer.add_image(np.ascontiguousarray(blocks[::-1]), axis_labels=("z", "y", "x"), name="second")
     widget.image.layer_box.choose(second)
     finished(qtbot, widget)
+    assert "learning has stopped" in widget.bar.line.text()
     assert widget.results.versions.versions == []
     assert not widget.session.resumes
     widget.image.layer_box.choose(first)

@@ -131,8 +131,8 @@ class LearnWidget(Panel):
     def _begin_anew(self, _event: object = None) -> None:
         """Another image, or other choices: what was learned on the one before stays in its layers and files."""
         source, layer = self.image.source(), self.image.layer_box.layer
-        if self.bridge.is_running:
-            self.bar.say("The image or a choice about it has changed: learning has stopped.")
+        stops = "The image or a choice about it has changed: learning has stopped."
+        self.bar.tell(stops if self.bridge.is_running else "")
         self.session.begin()
         self._watch(layer)
         self.layers.begin(layer, self._learned(source) if source is not None else None)
