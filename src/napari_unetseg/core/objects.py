@@ -16,7 +16,7 @@ from skimage.segmentation import watershed
 from napari_unetseg.core.volume import Triple
 
 FACES = 6  # voxels that share a face are connected: thin bridges over edges do not join objects
-CORE_SHARE = 0.5  # of a core's own depth, added to that of the mask
+CORE_SHARE = 1.0  # of a core's own depth, added to that of the mask
 SMOOTHING = 1.0  # standard deviation, in voxels along the finest axis
 PROMINENCE = 2.0  # in such voxels: how much a waist must be thinner than what it joins
 
@@ -30,8 +30,8 @@ def separate_objects(
 ) -> npt.NDArray[np.uint32]:
     """Split a mask into objects, where it has a waist.
 
-    Every voxel has a depth: its distance to the outside, and within a core a part of its distance to the outside of
-    that. A watershed on the depth gives a part for each of its peaks; two of these are one object where the way from
+    Every voxel has a depth: its distance to the outside, and within a core `CORE_SHARE` of its distance to the outside
+    of that. A watershed on the depth gives a part for each of its peaks; two of these are one object where the way from
     the lower peak to the other descends by less than `PROMINENCE`: the dynamics of a peak, Grimaud 1992, DOI
     10.1117/12.60650. Voxels are connected where they share a face. Without cores, each connected part is an object.
 
