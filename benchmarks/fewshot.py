@@ -148,8 +148,8 @@ def dice(predicted: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def measure(data: Path, trial: Trial, seed: int) -> Row:
-    """Paint, learn, predict, and score on the slices without paint."""
+def measure(data: Path, trial: Trial, seed: int) -> Row | None:
+    """Paint, learn, predict, and score on the slices without paint; None where there is none."""
     volume, labels = labelled(data, trial.volume)
     slices = [int((i + 0.5) * len(labels) / trial.slices) for i in range(trial.slices)]
     painted = paint(labels, slices, trial.share, seed)
@@ -158,6 +158,8 @@ def measure(data: Path, trial: Trial, seed: int) -> Row:
     if trial.contender == CEILING:
         painted = np.maximum(painted, paint(labels, list(range(0, len(labels), 2)), 1, seed))
         off &= np.arange(len(labels)) % 2 == 1
+    if not off.any():
+        return None
     began, cores = time.perf_counter(), time.process_time()
     predicted = CONTENDERS[trial.contender](volume, painted, trial.start)
     seconds, core_seconds = time.perf_counter() - began, time.process_time() - cores
@@ -240,9 +242,10 @@ def main() -> None:
     rows = read_rows(asked.csv)
     known = {Trial(*(getattr(row, f.name) for f in fields(Trial))) for row in rows}
     for trial in [] if asked.table else trials(asked):
-        if trial not in known:
-            rows.append(measure(asked.data, trial, asked.seed))
-            append_row(asked.csv, rows[-1])
+        row = measure(asked.data, trial, asked.seed) if trial not in known else None
+        if row is not None:
+            rows.append(row)
+            append_row(asked.csv, row)
             known.add(trial)
     print(f"{facts()}\nDice off the paint (fall from near to far, seconds of all cores).\n{table(rows)}")
 
