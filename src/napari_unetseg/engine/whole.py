@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.card import ModelCard, Normalisation
-from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.fine_tuning import FineTuneSettings, why_nothing_is_kept
 from napari_unetseg.core.fit import fit
 from napari_unetseg.core.intensity import Normaliser, normaliser
 from napari_unetseg.core.painted import class_count, hold_out
@@ -208,13 +208,11 @@ def _unet_of(start: Model | None) -> UNet | None:
 
 
 def _teacher(start: Model | None) -> UNet:
-    """The start, frozen; raises `ModelError` where its structures are not single outputs."""
-    network = start.network if start is not None else None
-    if start is None or not isinstance(network, UNet) or not start.card.structures:
-        raise ModelError("Expected a model whose structures can be kept; name a U-Net that finds some with --model.")
-    if any(s.channels != (s.label,) or s.seed_channel is not None for s in start.card.structures):
-        raise ModelError(f"The objects that {start.card.name} finds cannot be kept; expected a model of structures.")
-    return copy.deepcopy(network).requires_grad_(False)
+    """The start, frozen; raises `ModelError` where it has no structures that can be kept."""
+    reason = why_nothing_is_kept(start.card if start is not None else None)
+    if start is None or not isinstance(start.network, UNet) or reason is not None:
+        raise ModelError(f"{reason} Name a U-Net that finds structures with --model.")
+    return copy.deepcopy(start.network).requires_grad_(False)
 
 
 def _patch(settings: UNetSettings, volumes: Sequence[Volume]) -> tuple[int, ...]:
