@@ -49,7 +49,7 @@ def quick():
     """Fewer steps than a good result takes; these images are easy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune, "HeadSettings", partial(HeadSettings, hidden=16, steps=60))
-        patch.setattr(finetune, "SMALL", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
+        patch.setattr(finetune, "REFINER", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
         patch.setattr("napari_unetseg.engine.train.NORM_BATCHES", 2)
         yield
 

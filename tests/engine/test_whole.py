@@ -150,7 +150,7 @@ def test_objects_cannot_be_kept_by_a_teacher():
     start = replace(start, card=start.card.model_copy(update={"structures": (cores,)}))
     settings = FineTuneSettings(steps=1, device="cpu", keep_structures=True)
     for model in (start, None):
-        with pytest.raises(ModelError, match="nothing to keep|cannot be kept"):
+        with pytest.raises(ModelError, match=r"nothing to keep|cannot be kept"):
             finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])]), model, settings))
 
 

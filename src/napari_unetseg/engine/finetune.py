@@ -19,7 +19,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.features import MagnifiedSource, magnified_paint
 from napari_unetseg.engine.head import Head, HeadSettings
 from napari_unetseg.engine.learn import FittedHead, class_dice, iter_fit_head, mean_dice
-from napari_unetseg.engine.lesson import Lesson, base_of, feature_sources
+from napari_unetseg.engine.lesson import Lesson, feature_sources
 from napari_unetseg.engine.light import LightNet, Refiner
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.refine import RefinerBatches, predicted_classes, seen_slices
@@ -28,8 +28,8 @@ from napari_unetseg.engine.train import Trained, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.engine.whole import Whole, trains_whole
 
-SMALL = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
-"""The refiner where no model was given to begin with."""
+REFINER = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
+"""The U-Net on top: small, since what it sees is rich, and many steps count for more than pre-trained weights."""
 NOTHING_HELD_OUT = "Too little is painted to hold any of a structure out: the light head was taken, without a score."
 WORSE = "Training the U-Net made it worse on held-out paint: the model from before it was taken."
 BROKE_DOWN = "The loss of training was not a number, so it was stopped: the best model from before that was taken."
@@ -83,8 +83,8 @@ def iter_fine_tune(
     ----------
     lesson : Lesson
     start : Model or None
-        A 2D U-Net of one channel, whose features are joined with the hand-made ones and whose weights the U-Net on
-        top begins with; or the result of an earlier fine-tuning; or a 3D U-Net, which is trained itself.
+        A 2D U-Net of one channel, whose features are joined with the hand-made ones; or the result of an earlier
+        fine-tuning; or a 3D U-Net, which is trained itself.
     checkpoint : Path, optional
         Training goes on from files of this name with a mark of paint and settings appended, if they exist. They are
         removed at the end.
@@ -167,7 +167,6 @@ class _Run:
 
     def __init__(self, lesson: Lesson, start: Model | None, settings: FineTuneSettings, plan: Stages) -> None:
         self.lesson, self.start, self.settings, self.stages = lesson, start, settings, plan
-        self.base = base_of(start)
         self.channels, self.outputs = len(lesson.volumes[0].channels), class_count(lesson.painted)
         self.sources = list(lesson.sources) or feature_sources(lesson.volumes, start, settings.device)
         self.learning, self.held = hold_out(lesson.painted)
@@ -201,9 +200,8 @@ class _Run:
 
     def _fresh_refiner(self, network: LightNet) -> Refiner:
         torch.manual_seed(self.settings.seed)
-        like = self.base.settings if self.base is not None else SMALL
-        settings = replace(like, inputs=self.channels + network.settings.hidden, outputs=self.outputs)
-        return Refiner.fresh(settings, self.channels, self.base)
+        inputs = self.channels + network.settings.hidden
+        return Refiner.fresh(replace(REFINER, inputs=inputs, outputs=self.outputs))
 
     def score(self, trial: Head, refiner: UNet | None = None) -> dict[int, float]:
         """Held-out Dice of a trial head, refined or not; empty where nothing is held out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import nn
@@ -15,7 +15,6 @@ from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
 
 KIND = "light"
-FIRST = "down.0.0.0.weight"  # of the convolution that sees the image
 
 
 @dataclass(frozen=True)
@@ -103,28 +102,11 @@ class Refiner(UNet):
         return refined
 
     @classmethod
-    def fresh(cls, settings: UNetSettings, channels: int, start: UNet | None = None) -> Self:
-        """A refiner that adds nothing yet.
-
-        Its weights are those of `start`, where it is given: those for the image are shared out over the channels,
-        those for the hidden layer begin at 0. Else they are random.
-
-        Parameters
-        ----------
-        settings : UNetSettings
-            As those of `start`, but for inputs and outputs.
-        channels : int
-            How many of the inputs are the image.
-        """
+    def fresh(cls, settings: UNetSettings) -> Self:
+        """A refiner of random weights that adds nothing yet."""
         refiner = cls(settings)
-        zero = {k: torch.zeros_like(v) for k, v in refiner.state_dict().items() if k.startswith("head.")}
-        if start is None:
-            refiner.load_state_dict(zero, strict=False)
-            return refiner
-        state = start.state_dict()
-        first = torch.zeros_like(refiner.state_dict()[FIRST])
-        first[:, :channels] = state[FIRST].mean(1, keepdim=True) / channels
-        refiner.load_state_dict(state | zero | {FIRST: first})
+        nn.init.zeros_(refiner.head.weight)
+        nn.init.zeros_(cast("torch.Tensor", refiner.head.bias))
         return refiner
 
 
