@@ -25,10 +25,10 @@ WIDEST = 320  # voxels of the image that it shows, at most
 def draw_picture(card: ModelCard, data: Path) -> Image.Image:
     """What the model finds in the card's first held-out images: the one whose middle holds most, by the truth.
 
-    Stacks are seen along the axis along which they were cut.
+    Stacks are seen along the axis along which they were cut; single slices lie flat, however they were cut.
     """
     rule = card.held_out[0]
-    axis = "zyx".index(rule.axis or "z")
+    axis = "zyx".index("z" if rule.slices else rule.axis or "z")
     fullest = max(examples(rule, data), key=lambda example: _share(example, axis))
     labels = segment(fullest.volume, card.name).labels
     return draw_thumbnail(*_middle(*_turned(fullest.volume, labels, axis)), SIZE).quantize(COLOURS)
