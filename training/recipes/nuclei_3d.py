@@ -13,7 +13,7 @@ RECIPE = Recipe(
     title="Nuclei in 3D fluorescence",
     description="Single nuclei in confocal and light-sheet stacks, some 8 to 40 voxels across.",
     data=nuclei_3d,
-    minutes=36,
+    minutes=66,
     network=UNetSettings(3, 1, 3, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(32, 64, 64),
