@@ -101,6 +101,15 @@ def test_a_speck_of_a_core_does_not_cut_an_object():
     assert numbers(separate_objects(mask, seeds, minimum=30)) == [1]
 
 
+def test_a_mask_without_an_outside_is_divided_by_its_cores():
+    full = np.ones((1, 20, 40), bool)
+    cores = ball(full.shape, (0, 10, 8), 6) | ball(full.shape, (0, 10, 31), 6)
+    np.testing.assert_array_equal(separate_objects(full, full), full)
+    objects = separate_objects(full, cores)
+    assert objects.all()
+    assert (objects[0, 10, 8], objects[0, 10, 31]) == (1, 2)
+
+
 @pytest.mark.parametrize("shape", [(1, 5, 5), (4, 5, 6), (1, 1, 1)])
 def test_an_empty_mask_gives_no_objects(shape):
     nothing = np.zeros(shape, bool)

@@ -56,6 +56,8 @@ def separate_objects(
     else:
         depth = _depth(structure_mask, cores & structure_mask, spacing)
         parts = watershed(-depth, mask=structure_mask, connectivity=1)
+        if not parts.any():  # one depth everywhere has no peak
+            parts = structure_mask.astype(np.int32)
         objects = _joined(parts, depth).astype(np.uint32)
     if minimum > 1:
         objects = cc3d.dust(objects, threshold=minimum, connectivity=FACES, in_place=True)
@@ -66,7 +68,11 @@ def separate_objects(
 def _depth(mask: Mask, cores: Mask, spacing: Triple) -> Depth:
     """Smoothed depth (Z, Y, X), in voxels along the finest axis."""
     finest = tuple(length / min(spacing) for length in spacing)
-    of_mask, of_cores = (edt.edt(m, anisotropy=finest, black_border=False, parallel=0) for m in (mask, cores))
+    widest = max(length * count for length, count in zip(finest, mask.shape, strict=True))
+    of_mask, of_cores = (
+        np.minimum(edt.edt(m, anisotropy=finest, black_border=False, parallel=0), widest)  # infinite without an outside
+        for m in (mask, cores)
+    )
     sigma = [SMOOTHING / length for length in finest]
     smooth: Depth = ndimage.gaussian_filter(of_mask + CORE_SHARE * of_cores, sigma)
     return smooth
