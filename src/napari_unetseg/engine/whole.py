@@ -153,9 +153,9 @@ class Whole:
 
     def _read(self, volume: Volume) -> tuple[Normaliser, tuple[float, float, float]]:
         """How intensities are read, and network voxels for one of the image's."""
-        if self.start is None or isinstance(self.start.network, LightNet):
+        if self.start is None:
             return normaliser(volume, Normalisation()), (1.0, 1.0, 1.0)
-        if self.start.card.is_start:  # it has no voxel size of its own
+        if isinstance(self.start.network, LightNet) or self.start.card.is_start:  # of no voxel size of its own
             return normaliser(volume, self.start.card.normalisation), (1.0, 1.0, 1.0)
         fitted = fit(self.start.card, volume, SegmentSettings())
         z, y, x = (axis.ratio for axis in fitted.grid)
