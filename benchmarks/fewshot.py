@@ -6,24 +6,25 @@ from them, and scores it on the slices without paint: Dice, mean over structures
 the paint to the farthest; the seconds that it took and those of all cores. Each row is appended to the file as it
 comes, and what is there already is not measured again, so a run may be stopped, and a table gathered from several.
 `--volumes`, `--contenders`, `--slices` and `--starts` choose; ``--starts none`` begins with random weights.
-``--table`` measures nothing and prints Markdown.
+At the end it prints Markdown of the rows that were asked for, and a summary of the whole file; ``--table`` does only
+that.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from fewshot_tables import FORESTS, LIGHT, NO_START, Row, Trial, append_row, read_rows, summary, table
 from fewshot_volumes import VOLUMES, labelled
 from napari_unetseg.api import load_model
 from napari_unetseg.core.fine_tuning import FineTuneSettings, starting_model
@@ -38,27 +39,6 @@ from napari_unetseg.engine.predict import iter_predict
 Learner = Callable[[Volume, np.ndarray, str], np.ndarray]
 """Output labels of a volume, from its painted labels and the name of the model to begin with."""
 NOTHING = "none"
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is measured."""
-
-    volume: str
-    slices: int
-    share: float
-    contender: str
-    start: str
-
-
-@dataclass(frozen=True)
-class Row(Trial):
-    """What came out."""
-
-    dice: float
-    fall: float
-    seconds: float
-    core_seconds: float
 
 
 def paint(labels: np.ndarray, slices: list[int], share: float, seed: int) -> np.ndarray:
@@ -130,13 +110,12 @@ CEILING = "60 s, every other slice"
 CONTENDERS: dict[str, Learner] = {
     "forest 2D": forest(flat=True),
     "forest 3D": forest(flat=False),
-    "light head": ours(0),
+    LIGHT: ours(0),
     "60 s": ours(1),
     "300 s": ours(5),
     "U-Net itself, 60 s": ours(1, whole=True),
     CEILING: ours(1),
 }
-FORESTS = ("forest 2D", "forest 3D")
 
 
 def dice(predicted: np.ndarray, labels: np.ndarray) -> float:
@@ -170,50 +149,6 @@ def measure(data: Path, trial: Trial, seed: int) -> Row | None:
     )
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a file; none where it is not there."""
-    if not path.is_file():
-        return []
-    kinds = {"int": int, "float": float, "str": str}
-    with path.open(newline="") as file:
-        return [Row(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Row)}) for row in csv.DictReader(file)]
-
-
-def append_row(path: Path, row: Row) -> None:
-    """Add a row, and the head to a new file."""
-    is_new = not path.is_file()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
-        if is_new:
-            writer.writeheader()
-        writer.writerow({name: round(v, 4) if isinstance(v, float) else v for name, v in asdict(row).items()})
-
-
-def table(rows: list[Row]) -> str:
-    """Markdown: one table for each number of slices and share, volumes down, contenders across, means last."""
-    text = ""
-    for slices, share in sorted({(row.slices, row.share) for row in rows}, key=lambda pair: (-pair[1], pair[0])):
-        part = [row for row in rows if (row.slices, row.share) == (slices, share)]
-        columns = list(dict.fromkeys((row.contender, row.start) for row in part))
-        columns.sort(key=lambda pair: (pair[1] != "–", pair[1], list(CONTENDERS).index(pair[0])))
-        names = [volume for volume in VOLUMES if any(row.volume == volume for row in part)]
-        cells = {(row.volume, row.contender, row.start): row for row in part}
-        text += f"\n**{slices} slices, {'dense' if share >= 1 else f'scribbles on {share:.0%}'}**\n\n"
-        heads = [contender if start == "–" else f"{contender} ({start})" for contender, start in columns]
-        text += f"| volume | {' | '.join(heads)} |\n|{'---|' * (len(heads) + 1)}\n"
-        for name in names:
-            text += f"| {name} | {' | '.join(_cell(cells.get((name, *column))) for column in columns)} |\n"
-        full = [name for name in names if all((name, *column) in cells for column in columns)]
-        if full:
-            means = (np.mean([cells[name, *column].dice for name in full]) for column in columns)
-            text += f"| mean of the {len(full)} complete rows | {' | '.join(f'{mean:.3f}' for mean in means)} |\n"
-    return text
-
-
-def _cell(row: Row | None) -> str:
-    return "" if row is None else f"{row.dice:.3f} ({row.fall:+.2f}, {row.core_seconds:.0f} s)"
-
-
 def facts() -> str:
     """The machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
@@ -227,11 +162,11 @@ def facts() -> str:
 
 
 def main() -> None:
-    """Measure what is asked for, row by row, and print the table of the whole file."""
+    """Measure what is asked for, row by row, and print tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of the labelled sets")
     parser.add_argument("--csv", type=Path, default=Path("fewshot.csv"), help="file of the rows")
-    parser.add_argument("--table", action="store_true", help="measure nothing, print the table of the file")
+    parser.add_argument("--table", action="store_true", help="measure nothing, print what the file has")
     parser.add_argument("--volumes", nargs="*", choices=list(VOLUMES), default=list(VOLUMES))
     parser.add_argument("--contenders", nargs="*", choices=list(CONTENDERS), default=list(CONTENDERS)[:4])
     parser.add_argument("--slices", type=int, nargs="*", default=[3], help="slices that are painted: 1 3 5 9")
@@ -247,13 +182,28 @@ def main() -> None:
             rows.append(row)
             append_row(asked.csv, row)
             known.add(trial)
-    print(f"{facts()}\nDice off the paint (fall from near to far, seconds of all cores).\n{table(rows)}")
+    shown = [row for row in rows if is_asked_for(row, asked)]
+    print(
+        f"{facts()}\nDice off the paint (fall from near to far, seconds of all cores).\n{table(shown, list(CONTENDERS))}"
+    )
+    print(summary(rows, asked.starts[0]))
+
+
+def is_asked_for(row: Row, asked: Any) -> bool:
+    """Whether a row is among those to show."""
+    return (
+        row.volume in asked.volumes
+        and row.contender in asked.contenders
+        and row.slices in asked.slices
+        and row.share in asked.shares
+        and row.start in (NO_START, *asked.starts)
+    )
 
 
 def trials(asked: Any) -> list[Trial]:
     """Everything asked for; what begins with nothing is not repeated for each start."""
     return [
-        Trial(volume, slices, share, contender, "–" if contender in FORESTS else start)
+        Trial(volume, slices, share, contender, NO_START if contender in FORESTS else start)
         for share in asked.shares
         for slices in asked.slices
         for start in asked.starts

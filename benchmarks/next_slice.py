@@ -27,7 +27,8 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.learn import iter_fit_head
 from napari_unetseg.engine.lesson import feature_sources
 from napari_unetseg.engine.light import LightNet
-from napari_unetseg.engine.live import QUICK, prediction_of
+from napari_unetseg.engine.live import QUICK
+from napari_unetseg.engine.live_slices import prediction_of
 
 SMALL = ("nuclei, plant", "nuclei, embryo", "membranes, light", "membranes, EM", "hippocampus")
 
