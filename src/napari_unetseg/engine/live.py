@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,6 @@ from napari_unetseg.core.fine_tuning import (
     structures_of,
 )
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
-from napari_unetseg.core.next_slice import Doubt
 from napari_unetseg.core.painted import hold_out
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.session import fingerprint
@@ -30,9 +29,10 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.head import Head, HeadSettings
-from napari_unetseg.engine.learn import PaintedSlice, class_dice, gathered, iter_fit_head, mean_dice, painted_slices
+from napari_unetseg.engine.learn import iter_fit_head, mean_dice
 from napari_unetseg.engine.lesson import Lesson, feature_sources
 from napari_unetseg.engine.light import LightNet
+from napari_unetseg.engine.live_slices import Slices
 from napari_unetseg.engine.live_versions import (
     Accepted,
     Origin,
@@ -43,7 +43,6 @@ from napari_unetseg.engine.live_versions import (
     sees,
     version_of,
 )
-from napari_unetseg.engine.live_whole import WholeSlices
 from napari_unetseg.engine.model_file import Model, save_model
 from napari_unetseg.engine.step_time import TIMED, seconds_a_step
 from napari_unetseg.engine.train import TrainProgress
@@ -94,16 +93,20 @@ class LiveSession:
             kept = None
         if kept is not None and has_features(kept):
             start = kept  # its features are the ones that it was fitted to
-        self.volumes, self.start = tuple(volumes), start
+        self.start = start
         self._device = device
-        self._sources = feature_sources(self.volumes, start, device)
+        self._slices = Slices(volumes, feature_sources(volumes, start, device), device)
         self._versions = Versions()
         self._tuning: Job[Repeatable] | None = None
         self._seconds_a_step: float | None = None
         self._not_finite = 0
-        self._whole: WholeSlices | None = None
         if kept is not None:
-            self._versions.accept(Accepted(Version(1, "restored"), kept, self._looking(kept)))
+            self._versions.accept(Accepted(Version(1, "restored"), kept, self._slices.network(kept)))
+
+    @property
+    def volumes(self) -> tuple[Volume, ...]:
+        """What it learns on."""
+        return self._slices.volumes
 
     @property
     def versions(self) -> tuple[Version, ...]:
@@ -118,7 +121,7 @@ class LiveSession:
     @property
     def device(self) -> torch.device:
         """Where it computes."""
-        return self._sources[0].device
+        return self._slices.sources[0].device
 
     @cached_property
     def fingerprints(self) -> tuple[str, ...]:
@@ -150,11 +153,11 @@ class LiveSession:
             If one cannot learn from it, see `core.painted.check_painted`.
         """
         self._tuning = None
-        lesson = Lesson(self.volumes, painted, names, self._sources)
+        lesson = Lesson(self.volumes, painted, names, self._slices.sources)
         learning, held = hold_out(lesson.painted)
-        yield from self._see(painted)
+        yield from self._slices.prepare(painted)
         with one_thread():
-            fitted = yield from iter_fit_head(self._sources, painted, held, _quick(settings))
+            fitted = yield from iter_fit_head(self._slices.sources, painted, held, _quick(settings))
         version = version_of("light head", fitted.dice, painted, held)
         model = self._model(self._light(fitted.head), version, lesson)
         origin = Origin(_sparse(painted), replace(settings, minutes=None, steps=0))
@@ -169,7 +172,7 @@ class LiveSession:
         Minutes become steps, by the time that the first few take.
         """
         if self._tuning is None:
-            lesson = Lesson(self.volumes, painted, names, self._sources)
+            lesson = Lesson(self.volumes, painted, names, self._slices.sources)
             self._tuning = self._iter_tuned(lesson, replace(settings, device=self._device))
         losses, until = [], time.monotonic() + seconds
         try:
@@ -222,7 +225,7 @@ class LiveSession:
         InputError
             If there is no model yet.
         """
-        return prediction_of(self._scores(self._looking(self._needed()), 0, z))
+        return self._slices.prediction(self._slices.network(self._needed()), 0, z)
 
     def revert(self, number: int) -> Version:
         """Make an earlier version the current one; raises `InputError` if it is not kept any more."""
@@ -249,7 +252,7 @@ class LiveSession:
         return self.current
 
     def _light(self, head: Head) -> LightNet:
-        return LightNet(self._sources[0].extractor, head).eval()
+        return LightNet(self._slices.sources[0].extractor, head).eval()
 
     def _model(self, network: LightNet, version: Version, lesson: Lesson) -> Model:
         structures = structures_of(network.settings.outputs - 1, lesson.names)
@@ -257,13 +260,6 @@ class LiveSession:
         paint = Paint(structures, version.painted, images, version.dice)
         start = self.start.card if self.start is not None else None
         return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
-
-    def _see(self, painted: Sequence[Array]) -> Job[None]:
-        """Compute the features of the painted slices, where they are not cached."""
-        slices = painted_slices(painted)
-        for done, points in enumerate(slices):
-            yield Progress(done, len(slices), "Looking at the painted slices")
-            self._sources[points.image][points.z]
 
     def _judged(self, candidate: Accepted, painted: Sequence[Array], held: Sequence[Array]) -> Verdict:
         """Compare candidate and current model on held-out paint that neither has learned from.
@@ -278,7 +274,7 @@ class LiveSession:
         voxels = sum(np.count_nonzero(part) for part in unseen)
         if voxels < LEAST_VOXELS:
             return self._accept(candidate)
-        found, before = (mean_dice(self._dice(each.trial, unseen)) for each in (candidate, current))
+        found, before = (mean_dice(self._slices.dice(each.trial, unseen)) for each in (candidate, current))
         if found < before - voxels**-0.5:
             reason = f"The earlier model is kept: Dice {before:.2f} on held-out paint; the new one's is {found:.2f}."
             return Verdict(current.version, False, reason)
@@ -294,51 +290,13 @@ class LiveSession:
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
         version = version_of(kind, tuned.held_out_dice, painted, held)
         paint = _sparse(painted)
-        return self._accept(Accepted(version, tuned.model, self._looking(tuned.model), paint, Origin(paint, settings)))
-
-    def _looking(self, model: Model) -> LightNet | WholeSlices:
-        """What predicts slices with a model: a light one looks at the features, a U-Net at the image itself."""
-        if isinstance(model.network, LightNet):
-            return model.network.to(self._sources[0].device)
-        if self._whole is None or self._whole.model.network is not model.network:
-            self._whole = WholeSlices(model, self.volumes, self._device)
-        return self._whole
+        return self._accept(
+            Accepted(version, tuned.model, self._slices.network(tuned.model), paint, Origin(paint, settings))
+        )
 
     def _accept(self, candidate: Accepted) -> Verdict:
         version = self._versions.accept(candidate)
         return Verdict(version, True, f"Version {version.number} ({version.kind}) is in use.")
-
-    def _dice(self, network: LightNet | WholeSlices, paint: Sequence[Array]) -> dict[int, float]:
-        """Dice of the structures in some paint, over its voxels."""
-        predicted, classes = [], []
-        for points in painted_slices(paint):
-            predicted.append(self._at(network, points))
-            classes.append(points.classes)
-        return class_dice(torch.cat(predicted), torch.cat(classes))
-
-    @torch.inference_mode()
-    def _at(self, network: LightNet | WholeSlices, points: PaintedSlice) -> torch.Tensor:
-        """Predicted classes (P,) of some voxels of a slice; a light head needs only their own features."""
-        if isinstance(network, LightNet) and network.refiner is None:
-            features = gathered(self._sources, points)[:, : sum(kind.in_features for kind in network.head.first)]
-            return cast("torch.Tensor", network.head(features)).argmax(1).cpu()
-        return self._scores(network, points.image, points.z).argmax(0).cpu()[points.y, points.x]
-
-    @torch.inference_mode()
-    def _scores(self, network: LightNet | WholeSlices, image: int, z: int) -> torch.Tensor:
-        if isinstance(network, WholeSlices):
-            return network.scores(image, z)
-        scores: torch.Tensor = network(self._sources[image][z])
-        return scores
-
-
-def prediction_of(scores: torch.Tensor) -> Prediction:
-    """Labels and uncertainty of a slice's class scores (outputs, Y, X), before the softmax."""
-    probabilities = scores.softmax(0)
-    best = probabilities.topk(2, 0).values
-    labels = np.asarray(probabilities.argmax(0).to(torch.uint8).cpu())
-    uncertainty = np.asarray((255 * (1 - best[0] + best[1])).round().to(torch.uint8).cpu())
-    return Prediction(labels, uncertainty, Doubt.of(labels, uncertainty))
 
 
 def _quick(settings: FineTuneSettings) -> HeadSettings:

@@ -16,7 +16,7 @@ from napari_unetseg.core.painted import class_count
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.lesson import base_of, filters_for
 from napari_unetseg.engine.light import LightNet
-from napari_unetseg.engine.live_whole import WholeSlices
+from napari_unetseg.engine.live_slices import SliceNetwork
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.errors import InputError
 
@@ -81,7 +81,7 @@ class Accepted:
     ----------
     model : Model
         It has learned from all paint there was.
-    trial : LightNet, or WholeSlices of a U-Net
+    trial : LightNet or WholeSlices
         What later candidates are compared with: without the paint that was held out, where there is such a network.
     known : tuple of SparsePaint, or None
         The paint that `trial` has learned from; None where that is not known.
@@ -91,7 +91,7 @@ class Accepted:
 
     version: Version
     model: Model
-    trial: LightNet | WholeSlices
+    trial: SliceNetwork
     known: tuple[SparsePaint, ...] | None = None
     origin: Origin | None = None
 
