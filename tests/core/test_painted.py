@@ -98,6 +98,26 @@ def test_the_middle_of_three_planes_is_held_out():
     assert np.flatnonzero(held[0].any(axis=(1, 2))).tolist() == [15]
 
 
+@pytest.mark.parametrize("there", [{5, 15}, {15, 25}, {5, 25}, {5, 15, 25}])
+def test_the_plane_that_is_held_out_has_the_structure_where_another_has_it_too(there):
+    painted = dense((30, 12, 12), 5, 15, 25)
+    for index in {5, 15, 25} - there:
+        painted[index] = 1
+    (learning,), (held,) = hold_out([painted])
+    (index,) = np.flatnonzero(held.any(axis=(1, 2)))
+    assert index in there
+    assert set(np.flatnonzero((learning == 2).any(axis=(1, 2)))) == there - {index}
+
+
+def test_of_a_structure_on_one_plane_alone_some_blocks_are_held_out():
+    painted = dense((30, 24, 24), 5, 15, 25, 28)
+    painted[25, 2:14, 3:15] = 3
+    (learning,), (held,) = hold_out([painted])
+    assert 0.1 < (held == 3).sum() / (painted == 3).sum() < 0.4
+    assert (learning == 3).any()
+    assert held[15].all()  # the others are divided by whole planes, as ever
+
+
 def test_planes_over_several_images_count_together():
     painted = [dense((1, 12, 12), 0) for _ in range(4)]
     _, held = hold_out(painted)

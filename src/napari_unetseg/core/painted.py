@@ -13,6 +13,7 @@ from napari_unetseg.errors import InputError
 
 UNKNOWN, BACKGROUND = 0, 1
 MOST_CLASSES = 64  # more values than this are numbered objects, not structures
+LEAST_PART = 0.1  # of a class, in the part to learn from as in the one to score on
 BLOCKS = 6  # blocks along each painted axis, where there are too few planes to hold out whole ones
 
 Array = npt.NDArray[Any]
@@ -25,6 +26,11 @@ class Plane:
     axis: int
     index: int
     voxels: int
+
+    @property
+    def where(self) -> tuple[slice | int, ...]:
+        """Index of the plane in an array (Z, Y, X)."""
+        return (*(slice(None),) * self.axis, self.index)
 
 
 def to_classes(painted: Array) -> Array:
@@ -124,8 +130,10 @@ def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     """Split paint into a part to learn from and a part to score on.
 
     With three planes or more of a fair size over all images, whole planes are held out: every fourth of them, evenly
-    spaced, at least one. With fewer, every fourth block of the painted region. The split depends on the paint alone.
-    A class is never taken away from the learning part altogether: its voxels are then given back.
+    spaced, at least one; which ones, the classes say: as many as possible shall be both learned and scored. With fewer
+    planes, every fourth block of the painted region is held out. A class that whole planes do not divide, since too
+    little of it lies on other planes, gives every fourth block of its own region as well. The split depends on the
+    paint alone. A class is never taken away from the learning part altogether: its voxels are then given back.
 
     Returns
     -------
@@ -135,14 +143,45 @@ def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     planes = _fair_planes(painted)
     masks = [np.zeros(p.shape, dtype=bool) for p in painted]
     if len(planes) >= 3:
-        step = min(4, len(planes))
-        for image, plane in planes[step // 2 :: step]:
-            masks[image][(slice(None),) * plane.axis + (plane.index,)] = True
+        for image, plane in _spread(painted, planes):
+            masks[image][plane.where] = True
     else:
-        masks = [_every_fourth_block(p) for p in painted]
+        masks = [_every_fourth_block(p > 0) for p in painted]
+    for value in range(BACKGROUND, class_count(painted) + 1):
+        _divide(value, painted, masks)
     _give_back(painted, masks)
     learning = [np.where(mask, 0, p).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
     return learning, [np.where(mask, p, 0).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
+
+
+def _spread(painted: Sequence[Array], planes: Sequence[tuple[int, Plane]]) -> Sequence[tuple[int, Plane]]:
+    """Every fourth plane, beginning where most classes are divided, or else left to learn from, or else evenly."""
+    most = class_count(painted) + 1
+    counts = np.array([np.bincount(painted[image][plane.where].ravel(), minlength=most)[1:] for image, plane in planes])
+    step, everything = min(4, len(planes)), counts.sum(0)
+
+    def worth(first: int) -> tuple[int, int, int]:
+        held = counts[first::step].sum(0)
+        is_learned = everything - held >= LEAST_PART * everything
+        return int(_is_divided(held, everything).sum()), int(is_learned.sum()), -abs(first - step // 2)
+
+    return planes[max(range(step), key=worth) :: step]
+
+
+def _is_divided(held: Array, everything: Array) -> npt.NDArray[np.bool_]:
+    """Of voxel counts, by class: whether both parts of a split have at least `LEAST_PART`."""
+    return np.asarray((np.minimum(held, everything - held) >= LEAST_PART * everything) & (everything > 0))
+
+
+def _divide(value: int, painted: Sequence[Array], masks: list[npt.NDArray[np.bool_]]) -> None:
+    """Hold out blocks of a class's region, where the masks do not divide the class."""
+    of_class = [p == value for p in painted]
+    everything = np.sum([where.sum() for where in of_class])
+    held = np.sum([(where & mask).sum() for where, mask in zip(of_class, masks, strict=True)])
+    if everything and not _is_divided(held, everything):
+        for where, mask in zip(of_class, masks, strict=True):
+            mask[where] = False
+            mask |= _every_fourth_block(where)
 
 
 def _fair_planes(painted: Sequence[Array]) -> list[tuple[int, Plane]]:
@@ -153,16 +192,19 @@ def _fair_planes(painted: Sequence[Array]) -> list[tuple[int, Plane]]:
     return sorted(fair, key=lambda pair: (pair[0], pair[1].axis, pair[1].index))
 
 
-def _every_fourth_block(paint: Array) -> npt.NDArray[np.bool_]:
-    """Blocks of the painted bounding box, every fourth along its diagonals, so that none touches another."""
-    where = np.nonzero(paint)
-    total = np.zeros(paint.shape, dtype=np.int64)
-    for axis, along in enumerate(where):
-        first, extent = (int(along.min()), int(np.ptp(along)) + 1) if along.size else (0, 1)
-        block = (np.arange(paint.shape[axis]) - first) * BLOCKS // max(extent, BLOCKS)
+def _every_fourth_block(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Blocks of the bounding box of some voxels, every fourth along its diagonals, so that none touches another."""
+    found = np.zeros(where.shape, dtype=bool)
+    if not where.any():
+        return found
+    spans = [(int(along.min()), int(along.max()) + 1) for along in np.nonzero(where)]
+    total = np.zeros([stop - start for start, stop in spans], dtype=np.int64)
+    for axis, (start, stop) in enumerate(spans):
+        block = np.arange(stop - start) * BLOCKS // max(stop - start, BLOCKS)
         shift = np.array([1, 1, 2])[axis]  # (y + 2x) mod 4: no two neighbours, every row and column is met
-        total += (block * shift).reshape([-1 if a == axis else 1 for a in range(paint.ndim)])
-    return np.equal(total % 4, 1)
+        total += (block * shift).reshape([-1 if a == axis else 1 for a in range(where.ndim)])
+    found[tuple(slice(*span) for span in spans)] = total % 4 == 1
+    return found
 
 
 def _give_back(painted: Sequence[Array], masks: list[npt.NDArray[np.bool_]]) -> None:
