@@ -21,8 +21,8 @@ from napari_unetseg.plugin.cleanup import ALL_SHOWN, ONE_SHOWN, PREVIEW, Cleanup
 from napari_unetseg.plugin.cleanup_steps import KINDS
 from napari_unetseg.plugin.layer_data import labels_layer
 from napari_unetseg.plugin.layers import METADATA
+from support import PATIENCE
 
-PATIENCE = 180_000  # two children load the engine, on a machine that may be busy
 CELL = Structure(label=1, name="cell", colour="#e69f00")
 
 pytestmark = pytest.mark.usefixtures("warm_child")

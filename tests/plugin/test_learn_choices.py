@@ -9,9 +9,8 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.plugin.learn import LearnWidget
 from napari_unetseg.plugin.learn_job import LearnRequest
+from support import PATIENCE
 
-PATIENCE = 240_000
-"""Milliseconds; a busy machine needs them."""
 INSIDE, OUTSIDE = (3, 5, 4), (3, 16, 4)
 """A voxel of a block of `blocks`, and one of its ground."""
 

@@ -10,8 +10,7 @@ from napari_unetseg.core.formats import save_labels
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.plugin.load import LoadWidget
-
-PATIENCE = 120_000
+from support import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("warm_child")
 

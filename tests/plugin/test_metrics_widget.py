@@ -21,8 +21,8 @@ from napari_unetseg.plugin.metrics import MetricsWidget
 from napari_unetseg.plugin.metrics_columns import cell
 from napari_unetseg.plugin.metrics_limits import Rating
 from napari_unetseg.plugin.metrics_table import TINTS
+from support import PATIENCE
 
-PATIENCE = 60_000
 GRID = Grid((2.0, 1.0, 1.0), "mm")
 STRUCTURES = (Structure(label=1, name="cell", colour="#e69f00"), Structure(label=2, name="golgi", colour="#56b4e9"))
 CELL, GOLGI = 0, 1

@@ -4,10 +4,9 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
-import psutil
+from support import gone_within
 
 SCRIPT = """
 import endless_jobs, napari, numpy as np, sys
@@ -37,7 +36,4 @@ def test_closing_the_window_ends_the_program_and_its_child(qtbot, tiny_model):
     done = subprocess.run(command, capture_output=True, env=environment, text=True, check=True, timeout=300)
     pid, over = done.stdout.split()
     assert over == "over"
-    deadline = time.monotonic() + 2
-    while psutil.pid_exists(int(pid)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not psutil.pid_exists(int(pid))
+    assert gone_within(int(pid), 2)

@@ -6,23 +6,17 @@ are not ours and are taken off: the time in which the system let other programs 
 """
 
 import time
-from pathlib import Path
 
 import numpy as np
 from qtpy.QtCore import QTimer
 
 from napari_unetseg.plugin.segment import SegmentWidget
+from support import waited
 
 LONGEST = 0.1
 """Seconds."""
 ATTEMPTS = 5
 """A stall of ours comes every time, one of the machine does not: the best attempt counts."""
-SCHEDULING = Path("/proc/thread-self/schedstat")
-
-
-def waited() -> float:
-    """Seconds for which this thread could have run, but another program had the processor; 0 if that is not known."""
-    return int(SCHEDULING.read_text().split()[1]) / 1e9 if SCHEDULING.exists() else 0.0
 
 
 class Heartbeat:

@@ -8,9 +8,7 @@ from qtpy.QtGui import QImage
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.segment import SegmentWidget
 from napari_unetseg.plugin.segment_compare import voxel_in_view
-
-PATIENCE = 180_000
-"""Milliseconds; a busy machine needs them."""
+from support import PATIENCE
 
 
 @pytest.fixture

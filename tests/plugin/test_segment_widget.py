@@ -1,7 +1,5 @@
 """The real widget in a real viewer: choose, click, wait, and look at what is on screen."""
 
-import time
-
 import endless_jobs
 import numpy as np
 import psutil
@@ -11,9 +9,7 @@ from qtpy.QtCore import Qt
 from napari_unetseg.core.child import Worker
 from napari_unetseg.plugin.layers import labels_of
 from napari_unetseg.plugin.segment import SegmentWidget
-
-PATIENCE = 120_000
-"""Milliseconds; a busy machine needs them, a quiet one about three seconds for the first test."""
+from support import PATIENCE, SLACK, gone_within, is_running
 
 
 @pytest.fixture
@@ -44,15 +40,6 @@ def segment(qtbot, widget):
         assert widget.job.button.text() == "Cancel"
     assert widget.job.button.text() == "Segment"
     assert widget.job.button.isEnabled()
-
-
-def ended(pid, seconds=2.0):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 @pytest.mark.usefixtures("warm_child")
@@ -252,7 +239,7 @@ def test_a_real_segmentation_is_cancelled_within_two_seconds(viewer, dock, qtbot
     pid = widget.bridge.pid
     click(qtbot, widget)
     assert not widget.bridge.is_running
-    assert ended(pid)
+    assert gone_within(pid, 2)
     assert len(viewer.layers) == 1
 
 
@@ -268,7 +255,7 @@ def test_cancel_ends_the_job_within_two_seconds(busy, viewer, qtbot):
     assert not busy.bridge.is_running
     assert busy.job.button.text() == "Segment"
     assert busy.job.line.text() == "Cancelled."
-    assert ended(pid)
+    assert gone_within(pid, 2)
     qtbot.wait(100)
     assert len(viewer.layers) == 1
 
@@ -279,10 +266,10 @@ def test_the_activity_dock_shows_the_job_and_cancels_it(busy, qtbot):
     (bar,) = progress._all_instances
     assert bar.desc.startswith("Segmenting: predicting")
     pid = busy.bridge.pid
-    with qtbot.waitSignal(busy.bridge.ended, timeout=1000):
+    with qtbot.waitSignal(busy.bridge.ended, timeout=int(SLACK * 1000)):
         bar.cancel()
     assert not progress._all_instances
-    assert ended(pid)
+    assert gone_within(pid, 2)
 
 
 def test_a_killed_child_is_one_notification_and_the_button_works_again(busy, qtbot, notifications):
@@ -297,13 +284,13 @@ def test_a_killed_child_is_one_notification_and_the_button_works_again(busy, qtb
 def test_closing_the_viewer_in_the_middle_ends_everything(busy, viewer, qtbot):
     pid = busy.bridge.pid
     viewer.close()
-    qtbot.waitUntil(lambda: ended(pid, 0.05), timeout=2000)
+    qtbot.waitUntil(lambda: not is_running(pid), timeout=int(SLACK * 2000))
 
 
 def test_taking_the_widget_out_of_its_dock_ends_its_job(busy, viewer):
     pid = busy.bridge.pid
     viewer.window.remove_dock_widget(busy)
-    assert ended(pid)
+    assert gone_within(pid, 2)
 
 
 def test_the_layer_may_go_away_while_the_job_runs(busy, viewer, qtbot):
