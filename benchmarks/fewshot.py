@@ -183,9 +183,8 @@ def main() -> None:
             append_row(asked.csv, row)
             known.add(trial)
     shown = [row for row in rows if is_asked_for(row, asked)]
-    print(
-        f"{facts()}\nDice off the paint (fall from near to far, seconds of all cores).\n{table(shown, list(CONTENDERS))}"
-    )
+    print(f"{facts()}\nDice off the paint (fall from near to far, seconds of all cores).")
+    print(table(shown, list(CONTENDERS), CEILING))
     print(summary(rows, asked.starts[0]))
 
 
