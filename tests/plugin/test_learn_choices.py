@@ -53,6 +53,13 @@ def finished(qtbot, widget):
     qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
 
 
+def test_one_can_start_from_3d_models_too(widget):
+    box = widget.choices.start.box
+    box.setCurrentIndex(box.findData("hippocampus-3d"))
+    assert box.currentText() == "Hippocampus in T1 MR, 3D"
+    assert "A 3D start is always trained itself" in widget.choices.more.about.text()
+
+
 @pytest.mark.usefixtures("warm_child")
 def test_the_start_itself_is_trained_and_keeps_its_structures(
     viewer, widget, qtbot, blocks, tiny_model_2d, tmp_path, monkeypatch

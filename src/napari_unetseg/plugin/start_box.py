@@ -19,16 +19,19 @@ CARD = int(Qt.ItemDataRole.UserRole) + 1
 
 
 class StartBox(QWidget):
-    """A combo box of models whose features help, and a button that opens a model file."""
+    """A combo box of models to begin with, and a button that opens a model file."""
 
     changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.box = combo()
-        self.box.setToolTip("A model whose features are joined with hand-made ones, or an earlier result.")
+        self.box.setToolTip(
+            "What is known when learning begins: a 2D model lends its features, a 3D one is itself trained on stacks;\n"
+            "or an earlier result."
+        )
         self.box.addItem("nothing", None)
-        cards = [card for card in list_models() if _fits(card)]
+        cards = [card for card in list_models() if len(card.channels) == 1]
         for card in cards:
             self._offer(card.name, card)
         self.box.setCurrentIndex(max(0, self.box.findData(starting_model(cards))))
@@ -66,14 +69,10 @@ class StartBox(QWidget):
             self.box.setCurrentIndex(self.box.count() - 1)
 
     def _offer(self, model: str, card: ModelCard) -> None:
-        self.box.addItem(card.title, model)
+        self.box.addItem(card.title if card.dimensions == 2 or "3D" in card.title else f"{card.title}, 3D", model)
         self.box.setItemData(self.box.count() - 1, card, CARD)
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Begin with a model", "", "U-Net models (*.safetensors)")
         if path:
             self.add_file(path)
-
-
-def _fits(card: ModelCard) -> bool:
-    return card.dimensions == 2 and len(card.channels) == 1
