@@ -12,12 +12,15 @@ LIBRARIES := xvfb xauth libegl1 libgl1 libglx-mesa0 libopengl0 libxkbcommon-x11-
 	libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3
 XVFB := xvfb-run --auto-servernum --server-args="-screen 0 1280x1024x24"
 
-.PHONY: demo test lint pytest benchmark display clean
+.PHONY: demo test lint engine viewer benchmark display clean
 
 demo: .venv/base
 	$(BIN)/napari-unetseg demo -o demo_output
 
-test: .venv/test display lint pytest
+# Two cores are busy: the viewer's tests mostly wait for timers and processes. What each says is shown at its end.
+test: .venv/test display lint
+	@echo "Testing the engine, and the widgets in a viewer; this takes some minutes."
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target engine viewer
 
 lint: .venv/test
 	$(BIN)/ruff check .
@@ -25,8 +28,11 @@ lint: .venv/test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-pytest: .venv/test display
-	$(XVFB) $(BIN)/python -m pytest
+engine: .venv/test
+	$(BIN)/python -m pytest --ignore=tests/plugin
+
+viewer: .venv/test display
+	$(XVFB) $(BIN)/python -m pytest tests/plugin
 
 benchmark: .venv/test
 	$(BIN)/python benchmarks/predict.py

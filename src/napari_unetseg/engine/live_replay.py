@@ -117,26 +117,7 @@ def _same(one: Model, other: Model) -> bool:
 
 
 def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[Replayed]:
-    """Make a recorded session's model again, and write it.
-
-    Parameters
-    ----------
-    record : Path
-        ``M.session.json``, with what lies beside it.
-    target : Path
-        The model file to write.
-    inputs : sequence of Path
-        The images, in the order of the record, where they are not at their recorded places.
-
-    Raises
-    ------
-    InputError
-        If the record, an image or its paint cannot be read, or is another one.
-    ModelError
-        If the model that it began with is another one.
-    OutputError
-        If the model cannot be written.
-    """
+    """Make a recorded session's model again, and write it: `api.replay` says what it takes and raises."""
     session = read_session(record)
     if inputs and len(inputs) != len(session.images):
         raise InputError(f"Expected {len(session.images)} images, as in the session; got {len(inputs)}.")
