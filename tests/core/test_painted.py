@@ -6,6 +6,7 @@ from hypothesis.extra import numpy as hnp
 
 from napari_unetseg.core.painted import (
     Plane,
+    chance,
     check_painted,
     class_count,
     from_output,
@@ -116,6 +117,15 @@ def test_of_a_structure_on_one_plane_alone_some_blocks_are_held_out():
     assert 0.1 < (held == 3).sum() / (painted == 3).sum() < 0.4
     assert (learning == 3).any()
     assert held[15].all()  # the others are divided by whole planes, as ever
+
+
+def test_few_voxels_and_few_slices_leave_more_to_chance():
+    assert chance([dense((30, 24, 24), 5)]) == 0.05
+    assert chance([dense((30, 24, 24), 5, 9), dense((30, 24, 24), 1, 20)]) == 0.025
+    stroke = np.zeros((3, 24, 24), np.uint8)
+    stroke[1, 2, :16] = 1
+    assert chance([stroke]) == 0.25
+    assert chance([np.zeros_like(stroke)]) == 1
 
 
 def test_planes_over_several_images_count_together():

@@ -116,6 +116,16 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
     assert "worse" in result.notes[0]
 
 
+@pytest.mark.parametrize(("found", "taken", "said"), [(0.96, True, "lower by 0.04"), (0.94, False, "made it worse")])
+def test_a_little_less_on_one_held_out_slice_is_left_to_chance(monkeypatch, found, taken, said):
+    scores = iter([{1: 1.0}, {1: found}])
+    monkeypatch.setattr(finetune._Run, "score", lambda *_: next(scores))
+    volume, labels = spheres()
+    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
+    assert (result.steps > 0) == taken
+    assert said in result.notes[0]
+
+
 @pytest.mark.parametrize(("good_steps", "kept"), [(0, False), (2, True)], ids=["the trial", "the last training"])
 def test_a_loss_that_is_not_a_number_ends_training_with_the_best_from_before(monkeypatch, good_steps, kept):
     calls = []

@@ -10,6 +10,7 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.finetune import FineTuned
 from napari_unetseg.engine.live import MOST_NOT_FINITE, LiveSession
+from napari_unetseg.engine.live_slices import Slices
 from napari_unetseg.engine.live_versions import KEPT
 from napari_unetseg.engine.model_file import load_model
 from napari_unetseg.engine.predict import iter_predict
@@ -53,7 +54,7 @@ def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypat
     session = LiveSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
     scores = iter([{1: found}, {1: before}])
-    monkeypatch.setattr(LiveSession, "_dice", lambda *_: next(scores))
+    monkeypatch.setattr(Slices, "dice", lambda *_: next(scores))
     verdict = finish(session.learn([painted], NAMES))
     assert verdict.accepted == accepted
     assert verdict.version.number == (2 if accepted else 1)

@@ -14,6 +14,7 @@ from napari_unetseg.errors import InputError
 UNKNOWN, BACKGROUND = 0, 1
 MOST_CLASSES = 64  # more values than this are numbered objects, not structures
 LEAST_PART = 0.1  # of a class, in the part to learn from as in the one to score on
+SLICE_CHANCE = 0.05  # Dice; how far one held-out slice may be from all the others
 BLOCKS = 6  # blocks along each painted axis, where there are too few planes to hold out whole ones
 
 Array = npt.NDArray[Any]
@@ -152,6 +153,18 @@ def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     _give_back(painted, masks)
     learning = [np.where(mask, 0, p).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
     return learning, [np.where(mask, p, 0).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
+
+
+def chance(held_out: Sequence[Array]) -> float:
+    """By how much a model's Dice on held-out paint may be below another's although it is as good.
+
+    Two standard errors of a share among n voxels are at most 1/√n. But voxels of one slice are alike: of s held-out
+    planes, 0.05/√s is left to chance at least, however many voxels they have. 1 where nothing is held out.
+    """
+    voxels = sum(int(np.count_nonzero(held)) for held in held_out)
+    if not voxels:
+        return 1.0
+    return float(max(voxels**-0.5, SLICE_CHANCE * max(1, len(_fair_planes(held_out))) ** -0.5))
 
 
 def _spread(painted: Sequence[Array], planes: Sequence[tuple[int, Plane]]) -> Sequence[tuple[int, Plane]]:

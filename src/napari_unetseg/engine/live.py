@@ -22,7 +22,7 @@ from napari_unetseg.core.fine_tuning import (
     structures_of,
 )
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
-from napari_unetseg.core.painted import hold_out
+from napari_unetseg.core.painted import chance, hold_out
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.session import fingerprint
 from napari_unetseg.core.volume import Volume
@@ -264,8 +264,7 @@ class LiveSession:
     def _judged(self, candidate: Accepted, painted: Sequence[Array], held: Sequence[Array]) -> Verdict:
         """Compare candidate and current model on held-out paint that neither has learned from.
 
-        Worse is what is lower by more than two standard errors of a share among n voxels, at most 1/√n: a stroke
-        should not be without effect because of chance.
+        Worse is what is lower by more than chance explains: no stroke should be without effect because of that.
         """
         current = self._versions.current
         if current is None or current.known is None:
@@ -275,7 +274,7 @@ class LiveSession:
         if voxels < LEAST_VOXELS:
             return self._accept(candidate)
         found, before = (mean_dice(self._slices.dice(each.trial, unseen)) for each in (candidate, current))
-        if found < before - voxels**-0.5:
+        if found < before - chance(unseen):
             reason = f"The earlier model is kept: Dice {before:.2f} on held-out paint; the new one's is {found:.2f}."
             return Verdict(current.version, False, reason)
         return self._accept(candidate)
@@ -290,9 +289,9 @@ class LiveSession:
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
         version = version_of(kind, tuned.held_out_dice, painted, held)
         paint = _sparse(painted)
-        return self._accept(
-            Accepted(version, tuned.model, self._slices.network(tuned.model), paint, Origin(paint, settings))
-        )
+        network, origin = self._slices.network(tuned.model), Origin(paint, settings)
+        verdict = self._accept(Accepted(version, tuned.model, network, paint, origin))
+        return replace(verdict, reason=" ".join((verdict.reason, *tuned.notes))) if tuned.steps else verdict
 
     def _accept(self, candidate: Accepted) -> Verdict:
         version = self._versions.accept(candidate)

@@ -28,8 +28,8 @@ class LearnChoices(QWidget):
         self.minutes.setSuffix(" min")
         self.minutes.setSpecialValueText("not at all")
         self.minutes.setToolTip(
-            "How long to train a U-Net on top, when the quick model has predicted everything. It is kept only if it is "
-            "better on held-out paint. A new stroke interrupts it."
+            "How long to train a U-Net on top, when the quick model has predicted everything. It is kept unless it "
+            "is worse on held-out paint. A new stroke interrupts it."
         )
         self.more = LearnSettings()
         rows = form()

@@ -19,7 +19,7 @@ DEFAULTS = FineTuneSettings()
 WHEN = {
     "whole": (
         " Each step takes longer, and it wants more paint. It helps where the start has seen images much like yours. "
-        "As always it is used only where it is better on held-out paint."
+        "As always it is not used where it is worse on held-out paint."
     ),
     "keep_structures": (
         " Each step takes longer: a frozen copy of the start is asked too. It helps where you mend one structure, or "
