@@ -70,7 +70,7 @@ class Bridge(QObject):
         self._timer.setInterval(POLL_MILLISECONDS)
         self._timer.timeout.connect(self._deliver)
         parent.installEventFilter(self)
-        self._is_gone = False
+        self._is_gone = self._is_delivering = False
         parent.destroyed.connect(lambda: self._go())  # a lambda: this object is being destroyed as well
 
     @property
@@ -134,24 +134,44 @@ class Bridge(QObject):
         return super().eventFilter(watched, event)
 
     def _deliver(self) -> None:
-        """Emit what the threads have put into their queues since the last time."""
+        """Emit what the threads have put into their queues since the last time, and no more than that.
+
+        When napari's bar is updated, it lets Qt handle events, and so this timer: never deliver while delivering.
+        """
+        if self._is_delivering:
+            return
+        self._is_delivering = True
+        try:
+            self._deliver_job()
+            self._deliver_answer()
+        finally:
+            self._is_delivering = False
+        if self._run is None and self._question is None and not self._is_gone:
+            self._timer.stop()
+
+    def _deliver_job(self) -> None:
         if self._bar is not None and self._bar.is_canceled:  # by the button in the activity dock
             self.cancel()
-        while (run := self._run) is not None and (message := run.next_message()) is not None:
-            kind, value = message
+        run = self._run
+        for kind, value in run.messages() if run is not None else []:
+            if kind == "record":
+                self._show(
+                    value
+                )  # first: a bar that is made when the window has been closed keeps napari from quitting
+            if self._run is not run:  # what was shown or emitted has ended the job, or closed the window
+                return
             if kind == "record":
                 self.progressed.emit(value)
-                if self._run is run:  # what was emitted may have ended the job, or closed the window
-                    self._show(value)
             else:
                 self._run = None
                 self._finish(kind, value)
-        while self._question is not None and (message := self._question[0].next_message()) is not None:
-            if message[0] != "record":
-                (_, answer), self._question = self._question, None
-                answer(message[1])
-        if self._run is None and self._question is None and not self._is_gone:
-            self._timer.stop()
+
+    def _deliver_answer(self) -> None:
+        asked = self._question
+        for kind, value in asked[0].messages() if asked is not None else []:
+            if asked is not None and self._question is asked and kind != "record":
+                self._question = None
+                asked[1](value)
 
     def _finish(self, kind: str, value: Any) -> None:
         if kind == "returned":
@@ -188,14 +208,11 @@ class _Run:
         self._messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         threading.Thread(target=self._work, args=(job,), daemon=True, name="napari-unetseg job").start()
 
-    def next_message(self) -> tuple[str, Any] | None:
-        """The next message, without older `Progress` that a newer one overtakes; None where there is none."""
-        message = None
-        while not self._messages.empty():
-            message = self._messages.get()
-            if not isinstance(message[1], Progress) or message[1].message:
-                break
-        return message
+    def messages(self) -> list[tuple[str, Any]]:
+        """What has come since the last time, without `Progress` that is overtaken by what came after it."""
+        there = [self._messages.get() for _ in range(self._messages.qsize())]
+        told = [not isinstance(value, Progress) or bool(value.message) for _, value in there]
+        return [message for message, is_told in zip(there, [*told[:-1], True], strict=False) if is_told]
 
     def _work(self, job: Job[Any]) -> None:
         try:
