@@ -154,10 +154,8 @@ class Bridge(QObject):
             self.cancel()
         run = self._run
         for kind, value in run.messages() if run is not None else []:
-            if kind == "record":
-                self._show(
-                    value
-                )  # first: a bar that is made when the window has been closed keeps napari from quitting
+            if kind == "record":  # the bar comes first: one made after the window was closed would keep napari alive
+                self._show(value)
             if self._run is not run:  # what was shown or emitted has ended the job, or closed the window
                 return
             if kind == "record":
