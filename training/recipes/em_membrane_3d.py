@@ -14,7 +14,7 @@ RECIPE = Recipe(
     title="Neuron membranes in isotropic EM",
     description="Boundaries between neurons in FIB-SEM volumes with nearly cubic voxels of about 10 nm.",
     data=membranes,
-    minutes=9,
+    minutes=32,
     network=UNetSettings(3, 1, 2, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(48, 48, 48),
