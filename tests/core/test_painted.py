@@ -119,12 +119,14 @@ def test_of_a_structure_on_one_plane_alone_some_blocks_are_held_out():
     assert held[15].all()  # the others are divided by whole planes, as ever
 
 
-def test_few_voxels_and_few_slices_leave_more_to_chance():
-    assert chance([dense((30, 24, 24), 5)]) == 0.05
-    assert chance([dense((30, 24, 24), 5, 9), dense((30, 24, 24), 1, 20)]) == 0.025
-    stroke = np.zeros((3, 24, 24), np.uint8)
-    stroke[1, 2, :16] = 1
-    assert chance([stroke]) == 0.25
+def test_few_strokes_and_few_slices_leave_more_to_chance():
+    assert chance([dense((30, 160, 240), 5)]) == 0.05
+    assert chance([dense((30, 320, 320), 5, 9), dense((30, 320, 320), 1, 20)]) == 0.025
+    stroke = np.zeros((3, 24, 40), np.uint8)
+    stroke[1, 2:4, :32] = 1
+    assert chance([stroke]) == 0.5  # four tiles
+    stroke[2] = stroke[1]
+    assert chance([stroke] * 2) == 0.25
     assert chance([np.zeros_like(stroke)]) == 1
 
 

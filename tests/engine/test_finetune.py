@@ -120,6 +120,7 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
 def test_a_little_less_on_one_held_out_slice_is_left_to_chance(monkeypatch, found, taken, said):
     scores = iter([{1: 1.0}, {1: found}])
     monkeypatch.setattr(finetune._Run, "score", lambda *_: next(scores))
+    monkeypatch.setattr(finetune, "chance", lambda _: 0.05)
     volume, labels = spheres()
     result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
     assert (result.steps > 0) == taken

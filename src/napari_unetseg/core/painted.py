@@ -14,6 +14,7 @@ from napari_unetseg.errors import InputError
 UNKNOWN, BACKGROUND = 0, 1
 MOST_CLASSES = 64  # more values than this are numbered objects, not structures
 LEAST_PART = 0.1  # of a class, in the part to learn from as in the one to score on
+ALIKE = 8  # pixels; what lies nearer together than that is much alike
 SLICE_CHANCE = 0.05  # Dice; how far one held-out slice may be from all the others
 BLOCKS = 6  # blocks along each painted axis, where there are too few planes to hold out whole ones
 
@@ -158,13 +159,20 @@ def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
 def chance(held_out: Sequence[Array]) -> float:
     """By how much a model's Dice on held-out paint may be below another's although it is as good.
 
-    Two standard errors of a share among n voxels are at most 1/√n. But voxels of one slice are alike: of s held-out
-    planes, 0.05/√s is left to chance at least, however many voxels they have. 1 where nothing is held out.
+    Two standard errors of a share among n things are at most 1/√n. Voxels of one stroke are no n things, for they are
+    alike; tiles of 8 × 8 pixels nearly are. And slices differ: of s held-out planes, 0.05/√s is left to chance at
+    least. 1 where nothing is held out.
     """
-    voxels = sum(int(np.count_nonzero(held)) for held in held_out)
-    if not voxels:
-        return 1.0
-    return float(max(voxels**-0.5, SLICE_CHANCE * max(1, len(_fair_planes(held_out))) ** -0.5))
+    tiles = sum(_painted_tiles(held) for held in held_out)
+    planes = len(_fair_planes(held_out))
+    return max(tiles**-0.5, SLICE_CHANCE * planes**-0.5) if tiles else 1.0
+
+
+def _painted_tiles(painted: Array) -> int:
+    """Tiles of `ALIKE` pixels along y and x, slice by slice, that have paint."""
+    z, y, x = np.nonzero(painted)
+    _, height, width = painted.shape
+    return int(np.unique((z * height + y // ALIKE) * width + x // ALIKE).size)
 
 
 def _spread(painted: Sequence[Array], planes: Sequence[tuple[int, Plane]]) -> Sequence[tuple[int, Plane]]:
