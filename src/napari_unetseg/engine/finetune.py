@@ -146,6 +146,12 @@ def _train_refiner(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen
     return _Chosen(run.model(run.light(fitted.head, last.network), found), steps, found, _lower(found, light.dice))
 
 
+def _lower(found: dict[int, float], before: dict[int, float]) -> str:
+    """What to say of a model that was taken although its held-out Dice is lower."""
+    lower = mean_dice(before) - mean_dice(found)
+    return LOWER.format(lower) if lower > 0.005 else ""
+
+
 def _train_whole(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
     """The U-Net itself, or the light head where that is better. One that keeps its structures competes with itself."""
     whole, fallback = Whole(run.lesson, run.start, run.settings, run.stages), light
@@ -155,19 +161,13 @@ def _train_whole(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
     if trial is None:
         return replace(fallback, note=BROKE_DOWN)
     found = whole.score(trial.network)
-    if not mean_dice(found) >= mean_dice(fallback.dice) - chance(run.held):
+    if not mean_dice(found) >= mean_dice(fallback.dice):
         return replace(fallback, note=WORSE)
     last = yield from steady(whole.train("final", trial.network))
     network, steps = (trial.network, trial.steps) if last is None else (last.network, trial.steps + last.steps)
     plain = run.model(network, found)
     model = replace(plain, card=whole.card(plain.card, network))
-    return _Chosen(model, steps, found, BROKE_DOWN if last is None else _lower(found, fallback.dice))
-
-
-def _lower(found: dict[int, float], before: dict[int, float]) -> str:
-    """What to say of a model that was taken although its held-out Dice is lower."""
-    lower = mean_dice(before) - mean_dice(found)
-    return LOWER.format(lower) if lower > 0.005 else ""
+    return _Chosen(model, steps, found, BROKE_DOWN if last is None else "")
 
 
 class _Run:
