@@ -32,7 +32,7 @@ REFINER = UNetSettings(2, 1, 2, widths=(16, 32, 64), norm="batch")
 """The U-Net on top: small, since what it sees is rich, and many steps count for more than pre-trained weights."""
 LOWER = "On held-out paint its Dice is lower by {:.2f} than before; so few slices cannot tell that from chance."
 NOTHING_HELD_OUT = "Too little is painted to hold any of a structure out: the light head was taken, without a score."
-WORSE = "Training the U-Net made it worse on held-out paint than chance explains: the model from before was taken."
+WORSE = "Training the U-Net made it worse on held-out paint: the model from before it was taken."
 BROKE_DOWN = "The loss of training was not a number, so it was stopped: the best model from before that was taken."
 TREES = 20
 """Beside the light head: a slice of 512 × 512 then takes 0.4 s more."""
