@@ -285,6 +285,7 @@ def test_closing_the_viewer_in_the_middle_ends_everything(busy, viewer, qtbot):
     pid = busy.bridge.pid
     viewer.close()
     qtbot.waitUntil(lambda: not is_running(pid), timeout=int(SLACK * 2000))
+    assert not is_running(pid)
 
 
 def test_taking_the_widget_out_of_its_dock_ends_its_job(busy, viewer):

@@ -132,7 +132,7 @@ class _Chosen:
 
 
 def _train_refiner(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
-    """A U-Net on top of the light head, or the light head where that is better without it."""
+    """A U-Net on top of the light head, or the head alone where that is better by more than chance explains."""
     trial = yield from steady(run.train(fitted.trial, run.learning, "trial"))
     if trial is None:
         return replace(light, note=BROKE_DOWN)
