@@ -1,10 +1,14 @@
 """Models side by side, in a real viewer: compare, look at the pictures, click one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
 
+from napari_unetseg.core.card import Normalisation
+from napari_unetseg.engine.model_file import load_model, save_model
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.segment import SegmentWidget
 from napari_unetseg.plugin.segment_compare import voxel_in_view
@@ -103,6 +107,22 @@ def test_the_slice_in_view_is_shown(viewer, dock, qtbot, tiny_model, blocks):
     compare(qtbot, widget)
     assert "Found here: nothing" in widget.compare.pictures[0].toolTip()
     assert colours(widget.compare.pictures[0]) == 0
+
+
+@pytest.mark.usefixtures("warm_child", "only")
+def test_intensities_are_read_as_those_of_the_whole_image(viewer, dock, qtbot, tiny_model, monkeypatch):
+    monkeypatch.setattr("napari_unetseg.core.choice.SIDE", {2: 16, 3: 16})
+    monkeypatch.setattr("napari_unetseg.core.choice.TRIED", 16**3)
+    by_range = Normalisation(method="percentile", low=0, high=100)
+    model = load_model(tiny_model)
+    save_model(tiny_model, replace(model, card=model.card.model_copy(update={"normalisation": by_range})))
+    stack = np.full((12, 64, 64), 20, np.uint8)
+    stack[:, 30:34, 30:34] = 90  # the brightest that is near the view, and not bright beside the rest
+    stack[:, :8, :8] = 250
+    viewer.add_image(stack, axis_labels=("z", "y", "x"))
+    widget = dock(tiny_model)
+    compare(qtbot, widget)
+    assert "Found here: nothing" in widget.compare.pictures[0].toolTip()
 
 
 @pytest.mark.usefixtures("warm_child", "only")

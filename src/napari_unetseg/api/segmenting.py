@@ -23,6 +23,7 @@ from napari_unetseg.errors import ModelError
 
 if TYPE_CHECKING:
     from napari_unetseg.core.held_out import Check
+    from napari_unetseg.core.intensity import Normaliser
     from napari_unetseg.engine.forecast import Forecast
     from napari_unetseg.engine.model_file import Model
 
@@ -96,9 +97,15 @@ def segment(
 
 
 def iter_segment(
-    volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS
+    volume: Image,
+    model: Model | str | Path | None = None,
+    settings: SegmentSettings = DEFAULTS,
+    read: Normaliser | None = None,
 ) -> Job[Segmentation]:
-    """`segment` as a generator of progress; its return value is the `Segmentation`, closing it cancels."""
+    """`segment` as a generator of progress; its return value is the `Segmentation`, closing it cancels.
+
+    `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
+    """
     from napari_unetseg.engine.predict import iter_predict
 
     started = time.perf_counter()
@@ -108,7 +115,7 @@ def iter_segment(
     steps = card.cleanup if settings.cleanup is None else settings.cleanup
     weighing = weighing_first(steps)
     asked = replace(settings, write="probabilities") if weighing else settings
-    prediction = yield from iter_predict(loaded, volume, asked)
+    prediction = yield from iter_predict(loaded, volume, asked, read)
     classes, soft = prediction.classes, prediction.probabilities
     if weighing and soft is not None:
         evidence = Evidence(volume, probabilities_of(soft, card, volume))

@@ -16,6 +16,8 @@ from napari_unetseg import api
 from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.child import ChildError, Worker
 from napari_unetseg.core.choice import trial_part
+from napari_unetseg.core.fit import fit
+from napari_unetseg.core.intensity import Normaliser, normaliser
 from napari_unetseg.core.overlay import draw_thumbnail
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
@@ -67,20 +69,29 @@ def compare_models(
     centre : (z, y, x)
         The voxel in the middle of the view.
     """
-    tried = []
+    tried, whole = [], _whole(request)
     for done, candidate in enumerate(candidates):
         yield Progress(done, len(candidates), f"Trying {candidate.card.name}")
-        tried.append(_tried(worker, request, candidate, centre))
+        tried.append(_tried(worker, request, candidate, centre, whole))
         yield tried[-1]  # type: ignore[misc] # the bridge hands on records of any kind
     return tried
 
 
-def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre: Voxel) -> Tried:
+def _whole(request: SegmentRequest) -> Volume | None:
+    """The whole volume where it is in memory; a lazy one would have to be computed for a few pictures."""
+    return request.source.volume(request.grid) if isinstance(request.source.data, np.ndarray) else None
+
+
+def _tried(
+    worker: Worker, request: SegmentRequest, candidate: Candidate, centre: Voxel, whole: Volume | None
+) -> Tried:
     """One model; whatever goes wrong with it must not hide the others."""
+    card, settings = candidate.card, request.settings
     try:
-        part = trial_part(candidate.card, request.outline.volume(), centre)
+        part = trial_part(card, request.outline.volume(), centre)
         volume = _cropped(request.source, part.crop).volume(request.grid)
-        return finish(worker.run(try_model, volume, candidate, part.shown, request.settings))
+        read = None if whole is None else normaliser(whole, card.normalisation, fit(card, whole, settings).mix)
+        return finish(worker.run(try_model, volume, candidate, part.shown, settings, read))
     except UnetsegError as error:
         return Tried(candidate, error=str(error))
     except ChildError as error:
@@ -94,9 +105,12 @@ def _cropped(source: LayerSource, crop: Box) -> LayerSource:
     return replace(source, data=source.data[cut])
 
 
-def try_model(volume: Volume, candidate: Candidate, shown: Box, settings: SegmentSettings) -> Job[Tried]:
-    """Segment a small volume, and draw one slice of it."""
-    segmentation = yield from api.iter_segment(volume, candidate.model, SegmentSettings(device=settings.device))
+def try_model(
+    volume: Volume, candidate: Candidate, shown: Box, settings: SegmentSettings, read: Normaliser | None
+) -> Job[Tried]:
+    """Segment a small volume, its intensities read as those of the whole are, and draw one slice of it."""
+    settings = SegmentSettings(device=settings.device)
+    segmentation = yield from api.iter_segment(volume, candidate.model, settings, read)
     labels = segmentation.labels
     place = tuple(slice(*span) for span in shown)
     labels = replace(labels, array=labels.array[place])
