@@ -46,7 +46,7 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
     """Train one network, or go on with it from ``training/runs``; the log is there too."""
     RUNS.mkdir(exist_ok=True)
     torch.manual_seed(0)
-    network = UNet(recipe.network).to(device)
+    network = begun(recipe).to(device)
     cases = [Case(case.image.to(device), case.labels.to(device), case.weight) for case in cases]
     settings = TrainSettings(
         minutes=minutes,
@@ -58,6 +58,15 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
     job = iter_train(network, Batches(cases, recipe.batches), settings, checkpoint=RUNS / f"{recipe.name}.safetensors")
     with (RUNS / f"{recipe.name}.log").open("a") as log:
         return finish(job, Logger(log).write)
+
+
+def begun(recipe: Recipe) -> UNet:
+    """The network before its first step: random, or with the trunk of the model that the recipe starts from."""
+    network = UNet(recipe.network)
+    if recipe.start is not None:
+        trunk = {k: v for k, v in load_model(recipe.start).unet.state_dict().items() if not k.startswith("head.")}
+        network.load_state_dict({**network.state_dict(), **trunk})
+    return network
 
 
 class Logger:

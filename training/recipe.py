@@ -31,6 +31,9 @@ class Split:
 class Recipe:
     """One bundled model. `minutes` are wall-clock on a CPU core; the other fields go to the network or the card.
 
+    Training begins with the weights of the bundled model `start`, all but its head's, where one is named: with few
+    images much of the training is spent on what another model of the same kind of microscope knows already.
+
     What its card is measured on stands in `training.held_out`. A start for learning, which finds no structures of its
     own, is not there: the benchmark of few-shot learning tells what it is worth.
     """
@@ -46,6 +49,7 @@ class Recipe:
     licence: str
     training: str
     known_failures: tuple[str, ...]
+    start: str | None = None
     minutes: float = 15.0
     learning_rate: float = 2e-3
     channels: tuple[str, ...] = ("grey",)

@@ -14,15 +14,15 @@ RECIPE = Recipe(
     title="Cell boundaries in 3D light microscopy",
     description="Walls and membranes between cells in confocal stacks with a membrane stain.",
     data=cell_boundaries,
-    minutes=10,
+    minutes=40,
     network=UNetSettings(3, 1, 2, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(24, 64, 64),
         batch=3,
         focus=0.2,
         augmentation=Augmentation(
-            flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=45, scale=(0.6, 1.6), elastic=4, warp_share=0.6,
-            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.15, blur=1.0, low_resolution=1.8,
+            flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=45, scale=(0.5, 1.8), elastic=4, warp_share=0.6,
+            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.5, noise=0.15, blur=1.0, low_resolution=2.5,
         ),
     ),
     structures=(Structure(label=1, name="cell boundary", colour="#cc79a7", channels=(1,)),),

@@ -14,7 +14,7 @@ RECIPE = replace(
     title="Neuron membranes in EM, slice by slice",
     description="Boundaries between neurons in single electron micrographs with pixels of about 5 to 10 nm.",
     data=membranes_2d,
-    minutes=10,
+    minutes=36,
     network=UNetSettings(2, 1, 2, widths=(16, 32, 64, 128, 256), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(160, 160),
@@ -22,7 +22,7 @@ RECIPE = replace(
         focus=0.2,
         augmentation=Augmentation(
             flip_axes=(0, 1), turn_planes=((0, 1),), rotation=45, scale=(0.5, 2.0), elastic=4, warp_share=0.6,
-            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.15, blur=1.2, low_resolution=2.0,
+            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.5, noise=0.15, blur=1.2, low_resolution=2.0,
         ),
     ),
     training="Slices across all axes of one slab of one volume; patches with turns, magnification and changes of "

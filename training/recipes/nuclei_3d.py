@@ -13,14 +13,14 @@ RECIPE = Recipe(
     title="Nuclei in 3D fluorescence",
     description="Single nuclei in confocal and light-sheet stacks, some 8 to 40 voxels across.",
     data=nuclei_3d,
-    minutes=66,
+    minutes=102,
     network=UNetSettings(3, 1, 3, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(32, 64, 64),
         batch=2,
         focus=0.5,
         augmentation=Augmentation(
-            flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=45, scale=(0.7, 1.4), elastic=3, warp_share=0.5,
+            flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=45, scale=(0.5, 2.0), elastic=3, warp_share=0.6,
             contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.2, blur=1.2, low_resolution=2.0,
         ),
     ),
