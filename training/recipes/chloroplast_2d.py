@@ -22,7 +22,7 @@ RECIPE = Recipe(
         focus=0.3,
         augmentation=Augmentation(
             flip_axes=(0, 1), turn_planes=((0, 1),), rotation=45, scale=(0.5, 1.8), elastic=6, warp_share=0.8,
-            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.12, blur=1.5, low_resolution=2.0,
+            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.5, noise=0.12, blur=1.5, low_resolution=2.0,
         ),
     ),
     structures=(Structure(label=1, name="chloroplast", colour="#009e73", channels=(1,)),),

@@ -14,7 +14,7 @@ RECIPE = Recipe(
     title="Neuron membranes in isotropic EM",
     description="Boundaries between neurons in FIB-SEM volumes with nearly cubic voxels of about 10 nm.",
     data=membranes,
-    minutes=32,
+    minutes=57,
     network=UNetSettings(3, 1, 2, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(48, 48, 48),
@@ -22,8 +22,8 @@ RECIPE = Recipe(
         focus=0.2,
         augmentation=Augmentation(
             flip_axes=(0, 1, 2), turn_planes=((0, 1), (1, 2), (0, 2)), rotation=30, scale=(0.7, 1.4), elastic=3,
-            warp_share=0.4, contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.15, blur=1.2,
-            low_resolution=2.0,
+            warp_share=0.4, contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.5, noise=0.15, blur=1.2,
+            low_resolution=2.5,
         ),
     ),
     structures=(Structure(label=1, name="membrane", colour="#cc79a7", channels=(1,)),),

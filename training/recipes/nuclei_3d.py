@@ -21,7 +21,7 @@ RECIPE = Recipe(
         focus=0.5,
         augmentation=Augmentation(
             flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=45, scale=(0.5, 2.0), elastic=3, warp_share=0.6,
-            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.3, noise=0.2, blur=1.2, low_resolution=2.0,
+            contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.5, noise=0.2, blur=1.2, low_resolution=2.0,
         ),
     ),
     structures=(Structure(label=1, name="nucleus", colour="#009e73", channels=(1, 2), seed_channel=1),),
