@@ -96,6 +96,20 @@ def test_segment_drops_objects_below_a_physical_size(
         assert outcome.json["objects"] == left
 
 
+def test_segment_shows_the_model_an_image_at_another_scale(
+    command: Command, blocks: Path, tiny_model: Path, tmp_path: Path
+) -> None:
+    outcome = command("segment", blocks, "-o", tmp_path / "half.ome.tif", "-m", tiny_model, "--scale", 0.5)
+    assert outcome.code == 0, outcome.err
+    half, truth = load_labels(tmp_path / "half.ome.tif").array > 0, two_blocks() > 0
+    assert half.shape == truth.shape
+    assert 0.4 * truth.sum() < (half & truth).sum() < truth.sum()  # corners are lost
+    assert half[~truth].mean() < 0.01
+    refused = command("segment", blocks, "-o", tmp_path / "no.ome.tif", "-m", tiny_model, "--scale", 0)
+    assert refused.code == 2
+    assert "Expected a scale from 0.0625 to 16; got 0" in refused.err
+
+
 def test_segment_takes_the_voxel_size_from_the_command_line(
     command: Command, blocks: Path, tiny_model: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@ import pytest
 
 from napari_unetseg.core.card import HeldOut, ModelCard, VoxelSize
 from napari_unetseg.core.choice import choose_model, rank_models, trial_models, trial_part
+from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.errors import ModelError
@@ -90,38 +91,46 @@ def test_2d_models_are_tried_on_stacks_too_and_those_that_would_refuse_are_not()
     assert trial_models(cards, image(1, "µm", channels=5)) == []
 
 
+PLAIN = SegmentSettings()
+
+
 def stack(shape: tuple[int, int, int], spacing: float = 1.0) -> Volume:
     return Volume(np.broadcast_to(np.uint8(0), (1, *shape)), Grid((spacing,) * 3, "µm"))
 
 
 def test_a_model_is_tried_around_the_middle_of_the_view_and_shows_its_slice() -> None:
-    trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (50, 500, 300))
+    trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (50, 500, 300), PLAIN)
     assert trial.crop == ((42, 58), (412, 588), (212, 388))
     assert trial.shown == ((8, 9), (0, 176), (0, 176))
 
 
 def test_near_the_border_the_part_moves_inside() -> None:
-    trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (99, 0, 999))
+    trial = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (99, 0, 999), PLAIN)
     assert trial.crop == ((84, 100), (0, 176), (824, 1000))
     assert trial.shown[0] == (15, 16)
-    small = trial_part(card("any", 3, None), stack((5, 30, 40)), (2, 10, 10))
+    small = trial_part(card("any", 3, None), stack((5, 30, 40)), (2, 10, 10), PLAIN)
     assert small.crop == ((0, 5), (0, 30), (0, 40))
     assert small.shown == ((2, 3), (0, 30), (0, 40))
 
 
 def test_a_model_of_coarser_voxels_sees_more_and_shows_the_same() -> None:
-    coarse = trial_part(card("coarse", 3, 2.0), stack((100, 1000, 1000)), (50, 500, 500))
+    coarse = trial_part(card("coarse", 3, 2.0), stack((100, 1000, 1000)), (50, 500, 500), PLAIN)
     assert coarse.crop == ((34, 66), (324, 676), (324, 676))
     assert coarse.shown == ((16, 17), (88, 264), (88, 264))
 
 
 def test_a_model_of_finer_voxels_shows_what_it_can_see() -> None:
-    fine = trial_part(card("fine", 3, 0.5), stack((100, 1000, 1000)), (50, 500, 500))
+    fine = trial_part(card("fine", 3, 0.5), stack((100, 1000, 1000)), (50, 500, 500), PLAIN)
     assert fine.crop == ((46, 54), (456, 544), (456, 544))
     assert fine.shown == ((4, 5), (0, 88), (0, 88))
 
 
+def test_a_model_that_is_shown_less_detail_sees_more() -> None:
+    half = trial_part(card("any", 3, None), stack((100, 1000, 1000)), (50, 500, 500), SegmentSettings(scale=0.5))
+    assert half == trial_part(card("coarse", 3, 2.0), stack((100, 1000, 1000)), (50, 500, 500), PLAIN)
+
+
 def test_a_2d_model_sees_one_slice_of_a_stack() -> None:
-    trial = trial_part(card("flat", 2, None), stack((100, 1000, 1000)), (50, 500, 500))
+    trial = trial_part(card("flat", 2, None), stack((100, 1000, 1000)), (50, 500, 500), PLAIN)
     assert trial.crop == ((50, 51), (244, 756), (244, 756))
     assert trial.shown == ((0, 1), (168, 344), (168, 344))

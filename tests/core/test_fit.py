@@ -8,7 +8,7 @@ from napari_unetseg.core.fit import fit
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.errors import ModelError
+from napari_unetseg.errors import ModelError, SettingsError
 
 PLAIN = SegmentSettings()
 VOTE = SegmentSettings(vote=True)
@@ -95,3 +95,19 @@ def test_voting_needs_a_2d_model_and_nearly_cubic_voxels():
 def test_voting_makes_z_as_fine_as_y():
     fitted = fit(card(2, spacing=(1, 1, 1)), volume(spacing=(3, 2, 2), unit="µm"), VOTE)
     assert ratios(fitted) == (3, 2, 2)
+
+
+def test_a_scale_comes_on_top_of_the_voxel_size_and_leaves_slices_of_a_2d_model_alone():
+    half = SegmentSettings(scale=0.5)
+    assert ratios(fit(card(spacing=(1.0, 0.5, 0.5)), volume(spacing=(2000, 500, 250), unit="nm"), half)) == (
+        1.0, 0.5, 0.25,
+    )  # fmt: skip
+    assert ratios(fit(card(), volume(), half)) == (0.5, 0.5, 0.5)
+    assert ratios(fit(card(2), volume(), half)) == (1.0, 0.5, 0.5)
+    assert ratios(fit(card(2), volume(), SegmentSettings(scale=0.5, vote=True))) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("scale", [0, -1, 0.01, 17, float("nan")])
+def test_a_scale_out_of_range_is_refused(scale):
+    with pytest.raises(SettingsError, match=f"scale from 0.0625 to 16; got {scale}"):
+        SegmentSettings(scale=scale)

@@ -48,6 +48,10 @@ def test_the_smallest_object_follows_the_voxel_size() -> None:
     assert smallest_part(trained, image((3, 4, 4), 1, "pixel"), default) == 80
     assert smallest_part(card(minimum_object=80), image((3, 4, 4)), default) == 80
     assert smallest_part(trained, image((3, 4, 4)), SegmentSettings(smallest=2.0)) == 16
+    half = SegmentSettings(scale=0.5)
+    assert smallest_part(card(minimum_object=80), image((3, 4, 4)), half) == 80 * 8
+    assert smallest_part(card(minimum_object=80, dimensions=2), image((3, 4, 4)), half) == 80 * 4
+    assert smallest_part(trained, image((3, 4, 4)), SegmentSettings(scale=2)) == 80
     assert smallest_part(trained, image((1, 4, 4)), SegmentSettings(smallest=2.0)) == 8
 
 

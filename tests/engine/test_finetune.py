@@ -12,6 +12,7 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine import finetune
 from napari_unetseg.engine.finetune import iter_fine_tune
+from napari_unetseg.engine.forecast import forecast
 from napari_unetseg.engine.head import HeadSettings
 from napari_unetseg.engine.lesson import Lesson, filters_for
 from napari_unetseg.engine.losses import boundary_weights, painted_loss
@@ -91,6 +92,15 @@ def test_probabilities_and_mirrored_averages_are_those_of_the_slices(tuned):
     found = finish(iter_predict(tuned.model, volume, settings))
     assert found.probabilities.shape == (2, 9, 48, 48)
     np.testing.assert_allclose(found.probabilities.sum(0), 1, atol=2e-3)
+
+
+def test_a_light_model_refuses_a_scale(tuned):
+    volume, _ = spheres()
+    half = SegmentSettings(device="cpu", scale=0.5)
+    with pytest.raises(SettingsError, match=r"takes images as they are: expected a scale of 1; got 0\.5"):
+        finish(iter_predict(tuned.model, volume, half))
+    with pytest.raises(SettingsError, match="expected a scale of 1"):
+        forecast(tuned.model.card, volume, half)
 
 
 def test_windows_of_a_large_slice_give_what_the_whole_gives(tuned, monkeypatch):

@@ -116,6 +116,20 @@ def test_flips_average_mirrored_copies():
     np.testing.assert_allclose(result.probabilities, np.mean(views, axis=0), atol=2e-3)
 
 
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_a_scale_shows_the_image_as_another_voxel_size_does(scale):
+    model, volume = trained(3), noise(9, 20, 22)
+    spacing = (1.0, 1.0, 1.0)
+    sized = dataclasses.replace(
+        model, card=model.card.model_copy(update={"voxel_size": VoxelSize(spacing=spacing, unit="µm")})
+    )
+    other = dataclasses.replace(volume, grid=Grid((scale,) * 3, "µm"))
+    scaled = finish(iter_predict(model, volume, dataclasses.replace(ALL, scale=scale)))
+    np.testing.assert_array_equal(scaled.probabilities, finish(iter_predict(sized, other, ALL)).probabilities)
+    assert scaled.classes.shape == volume.shape
+    assert (scaled.classes != finish(iter_predict(model, volume, ALL)).classes).mean() > 0.05
+
+
 @pytest.mark.parametrize("norm", ["instance", "group"])
 @pytest.mark.parametrize("dimensions", [2, 3])
 def test_networks_that_depend_on_the_tile_are_blended(norm, dimensions):

@@ -98,6 +98,20 @@ def test_probabilities_come_as_images_beside_the_labels(viewer, dock, qtbot, tin
 
 
 @pytest.mark.usefixtures("warm_child")
+def test_the_scale_goes_to_the_model(viewer, dock, qtbot, tiny_model, blocks):
+    blocks[6, 12, 9] = 255  # one voxel alone, which half as large an image no longer shows
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget = dock(tiny_model)
+    assert widget.settings.scale == 1
+    widget.scale.setValue(0.5)
+    segment(qtbot, widget)
+    found = viewer.layers[-1].data
+    assert found.shape == blocks.shape
+    assert found[3, 5, 4] == 1
+    assert found[6, 12, 9] == 0
+
+
+@pytest.mark.usefixtures("warm_child")
 def test_a_picture_is_segmented_flat(viewer, dock, qtbot, tiny_model_2d, blocks):
     viewer.add_image(blocks[3], scale=(0.5, 0.25), units=("um", "um"))
     widget = dock(tiny_model_2d)

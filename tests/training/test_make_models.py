@@ -1,9 +1,9 @@
 """What a bundled model's training begins with."""
 
 import torch
+from training.make_models import NAMES, begun, recipe_named
 
 from napari_unetseg.engine.model_file import load_model
-from training.make_models import NAMES, begun, recipe_named
 
 
 def test_training_begins_with_the_trunk_of_the_model_it_names():

@@ -32,7 +32,7 @@ RECIPE = Recipe(
     voxel_size=None,
     minimum_object=60,  # better than 30 on the training parts and on other generated stacks as well
     known_failures=(
-        "Nuclei above 60 voxels across may come out in parts: scale the stack down.",
+        "Nuclei above 60 voxels across may come out in parts: segment with a scale below 1.",
         "Below 6 voxels across nuclei merge. Dividing nuclei and elongated ones, such as of muscle, were not seen.",
     ),
 )  # fmt: skip

@@ -88,6 +88,7 @@ def segment(
     flips: Annotated[bool, option(SegmentSettings, "flips", "--flips")] = DEFAULTS.flips,
     vote: Annotated[bool, option(SegmentSettings, "vote", "--vote")] = DEFAULTS.vote,
     smallest: Annotated[float, option(SegmentSettings, "smallest")] = DEFAULTS.smallest,
+    scale: Annotated[float, option(SegmentSettings, "scale")] = DEFAULTS.scale,
     step: labels.OwnSteps = None,
     spacing: Spacing = None,
     unit: Annotated[str | None, option(Selection, "unit")] = None,
@@ -103,7 +104,7 @@ def segment(
     from napari_unetseg.core.cleanup_steps import parse_step
 
     steps = tuple(parse_step(text) for text in step) if step else None
-    settings = SegmentSettings(device, write, flips, vote, smallest, steps)  # type: ignore[arg-type] # checked when made
+    settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
     selection = selection_of(spacing, unit, channel, time_point, level)
     tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack)
     loaded = api.load_model(model) if model else None

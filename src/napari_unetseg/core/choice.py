@@ -83,7 +83,7 @@ class Trial:
     shown: Box
 
 
-def trial_part(card: ModelCard, volume: Volume, centre: tuple[int, int, int]) -> Trial:
+def trial_part(card: ModelCard, volume: Volume, centre: tuple[int, int, int], settings: SegmentSettings) -> Trial:
     """Where to try a model around a voxel (z, y, x): as much as it sees in a second or two.
 
     All models show the same square around the centre, unless the model's voxels are so small that it can see only a
@@ -94,7 +94,7 @@ def trial_part(card: ModelCard, volume: Volume, centre: tuple[int, int, int]) ->
     ModelError
         If the model refuses the volume.
     """
-    grid = fit(card, volume, SegmentSettings()).grid
+    grid = fit(card, volume, settings).grid
     sides = [min(SIDE[card.dimensions], axis.network_length) for axis in grid[1:]]
     depth = TRIED // math.prod(sides) if card.dimensions == 3 else 1
     whole = [math.ceil(count / axis.ratio) for count, axis in zip((depth, *sides), grid, strict=True)]

@@ -58,10 +58,14 @@ def fit(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fit:
     notes: list[str] = []
     mix = _mix(card, volume, notes)
     vote = _votes(card, volume, settings, notes)
-    z, y, x = (
-        AxisGrid(length, ratio) for length, ratio in zip(volume.shape, _ratios(card, volume, vote, notes), strict=True)
-    )
+    ratios = zip(_ratios(card, volume, vote, notes), scales(card, settings.scale, vote=vote), strict=True)
+    z, y, x = (AxisGrid(length, ratio * scale) for length, (ratio, scale) in zip(volume.shape, ratios, strict=True))
     return Fit((z, y, x), mix, vote, tuple(notes))
+
+
+def scales(card: ModelCard, scale: float, *, vote: bool = False) -> Triple:
+    """How many times as large a model sees an image along z, y and x: a 2D model takes slices as they come."""
+    return (scale if card.dimensions == 3 or vote else 1.0), scale, scale
 
 
 def _mix(card: ModelCard, volume: Volume, notes: list[str]) -> npt.NDArray[np.float64] | None:

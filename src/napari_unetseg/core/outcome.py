@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.fit import scales
 from napari_unetseg.core.objects import separate_objects
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import UNITS, Labels, Volume
@@ -35,12 +36,12 @@ def smallest_part(card: ModelCard, volume: Volume, settings: SegmentSettings) ->
     spacing = volume.grid.spacing[1:] if volume.is_2d else volume.grid.spacing
     if settings.smallest:
         return max(1, round(settings.smallest / math.prod(spacing)))
-    size = card.voxel_size
+    smallest, size = card.minimum_object / math.prod(scales(card, settings.scale)), card.voxel_size
     if size is None or not volume.grid.is_physical or size.unit not in UNITS:
-        return card.minimum_object
+        return round(smallest)
     here = volume.grid.spacing_in(size.unit)
     factors = [there / mine for there, mine in zip(size.spacing, here, strict=True)]
-    return round(card.minimum_object * math.prod(factors[1:] if volume.is_2d else factors))
+    return round(smallest * math.prod(factors[1:] if volume.is_2d else factors))
 
 
 def classes_of(classes: npt.NDArray[np.uint8], card: ModelCard, volume: Volume, smallest: int) -> Labels:

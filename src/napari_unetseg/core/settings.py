@@ -12,6 +12,7 @@ from napari_unetseg.core.cleanup_steps import Step
 from napari_unetseg.errors import SettingsError
 
 Write = Literal["auto", "classes", "objects", "probabilities"]
+LARGEST_SCALE = 16.0
 
 
 def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word that both typer and Qt use
@@ -41,7 +42,9 @@ class SegmentSettings:
     smallest: float = setting(
         0.0, "Drop objects below this size, in the image's unit cubed (squared in 2D). 0: the model's own."
     )
-
+    scale: float = setting(
+        1.0, "Show the image to the model so many times as large: 0.5 where objects are twice what the model knows."
+    )
     cleanup: tuple[Step, ...] | None = setting(
         None, "A clean-up step, once for each, in order, instead of the model's own; see clean --help."
     )
@@ -51,6 +54,8 @@ class SegmentSettings:
             raise SettingsError(f"Expected write to be one of {', '.join(get_args(Write))}; got {self.write!r}.")
         if not 0 <= self.smallest < float("inf"):
             raise SettingsError(f"Expected a smallest object of 0 or more; got {self.smallest}.")
+        if not 1 / LARGEST_SCALE <= self.scale <= LARGEST_SCALE:
+            raise SettingsError(f"Expected a scale from {1 / LARGEST_SCALE} to {LARGEST_SCALE:g}; got {self.scale}.")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from napari_unetseg.engine.classify import passes
 from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightSettings, is_light
-from napari_unetseg.engine.light_predict import WINDOW, seconds_per_pixel
+from napari_unetseg.engine.light_predict import WINDOW, check_scale, seconds_per_pixel
 from napari_unetseg.engine.plan import Plan, bytes_per_voxel, plan, tile_voxels
 from napari_unetseg.engine.unet import UNet, UNetSettings
 
@@ -71,6 +71,7 @@ def _forecast_light(
     card: ModelCard, volume: Volume, settings: SegmentSettings, fitted: Fit, device: torch.device
 ) -> Forecast:
     """As `forecast`, of a light model: it goes slice by slice."""
+    check_scale(card.name, settings)
     architecture = LightSettings.from_json(card.architecture)
     passes_of_flips = 4 if settings.flips else 1
     pixels = math.prod(volume.shape[1:])

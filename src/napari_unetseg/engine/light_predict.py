@@ -23,7 +23,7 @@ from napari_unetseg.engine.devices import OutOfMemory, memory_guard
 from napari_unetseg.engine.features import FeatureSource
 from napari_unetseg.engine.light import LightNet, LightSettings
 from napari_unetseg.engine.stitch import LabelCanvas
-from napari_unetseg.errors import ResourceError
+from napari_unetseg.errors import ResourceError, SettingsError
 
 STAGE = "Predicting"
 Flip = tuple[int, ...]  # axes of a slice (C, Y, X)
@@ -48,6 +48,12 @@ class LightRun:
     structures: tuple[Structure, ...]
     read: Normaliser
     device: torch.device
+
+
+def check_scale(name: str, settings: SegmentSettings) -> None:
+    """Raise `SettingsError` for a scale: a light model's features are of the image's own voxels."""
+    if settings.scale != 1:
+        raise SettingsError(f"{name} takes images as they are: expected a scale of 1; got {settings.scale:g}.")
 
 
 def iter_light(

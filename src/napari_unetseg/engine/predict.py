@@ -20,7 +20,7 @@ from napari_unetseg.engine.classify import Classifier, passes
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightNet
-from napari_unetseg.engine.light_predict import LightRun, iter_light
+from napari_unetseg.engine.light_predict import LightRun, check_scale, iter_light
 from napari_unetseg.engine.model_file import Model
 from napari_unetseg.engine.plan import Plan, plan, tile_voxels
 from napari_unetseg.engine.stitch import Blender, LabelCanvas
@@ -68,9 +68,11 @@ def iter_predict(
     ModelError
         If the volume does not fit the model.
     SettingsError, ResourceError
-        If there is no such device, or not even memory for the smallest tile.
+        If there is no such device, a light model is asked for a scale, or memory does not do for the smallest tile.
     """
     device = choose_device(settings.device)
+    if isinstance(model.network, LightNet):
+        check_scale(model.card.name, settings)
     fitted = fit(model.card, volume, settings)
     yield Progress(0, 1, "Measuring intensities")
     read = read or normaliser(volume, model.card.normalisation, fitted.mix)

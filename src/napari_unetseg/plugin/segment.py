@@ -13,7 +13,7 @@ from superqt import QCollapsible
 
 from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.choice import rank_models, trial_models
-from napari_unetseg.core.settings import SegmentSettings, help_of
+from napari_unetseg.core.settings import LARGEST_SCALE, SegmentSettings, help_of
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, combo, form, narrow, note
@@ -94,14 +94,21 @@ class SegmentWidget(Panel):
         self.smallest.setDecimals(3)
         narrow(self.smallest)
         self.smallest.setSpecialValueText("the model's own")
+        self.scale = QDoubleSpinBox()
+        self.scale.setRange(1 / LARGEST_SCALE, LARGEST_SCALE)
+        self.scale.setSingleStep(0.1)
+        self.scale.setPrefix("× ")
+        self.scale.setValue(SegmentSettings.scale)
+        narrow(self.scale)
         inside = QWidget()
         rows = form()
         inside.setLayout(rows)
         rows.addRow("Device", self.device)
         rows.addRow("Smallest object", self.smallest)
+        rows.addRow("Scale", self.scale)
         rows.addRow(self.flips)
         rows.addRow(self.vote)
-        for name in ("write", "device", "flips", "vote", "smallest"):
+        for name in ("write", "device", "flips", "vote", "smallest", "scale"):
             getattr(self, name).setToolTip(help_of(SegmentSettings, name))
         more = QCollapsible("More")
         more.setDuration(0)
@@ -121,6 +128,7 @@ class SegmentWidget(Panel):
             box.currentIndexChanged.connect(self._refresh)
         for check in (self.flips, self.vote):
             check.toggled.connect(self._refresh)
+        self.scale.valueChanged.connect(self._refresh)
         self.job.asked.connect(self._start)
         self.bridge.returned.connect(self._show)
         self.bridge.ended.connect(self._refresh)
@@ -131,6 +139,7 @@ class SegmentWidget(Panel):
         return SegmentSettings(
             device=self.device.currentText(), write=self.write.currentData(), flips=self.flips.isChecked(),
             vote=self.vote.isChecked() and self.vote.isEnabled(), smallest=self.smallest.value(),
+            scale=self.scale.value(),
         )  # fmt: skip
 
     def request(self) -> SegmentRequest | None:

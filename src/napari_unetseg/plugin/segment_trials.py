@@ -82,13 +82,11 @@ def _whole(request: SegmentRequest) -> Volume | None:
     return request.source.volume(request.grid) if isinstance(request.source.data, np.ndarray) else None
 
 
-def _tried(
-    worker: Worker, request: SegmentRequest, candidate: Candidate, centre: Voxel, whole: Volume | None
-) -> Tried:
+def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre: Voxel, whole: Volume | None) -> Tried:
     """One model; whatever goes wrong with it must not hide the others."""
-    card, settings = candidate.card, request.settings
+    card, settings = candidate.card, SegmentSettings(request.settings.device, scale=request.settings.scale)
     try:
-        part = trial_part(card, request.outline.volume(), centre)
+        part = trial_part(card, request.outline.volume(), centre, settings)
         volume = _cropped(request.source, part.crop).volume(request.grid)
         read = None if whole is None else normaliser(whole, card.normalisation, fit(card, whole, settings).mix)
         return finish(worker.run(try_model, volume, candidate, part.shown, settings, read))
@@ -109,7 +107,6 @@ def try_model(
     volume: Volume, candidate: Candidate, shown: Box, settings: SegmentSettings, read: Normaliser | None
 ) -> Job[Tried]:
     """Segment a small volume, its intensities read as those of the whole are, and draw one slice of it."""
-    settings = SegmentSettings(device=settings.device)
     segmentation = yield from api.iter_segment(volume, candidate.model, settings, read)
     labels = segmentation.labels
     place = tuple(slice(*span) for span in shown)
