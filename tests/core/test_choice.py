@@ -91,6 +91,23 @@ def test_2d_models_are_tried_on_stacks_too_and_those_that_would_refuse_are_not()
     assert trial_models(cards, image(1, "µm", channels=5)) == []
 
 
+def test_the_look_decides_among_models_whose_voxel_size_is_not_far_off() -> None:
+    like = {"any": (5.0, 5.0), "brain": (0.0, 0.0), "nuclei": (9.0, 9.0), "membrane": (1.0, 1.0)}
+    cards = [c.model_copy(update={"looks": (like[c.name],)}) if c.name in like else c for c in CARDS]
+    unknown, look = image(1, "pixel"), (0.0, 0.2)
+    assert [c.name for c in rank_models(cards, unknown, look)] == ["brain", "membrane", "any", "nuclei"]
+    assert [c.name for c in rank_models(cards, image(0.2, "µm"), look)] == ["any", "nuclei", "brain", "membrane"]
+    assert [c.name for c in trial_models(cards, unknown, look)] == ["brain", "membrane", "any", "nuclei", "flat"]
+    assert choose_model(cards, unknown, look).name == "brain"
+    assert choose_model(cards, unknown).name == "any"
+    assert choose_model([*cards, card("own", 3, None)], image(0.2, "µm"), look).name == "any"
+
+
+def test_a_look_that_no_card_can_be_compared_with_changes_nothing() -> None:
+    for seen in (image(0.2, "µm"), image(1, "pixel")):
+        assert rank_models(CARDS, seen, (1.0, 2.0)) == rank_models(CARDS, seen)
+
+
 PLAIN = SegmentSettings()
 
 

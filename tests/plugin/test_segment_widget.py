@@ -1,5 +1,8 @@
 """The real widget in a real viewer: choose, click, wait, and look at what is on screen."""
 
+from dataclasses import replace
+
+import dask.array
 import endless_jobs
 import numpy as np
 import psutil
@@ -7,8 +10,11 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core.child import Worker
-from napari_unetseg.plugin.layers import labels_of
+from napari_unetseg.core.formats import load_volume
+from napari_unetseg.core.samples import list_samples
+from napari_unetseg.plugin.layers import LayerSource, labels_of
 from napari_unetseg.plugin.segment import SegmentWidget
+from napari_unetseg.plugin.segment_trials import look_at
 from support import PATIENCE, SLACK, gone_within, is_running
 
 
@@ -181,6 +187,18 @@ def test_the_layer_box_follows_the_viewer(viewer, dock, blocks):
     assert box.currentText() == "renamed"
     viewer.layers.remove(first)
     assert box.layer is second
+
+
+@pytest.mark.parametrize("sample", list_samples(), ids=lambda sample: sample.name)
+def test_a_model_is_proposed_by_what_the_layer_looks_like(viewer, dock, sample):
+    viewer.add_image(load_volume(sample.image).array[0].squeeze())
+    assert dock().model.card.name == sample.model
+
+
+def test_a_lazy_layer_is_not_computed_for_a_proposal(viewer):
+    source = LayerSource.of(viewer.add_image(np.zeros((8, 64, 64), np.uint8)))
+    assert len(look_at(source)) == 15
+    assert look_at(replace(source, data=dask.array.from_array(source.data))) is None
 
 
 def test_the_model_s_card_is_shown(dock, tiny_model):

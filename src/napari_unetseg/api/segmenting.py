@@ -14,6 +14,7 @@ from napari_unetseg.core.card import Score
 from napari_unetseg.core.choice import choose_model
 from napari_unetseg.core.cleanup import Evidence, weighing_first
 from napari_unetseg.core.formats import load_volume, save_labels, save_volume
+from napari_unetseg.core.looks import look_of
 from napari_unetseg.core.models import list_models
 from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
 from napari_unetseg.core.progress import Job, Progress, finish
@@ -78,7 +79,7 @@ def segment(
         A bare array has no voxel size; give a `Volume` where it is known.
     model : Model, str, Path or None
         A loaded model, a bundled model's name or a model file. None takes the bundled model whose dimensions,
-        channels and voxel size are nearest, and says so in the notes.
+        channels, voxel size and training images are nearest, and says so in the notes.
     on_progress : callable
         Called with each `Progress`.
 
@@ -226,5 +227,5 @@ def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, 
         return load_model(model), ()
     if model is not None:
         return model, ()
-    card = choose_model(list_models(), volume)
-    return load_model(card.name), (f"No model was named: took {card.name}, by the image's dimensions and voxel size.",)
+    card = choose_model(list_models(), volume, look_of(volume))
+    return load_model(card.name), (f"No model was named: took {card.name}, by the image's voxel size and its look.",)

@@ -230,7 +230,7 @@ def info(
     if file.suffix == MODEL_SUFFIX or (not file.exists() and str(file) in (card.name for card in list_models())):
         card = read_card(find_model(file))
         picture = str(picture_of(file) or "")
-        record = card.model_dump(mode="json") | {"picture": picture or None}
+        record = card.model_dump(mode="json", exclude={"looks"}) | {"picture": picture or None}
         shown = terminal.card_facts(card) | {"picture": picture}
     else:
         from napari_unetseg.core.formats import inspect

@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_unetseg.core.cleanup_steps import Step
 from napari_unetseg.core.structure import Structure
 
+Look = tuple[float, ...]
+"""What an image looks like; see `core.looks`."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -124,6 +127,8 @@ class ModelCard(_Record):
         Objects of fewer network voxels are dropped; 0 keeps all.
     cleanup : tuple of Step
         Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
+    looks : tuple of Look
+        Of training images: a model is proposed for images that look like these.
     held_out : tuple of HeldOut
         The images that `scores` were measured on, so that anyone who has them can measure again.
     """
@@ -145,6 +150,7 @@ class ModelCard(_Record):
     cleanup: tuple[Step, ...] = ()
     training_data: tuple[DataSource, ...] = ()
     training: str = ""
+    looks: tuple[Look, ...] = ()
     licence: str = ""
     scores: tuple[Score, ...] = ()
     held_out: tuple[HeldOut, ...] = ()

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.card import Look, ModelCard
 from napari_unetseg.core.fit import fit
+from napari_unetseg.core.looks import unlikeness
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.tiles import Box, Span
 from napari_unetseg.core.volume import UNITS, Triple, Volume
@@ -15,30 +16,40 @@ from napari_unetseg.errors import ModelError
 
 NEAR = 4.0
 """Up to this factor a voxel size speaks for a model; beyond it, against."""
+CLOSE, ANY, UNKNOWN, FAR = range(4)
+"""What the voxel size says of a model, the best first."""
 SIDE = {2: 512, 3: 176}
 """Network voxels along y and x that a 2D or 3D model is tried on, at most."""
 TRIED = 2**19
 """Network voxels that a 3D model is tried on, at most: about a second on two CPU cores."""
 
 
-def rank_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
+def rank_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
-    A model fits by its dimensions and its channels; a start to learn from fits nothing. First come those whose voxel
-    size is at most `NEAR` times off, the nearest one first (a model for any voxel size has those that it was measured
-    at); then models for any voxel size; then, where the volume has
-    none, all others in the order given, else those whose voxel size is farther off. What is in the image is not looked
-    at: a person who knows it names the model, or compares what those of `trial_models` find.
+    A model fits by its dimensions and its channels; a start to learn from fits nothing. Those whose voxel size is
+    more than `NEAR` times off come last. Among the others, those come first whose training images look most like this
+    one. Where that is not known, it is the voxel size again: first the nearest one (a model for any voxel size has
+    those that it was measured at); then models for any voxel size; then, where the volume has none, all others in the
+    order given.
+
+    Parameters
+    ----------
+    look : Look or None
+        Of the volume, see `core.looks`; None where it is not to be read yet.
 
     Returns
     -------
     list of ModelCard
         Empty where no model fits.
     """
-    return sorted((card for card in cards if _fits(card, volume)), key=lambda card: _order(card, volume))
+    fitting = [card for card in cards if _fits(card, volume)]
+    unlike = unlikeness(look, [card.looks for card in fitting]) if look else [0.0] * len(fitting)
+    ranked = sorted(zip(fitting, unlike, strict=True), key=lambda pair: _order(pair[0], volume, pair[1]))
+    return [card for card, _ in ranked]
 
 
-def choose_model(cards: Sequence[ModelCard], volume: Volume) -> ModelCard:
+def choose_model(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> ModelCard:
     """The first of `rank_models`.
 
     Raises
@@ -46,7 +57,7 @@ def choose_model(cards: Sequence[ModelCard], volume: Volume) -> ModelCard:
     ModelError
         If no model fits.
     """
-    ranked = rank_models(cards, volume)
+    ranked = rank_models(cards, volume, look)
     if not ranked:
         kind = "2D" if volume.is_2d else "3D"
         names = ", ".join(card.name for card in cards) or "none"
@@ -54,13 +65,13 @@ def choose_model(cards: Sequence[ModelCard], volume: Volume) -> ModelCard:
     return ranked[0]
 
 
-def trial_models(cards: Sequence[ModelCard], volume: Volume) -> list[ModelCard]:
+def trial_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> list[ModelCard]:
     """The models that are worth trying on a volume, the most likely one first.
 
     Those of `rank_models` and then, for a stack, the 2D ones, which take it slice by slice; all without those whose
     voxel size is so far off that they would refuse the volume.
     """
-    ranked = rank_models(cards, volume)
+    ranked = rank_models(cards, volume, look)
     if not volume.is_2d:
         flat = [card for card in cards if card.dimensions == 2 and _takes_channels(card, volume)]
         ranked += sorted(flat, key=lambda card: _order(card, volume))
@@ -134,18 +145,24 @@ def _fits(card: ModelCard, volume: Volume) -> bool:
     return not card.is_start and card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
 
 
-def _order(card: ModelCard, volume: Volume) -> tuple[int, float]:
-    """Near, not known, or far; then the factor between the two voxel sizes along y and x, as |log|."""
+def _order(card: ModelCard, volume: Volume, unlike: float = 0.0) -> tuple[bool, float, int, float]:
+    """Far off or not; how unlike it looks; what the voxel size says; the factor between the two, as |log|."""
+    says, distance = _by_voxel_size(card, volume)
+    return says == FAR, unlike, says, distance
+
+
+def _by_voxel_size(card: ModelCard, volume: Volume) -> tuple[int, float]:
+    """What the voxel size says of a model, and the factor between the two along y and x, as |log|."""
     known = _voxel_sizes(card) if volume.grid.is_physical else []
     if not known:
-        return (1 if card.voxel_size is None else 2), 0.0
+        return (ANY if card.voxel_size is None else UNKNOWN), 0.0
     distance = min(
         abs(math.log(math.hypot(*volume.grid.spacing_in(unit)[1:]) / math.hypot(*spacing[1:])))
         for spacing, unit in known
     )
     if distance <= math.log(NEAR):
-        return 0, distance
-    return (1, 0.0) if card.voxel_size is None else (2, distance)
+        return CLOSE, distance
+    return (ANY, 0.0) if card.voxel_size is None else (FAR, distance)
 
 
 def _voxel_sizes(card: ModelCard) -> list[tuple[Triple, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_unetseg.core.card import DataSource, ModelCard, Normalisation, Score
+from napari_unetseg.core.looks import look_of
 from napari_unetseg.core.settings import setting
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Volume
@@ -146,6 +147,7 @@ def painted_card(
             DataSource(name=names, source="painted by the user", licence="the user's own"),
             *(start.training_data if start is not None else ()),
         ),
+        looks=tuple(map(look_of, volumes)),
         training=f"Began with {start.name if start is not None else 'nothing'}; voxels of {size} {first.grid.unit}.",
         licence=start.licence if start is not None else "the user's own",
         scores=tuple(

@@ -23,7 +23,7 @@ from napari_unetseg.plugin.model_box import ModelBox
 from napari_unetseg.plugin.results import ResultsTable
 from napari_unetseg.plugin.segment_compare import CompareBox, voxel_in_view
 from napari_unetseg.plugin.segment_job import SegmentRequest, Shown, forecast_layer, segment_layer
-from napari_unetseg.plugin.segment_trials import Candidate, Tried, compare_models
+from napari_unetseg.plugin.segment_trials import Candidate, Tried, compare_models, look_at
 from napari_unetseg.plugin.wording import duration, memory
 
 FORECAST_DELAY = 500
@@ -153,7 +153,9 @@ class SegmentWidget(Panel):
     def _suggest_model(self) -> None:
         """Choose the model that fits the layer best, unless the user's own choice fits it as well."""
         request = self.request()
-        fitting = rank_models(self.model.cards, request.outline.volume()) if request else []
+        if request is None:
+            return
+        fitting = rank_models(self.model.cards, request.outline.volume(), look_at(request.source))
         if fitting and not (self._model_is_chosen and self.model.card in fitting):
             self.model.choose(fitting[0])
 
@@ -171,7 +173,7 @@ class SegmentWidget(Panel):
         request = self.request()
         if request is None:
             return
-        worth = trial_models(self.model.cards, request.outline.volume())
+        worth = trial_models(self.model.cards, request.outline.volume(), look_at(request.source))
         by_card = {id(card): Candidate(model, card) for model, card in self.model.offers}
         candidates = [by_card[id(card)] for card in worth]
         centre = voxel_in_view(self._viewer, self.layer.layer_box.layer, request.source)

@@ -13,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg import api
-from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.card import Look, ModelCard
 from napari_unetseg.core.child import ChildError, Worker
 from napari_unetseg.core.choice import trial_part
 from napari_unetseg.core.fit import fit
 from napari_unetseg.core.intensity import Normaliser, normaliser
+from napari_unetseg.core.looks import look_boxes, mean_look
 from napari_unetseg.core.overlay import draw_thumbnail
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
@@ -94,6 +95,13 @@ def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre
         return Tried(candidate, error=str(error))
     except ChildError as error:
         return Tried(candidate, error=error.summary)
+
+
+def look_at(source: LayerSource) -> Look | None:
+    """What a layer looks like; None for a lazy one, of which nothing is computed for a mere proposal."""
+    if not isinstance(source.data, np.ndarray) or not source.data.size:
+        return None
+    return mean_look(_cropped(source, box).volume() for box in look_boxes(source.shape[1:]))
 
 
 def _cropped(source: LayerSource, crop: Box) -> LayerSource:

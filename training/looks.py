@@ -1,0 +1,33 @@
+"""What the training images of a model look like, for its card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from napari_unetseg.core.card import Look
+from napari_unetseg.core.looks import SIDE, mean_look
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.batches import Case
+
+LOOKS = 64
+
+
+def looks_of(cases: Sequence[Case]) -> tuple[Look, ...]:
+    """`LOOKS` looks, each of a random place in a slice; over the cases alike, or each of them several times."""
+    random = np.random.default_rng(0)
+    return tuple(_look(cases[index % len(cases)], random) for index in _spread(len(cases)))
+
+
+def _spread(count: int) -> Sequence[int]:
+    return [index * count // LOOKS for index in range(LOOKS)] if count > LOOKS else range(LOOKS)
+
+
+def _look(case: Case, random: np.random.Generator) -> Look:
+    image = case.image.cpu().numpy()
+    stack = image.reshape(len(image), -1, *image.shape[-2:])
+    size = (1, SIDE, SIDE)
+    room = [max(1, length - side + 1) for length, side in zip(stack.shape[1:], size, strict=True)]
+    z, y, x = (int(start) for start in random.integers(room))
+    return mean_look([Volume(stack[:1, z : z + 1, y : y + SIDE, x : x + SIDE])])
