@@ -308,4 +308,4 @@ def test_a_model_is_chosen_where_none_was_named(
     outcome = command("segment", blocks, "-o", tmp_path / "out.tif", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["model"] == "solid"
-    assert outcome.err == "note: No model was named: took solid, by the image's dimensions and voxel size.\n"
+    assert outcome.err == "note: No model was named: took solid, by the image's voxel size and its look.\n"
