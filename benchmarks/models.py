@@ -24,8 +24,8 @@ images cost.
 There is no model for soft-tissue sarcoma: trained on nine patients, the heads of `general-2d` reach a Dice of 0.42,
 0.53 and 0.19 on T1 MR of the three held-out ones, and find nothing in their CT (`sarcoma.py`).
 
-`axon-myelin-2d` was trained on five images of three rats. On these themselves it reaches 0.90 to 0.93 for axons and 0.84
-to 0.87 for myelin: where a sheath begins is drawn differently from image to image, by hand.
+`axon-myelin-2d` was trained on five images of three rats. On these themselves it reaches 0.90 to 0.93 for axons and
+0.84 to 0.87 for myelin: where a sheath begins is drawn differently from image to image, by hand.
 
 | model | size | held-out images | structure | figure | value | training |
 |---|---|---|---|---|---|---|

@@ -7,6 +7,7 @@ together with their truth, the voxel size given, and prints a Markdown table.
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from napari_unetseg.core.models import list_models
 from napari_unetseg.engine.model_file import Model
 
 Array = npt.NDArray[Any]
+Zoom = tuple[float, ...]
 ONE_WAY_ROUND = ("hippocampus-3d",)
 """Models of what always lies the same way in a scanner."""
 NOISE = 0.05
@@ -58,12 +60,15 @@ def turned(example: Example) -> Example:
 
 def finer(example: Example) -> Example:
     """Half the voxel size."""
-    return _resampled(example, 2.0)
+    return _resampled(example, tuple(map(float, _steps(example))), _nearest)
 
 
 def coarser(example: Example) -> Example:
-    """Twice the voxel size; the image is smoothed first, as a coarser microscope would."""
-    return _resampled(example, 0.5)
+    """Twice the voxel size; the image is smoothed first, as a coarser microscope would. An odd last voxel goes."""
+    steps = _steps(example)
+    even = tuple(slice(0, length // step * step) for length, step in zip(example.volume.shape, steps, strict=True))
+    example = _with(example, lambda image: image[:, *even], lambda truth: truth[even])
+    return _resampled(example, tuple(1 / step for step in steps), _majority)
 
 
 CHANGES: dict[str, Callable[[Example], Example]] = {
@@ -89,20 +94,40 @@ def _with(example: Example, image: Callable[[Array], Array], truth: Callable[[Ar
     )
 
 
-def _resampled(example: Example, factor: float) -> Example:
-    """On a grid with `factor` times as many voxels along each axis; a 2D image keeps its one slice."""
-    z = 1.0 if example.volume.is_2d else factor
-    zoom = (z, factor, factor)
+def _steps(example: Example) -> tuple[int, ...]:
+    """By how much each axis is resampled: a 2D image keeps its one slice."""
+    return tuple(1 if length == 1 else 2 for length in example.volume.shape)
+
+
+def _resampled(example: Example, zoom: Zoom, truth: Callable[[Array, Zoom], Array]) -> Example:
+    """On a grid with `zoom` times as many voxels along each axis."""
     blur = [0.0, *(0.5 / f if f < 1 else 0.0 for f in zoom)]
 
     def image(array: Array) -> Array:
         smooth = ndimage.gaussian_filter(array.astype(np.float32), blur)
         return ndimage.zoom(smooth, (1, *zoom), order=1, grid_mode=True, mode="nearest")
 
-    changed = _with(example, image, lambda t: ndimage.zoom(t, zoom, order=0, grid_mode=True, mode="nearest"))
+    changed = _with(example, image, lambda labels: truth(labels, zoom))
     spacing = tuple(length / f for length, f in zip(example.volume.grid.spacing, zoom, strict=True))
     grid = replace(example.volume.grid, spacing=spacing)
     return Example(replace(changed.volume, grid=grid), replace(changed.truth, grid=grid))
+
+
+def _nearest(labels: Array, zoom: Zoom) -> Array:
+    return ndimage.zoom(labels, zoom, order=0, grid_mode=True, mode="nearest")
+
+
+def _majority(labels: Array, zoom: Zoom) -> Array:
+    """The label that most of the voxels have which a coarse one covers; the highest of those that are even.
+
+    The nearest one would not do: the middle of a coarse voxel lies between fine ones, so that it is half a voxel away.
+    """
+    steps = [round(1 / f) for f in zoom]
+    corners = itertools.product(*(range(step) for step in steps))
+    covered = np.stack([labels[tuple(map(slice, corner, labels.shape, steps))] for corner in corners])
+    votes = np.array([(covered == one).sum(0) for one in covered])
+    best = np.where(votes == votes.max(0), covered, 0)
+    return best.max(0)
 
 
 def dice(model: Model, rule: HeldOut, data: Path, change: Callable[[Example], Example]) -> float:
