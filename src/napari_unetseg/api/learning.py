@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.segmenting import load_model
-from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model
+from napari_unetseg.core.fine_tuning import FineTuneSettings, starting_model, written_card
 from napari_unetseg.core.models import list_models
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.volume import Labels, Volume
@@ -95,7 +95,7 @@ def fine_tune_file(
 
     checkpoint = target.with_name(f".{target.name}")
     tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
-    card = tuned.model.card.model_copy(update={"name": model_name(target.stem)})
+    card = written_card(tuned.model.card, target.stem, volumes)
     tuned = replace(tuned, model=replace(tuned.model, card=card))
     save_model(target, tuned.model)
     return tuned

@@ -147,7 +147,6 @@ def painted_card(
             DataSource(name=names, source="painted by the user", licence="the user's own"),
             *(start.training_data if start is not None else ()),
         ),
-        looks=tuple(map(look_of, volumes)),
         training=f"Began with {start.name if start is not None else 'nothing'}; voxels of {size} {first.grid.unit}.",
         licence=start.licence if start is not None else "the user's own",
         scores=tuple(
@@ -161,6 +160,11 @@ def painted_card(
             for label, value in sorted(paint.dice.items())
         ),
     )
+
+
+def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume]) -> ModelCard:
+    """A card as its file has it: named after the file, and with the looks of what the model learned from."""
+    return card.model_copy(update={"name": model_name(stem), "looks": tuple(map(look_of, volumes))})
 
 
 def renamed_card(card: ModelCard, names: Mapping[int, str]) -> ModelCard:

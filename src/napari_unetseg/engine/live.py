@@ -16,10 +16,10 @@ import torch
 from napari_unetseg.core.fine_tuning import (
     FineTuneSettings,
     Paint,
-    model_name,
     painted_card,
     renamed_card,
     structures_of,
+    written_card,
 )
 from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.painted import chance, hold_out
@@ -243,7 +243,7 @@ class LiveSession:
             If it cannot be written.
         """
         model = self._needed()
-        card = renamed_card(model.card, names or {}).model_copy(update={"name": model_name(path.stem)})
+        card = written_card(renamed_card(model.card, names or {}), path.stem, self.volumes)
         save_model(path, replace(model, card=card), half=True)
 
     def _needed(self) -> Model:
