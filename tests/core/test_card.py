@@ -37,6 +37,7 @@ def test_a_seed_channel_makes_objects():
         {"format_version": 2},
         {"unheard_of": 1},
         {"patch": (1, 2)},
+        {"looks": ((0.5, float("nan")),)},
         {"structures": ({"label": 2, "name": "a", "colour": "#000000"},)},
         {"structures": ({"label": 1, "name": "a", "colour": "red"},)},
     ],

@@ -67,6 +67,7 @@ def test_the_nearest_known_look_counts_in_spreads_of_all():
         [1 / spread / 2**0.5, 3 / spread / 2**0.5, np.inf], rel=1e-3
     )
     assert unlikeness((1.0, 0.0), [[], []]) == [np.inf, np.inf]
+    assert unlikeness((1.0, 0.0), [[(1.0,), ()], [(1.0, 0.0, 0.0)]]) == [np.inf, np.inf]
 
 
 @pytest.mark.parametrize("sample", list_samples(), ids=lambda sample: sample.name)

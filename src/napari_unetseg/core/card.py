@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_unetseg.core.cleanup_steps import Step
 from napari_unetseg.core.structure import Structure
 
-Look = tuple[float, ...]
+Look = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
 """What an image looks like; see `core.looks`."""
 
 

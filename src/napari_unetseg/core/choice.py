@@ -43,10 +43,7 @@ def rank_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = 
     list of ModelCard
         Empty where no model fits.
     """
-    fitting = [card for card in cards if _fits(card, volume)]
-    unlike = unlikeness(look, [card.looks for card in fitting]) if look else [0.0] * len(fitting)
-    ranked = sorted(zip(fitting, unlike, strict=True), key=lambda pair: _order(pair[0], volume, pair[1]))
-    return [card for card, _ in ranked]
+    return _ranked([card for card in cards if _fits(card, volume)], volume, look)
 
 
 def choose_model(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> ModelCard:
@@ -74,7 +71,7 @@ def trial_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None =
     ranked = rank_models(cards, volume, look)
     if not volume.is_2d:
         flat = [card for card in cards if card.dimensions == 2 and _takes_channels(card, volume)]
-        ranked += sorted(flat, key=lambda card: _order(card, volume))
+        ranked += _ranked(flat, volume, look)
     return [card for card in ranked if not _is_refused(card, volume)]
 
 
@@ -145,7 +142,13 @@ def _fits(card: ModelCard, volume: Volume) -> bool:
     return not card.is_start and card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
 
 
-def _order(card: ModelCard, volume: Volume, unlike: float = 0.0) -> tuple[bool, float, int, float]:
+def _ranked(cards: Sequence[ModelCard], volume: Volume, look: Look | None) -> list[ModelCard]:
+    unlike = unlikeness(look, [card.looks for card in cards]) if look else [0.0] * len(cards)
+    ranked = sorted(zip(cards, unlike, strict=True), key=lambda pair: _order(pair[0], pair[1], volume))
+    return [card for card, _ in ranked]
+
+
+def _order(card: ModelCard, unlike: float, volume: Volume) -> tuple[bool, float, int, float]:
     """Far off or not; how unlike it looks; what the voxel size says; the factor between the two, as |log|."""
     says, distance = _by_voxel_size(card, volume)
     return says == FAR, unlike, says, distance

@@ -62,15 +62,13 @@ def unlikeness(look: Look, known: Sequence[Sequence[Look]]) -> list[float]:
     Returns
     -------
     list of float
-        Infinite for a group without looks.
+        Infinite for a group without looks, or with looks of another length only, as other versions may have them.
     """
-    everything = [one for group in known for one in group]
-    if not everything:
-        return [np.inf] * len(known)
-    spread = np.std(everything, axis=0) + LEAST
+    groups = [[one for one in group if len(one) == len(look)] for group in known]
+    spread = np.std([one for group in groups for one in group] or [look], axis=0) + LEAST
     return [
         float(np.sqrt((((np.array(group) - look) / spread) ** 2).mean(axis=1)).min()) if group else np.inf
-        for group in known
+        for group in groups
     ]
 
 
