@@ -14,14 +14,14 @@ RECIPE = Recipe(
     description="Chloroplasts in electron micrographs of plant leaves, some 30 to 250 pixels across.",
     data=chloroplasts,
     start="axon-myelin-2d",
-    minutes=25,
+    minutes=48,
     network=UNetSettings(2, 1, 2, widths=(16, 32, 64, 128, 256), norm="batch", conv_bias=False),
     batches=BatchSettings(
-        patch=(256, 256),
+        patch=(320, 320),
         batch=3,
         focus=0.3,
         augmentation=Augmentation(
-            flip_axes=(0, 1), turn_planes=((0, 1),), rotation=45, scale=(0.5, 1.8), elastic=6, warp_share=0.8,
+            flip_axes=(0, 1), turn_planes=((0, 1),), rotation=45, scale=(0.4, 1.8), elastic=6, warp_share=0.8,
             contrast=0.5, brightness=0.2, gamma=0.5, inversion=0.5, noise=0.12, blur=1.5, low_resolution=2.0,
         ),
     ),
