@@ -14,7 +14,7 @@ RECIPE = Recipe(
     title="Hippocampus in T1 MR",
     description="Anterior (head) and posterior (body and tail) hippocampus in T1-weighted MR, cropped around it.",
     data=hippocampus,
-    minutes=60,
+    minutes=29,
     network=UNetSettings(3, 1, 3, widths=(16, 32, 64, 128), norm="batch", conv_bias=False),
     batches=BatchSettings(
         patch=(32, 48, 32),
@@ -23,7 +23,7 @@ RECIPE = Recipe(
         augmentation=Augmentation(
             flip_axes=(2,), turn_planes=((0, 1), (1, 2), (0, 2)), quarter_turns=False, rotation=12,
             scale=(0.8, 1.25), elastic=2, warp_share=0.5, contrast=0.5, brightness=0.2, gamma=0.4,
-            inversion=0.4, noise=0.1, blur=0.8, low_resolution=2.2,
+            inversion=0.25, noise=0.1, blur=0.8, low_resolution=1.7,
         ),
     ),
     structures=(
