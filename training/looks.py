@@ -15,13 +15,9 @@ LOOKS = 64
 
 
 def looks_of(cases: Sequence[Case]) -> tuple[Look, ...]:
-    """`LOOKS` looks, each of a random place in a slice; over the cases alike, or each of them several times."""
+    """`LOOKS` looks, each of a random place in a slice; of every so many cases, or several of each."""
     random = np.random.default_rng(0)
-    return tuple(_look(cases[index % len(cases)], random) for index in _spread(len(cases)))
-
-
-def _spread(count: int) -> Sequence[int]:
-    return [index * count // LOOKS for index in range(LOOKS)] if count > LOOKS else range(LOOKS)
+    return tuple(_look(cases[index * len(cases) // LOOKS], random) for index in range(LOOKS))
 
 
 def _look(case: Case, random: np.random.Generator) -> Look:
