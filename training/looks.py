@@ -11,7 +11,7 @@ from napari_unetseg.core.looks import SIDE, mean_look
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.batches import Case
 
-LOOKS = 64
+LOOKS = 128
 
 
 def looks_of(cases: Sequence[Case]) -> tuple[Look, ...]:
