@@ -25,7 +25,8 @@ There is no model for soft-tissue sarcoma: trained on nine patients, the heads o
 0.53 and 0.19 on T1 MR of the three held-out ones, and find nothing in their CT (`sarcoma.py`).
 
 `axon-myelin-2d` was trained on five images of three rats. On these themselves it reaches 0.90 to 0.93 for axons and
-0.84 to 0.87 for myelin: where a sheath begins is drawn differently from image to image, by hand.
+0.84 to 0.87 for myelin: where a sheath begins is drawn differently from image to image, by hand
+(`axons_seen.py`).
 
 | model | size | held-out images | structure | figure | value | training |
 |---|---|---|---|---|---|---|

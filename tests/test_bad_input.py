@@ -174,7 +174,9 @@ def test_an_image_that_cannot_be_segmented(
 
 @pytest.mark.parametrize("make", [missing, empty, text_called_tif, cut_compressed_tiff])
 def test_info_about_what_cannot_be_read(command: Command, tmp_path: Path, make: Maker) -> None:
-    refused(command("info", make(tmp_path)))
+    outcome = command("info", make(tmp_path))
+    refused(outcome)
+    assert outcome.out == ""
 
 
 def test_info_tells_a_whole_header_though_the_rest_is_cut_off(command: Command, tmp_path: Path) -> None:
@@ -238,6 +240,7 @@ def test_a_pickle_is_never_executed(command: Command, source: Path, tmp_path: Pa
 
 def test_a_model_that_is_not_there(command: Command, source: Path, results: Path) -> None:
     refused(command("segment", source, "-o", results / "out.tif", "-m", "nuclei-4d"), "nuclei-4d")
+    assert list(results.iterdir()) == []
 
 
 def test_an_output_folder_that_is_missing(command: Command, source: Path, tiny_model: Path, tmp_path: Path) -> None:
@@ -249,6 +252,7 @@ def test_an_output_folder_that_is_read_only(command: Command, source: Path, tiny
     results.chmod(0o500)
     folder = Path("/sys") if os.access(results, os.W_OK) else results  # root may write to any folder but to this one
     refused(command("segment", source, "-o", folder / "out.tif", "-m", tiny_model), "cannot be written to")
+    assert not (folder / "out.tif").exists()
 
 
 @pytest.mark.parametrize("name", ["out.tif", "out.nii.gz", "out.ome.zarr", "out.nrrd"])
