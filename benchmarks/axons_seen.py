@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from napari_unetseg import load_model, segment
-from napari_unetseg.core.held_out import examples, figures
+from napari_unetseg.core.models.verification import examples, figures
 
 SEEN = ("sub-rat1", "sub-rat3", "sub-rat5")
 """The animals that `training/splits.toml` leaves to training."""

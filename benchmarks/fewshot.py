@@ -27,8 +27,8 @@ import torch
 from fewshot_tables import FORESTS, LIGHT, NO_START, Row, Trial, append_row, read_rows, summary, table
 from fewshot_volumes import VOLUMES, labelled
 from napari_unetseg.api import load_model
-from napari_unetseg.core.fine_tuning import FineTuneSettings, starting_model
-from napari_unetseg.core.models import list_models
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, starting_model
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume

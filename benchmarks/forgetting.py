@@ -18,7 +18,7 @@ import torch
 from fewshot import facts
 from fewshot_volumes import labelled
 from napari_unetseg.api import load_model
-from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume

@@ -21,8 +21,8 @@ from qtpy.QtCore import QPoint, Qt, QTimer
 from qtpy.QtTest import QTest
 
 from fewshot import facts
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.plugin.learn import LearnWidget
 from napari_unetseg.plugin.learn_job import Judged, SliceSeen
 

@@ -22,7 +22,7 @@ import numpy.typing as npt
 import psutil
 from scipy import ndimage
 
-from napari_unetseg.core.metrics import evaluate
+from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.volume import Grid, Labels
 
 GRID = Grid((2.0, 1.0, 1.0), "mm")

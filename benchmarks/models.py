@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.models import find_model, list_models
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import find_model, list_models
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,10 +18,10 @@ import torch
 
 from fewshot import VOLUMES, dice, facts, labelled
 from napari_unetseg.api import load_model
-from napari_unetseg.core.fine_tuning import starting_model
-from napari_unetseg.core.models import list_models
-from napari_unetseg.core.next_slice import DoubtMap, next_slice
-from napari_unetseg.core.painted import hold_out
+from napari_unetseg.core.annotations.next_slice import DoubtMap, next_slice
+from napari_unetseg.core.annotations.sparse_labels import hold_out
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.fine_tuned_card import starting_model
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.learn import iter_fit_head

@@ -197,7 +197,7 @@ def _normalised(model: Model, volume: Volume) -> torch.Tensor:
     """The whole volume as the network takes it, (1, C, [Z,] Y, X)."""
     import torch
 
-    from napari_unetseg.core.intensity import normaliser
+    from napari_unetseg.core.models.normalisation import normaliser
 
     image = torch.from_numpy(normaliser(volume, model.card.normalisation)(volume.array))[None]
     return image if model.card.dimensions == 3 else image[:, :, 0]
@@ -218,8 +218,8 @@ def _labels(model: Model, scores: torch.Tensor) -> np.ndarray:
 
 def _volume(path: str, size: tuple[int, int, int]) -> Volume:
     """The image, mirrored until it has that size, on a grid that asks for no resampling."""
-    from napari_unetseg.core.formats import load_volume
-    from napari_unetseg.core.tiles import mirrored
+    from napari_unetseg.core.geometry.tiles import mirrored
+    from napari_unetseg.core.io.loadsave import load_volume
     from napari_unetseg.core.volume import Volume
 
     array = load_volume(path).array

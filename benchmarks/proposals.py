@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.choice import rank_models
-from napari_unetseg.core.formats import load_volume
-from napari_unetseg.core.held_out import examples
-from napari_unetseg.core.looks import look_of
-from napari_unetseg.core.models import list_models
+from napari_unetseg.core.io.loadsave import load_volume
+from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.selection import rank_models
+from napari_unetseg.core.models.verification import examples
 from napari_unetseg.core.volume import Grid, Volume
 
 

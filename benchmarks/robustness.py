@@ -18,9 +18,9 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unetseg import load_model, segment
-from napari_unetseg.core.card import HeldOut
-from napari_unetseg.core.held_out import Example, examples, figures, mean_scores
-from napari_unetseg.core.models import list_models
+from napari_unetseg.core.models.card import HeldOut
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.verification import Example, examples, figures, mean_scores
 from napari_unetseg.engine.model_file import Model
 
 Array = npt.NDArray[Any]

@@ -19,8 +19,8 @@ from training.data import SPLITS, normalised
 from training.tasks import HEADS_2D
 
 from napari_unetseg import load_model
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.held_out import dice_of
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.models.verification import dice_of
 
 HEADS = {"CT": 10, "MR_T1": 11}  # their places in `training.tasks.general_2d_tasks`
 

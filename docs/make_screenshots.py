@@ -17,7 +17,7 @@ import numpy as np
 from napari._qt.qt_event_loop import get_qapp
 from PIL import Image, ImageOps
 
-from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.plugin.learn import LearnWidget
 from napari_unetseg.plugin.load import LoadWidget
 from napari_unetseg.plugin.metrics import MetricsWidget

@@ -62,8 +62,8 @@ def threshold_model(path: Path, dimensions: int = 3, objects: bool = False, inpu
     """
     import torch
 
-    from napari_unetseg.core.card import ModelCard, Normalisation
-    from napari_unetseg.core.structure import Structure
+    from napari_unetseg.core.models.card import ModelCard, Normalisation
+    from napari_unetseg.core.volume import Structure
     from napari_unetseg.engine.model_file import Model, save_model
     from napari_unetseg.engine.unet import UNet, UNetSettings
 

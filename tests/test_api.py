@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
-from napari_unetseg.core.metrics import MetricSettings
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Grid, Labels, Volume

@@ -35,8 +35,8 @@ def test_the_package_alone_loads_nothing_heavy() -> None:
         "import napari_unetseg.api",
         "import napari_unetseg; napari_unetseg.segment",
         "import napari_unetseg.cli",
-        "from napari_unetseg.core import samples; samples.list_samples()",
-        "from napari_unetseg import api; from napari_unetseg.core import samples; api.inspect(samples.sample('nerve'))",
+        "from napari_unetseg.core.io import samples; samples.list_samples()",
+        "import napari_unetseg as u; from napari_unetseg.core.io import samples; u.inspect(samples.sample('nerve'))",
     ],
 )
 def test_the_verbs_are_there_without_torch_or_napari(code: str) -> None:

@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unetseg.core.formats import load_labels, save_volume
+from napari_unetseg.core.io.loadsave import load_labels, save_volume
 from napari_unetseg.core.volume import Grid, Volume
 from support import Command, ModelMaker, Outcome, full_disk
 

@@ -10,10 +10,9 @@ import pytest
 import tifffile
 
 from napari_unetseg import __version__
-from napari_unetseg.core.formats import load_labels, load_volume, save_labels
-from napari_unetseg.core.samples import sample
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.io.loadsave import load_labels, load_volume, save_labels
+from napari_unetseg.core.io.samples import sample
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from support import Command, ModelMaker
 
 
@@ -300,11 +299,11 @@ def test_the_installed_command_runs(tmp_path: Path) -> None:
 def test_a_model_is_chosen_where_none_was_named(
     command: Command, blocks: Path, make_model: ModelMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from napari_unetseg.core import models
+    from napari_unetseg.core.models import catalogue
 
     make_model("flat", dimensions=2)
     make_model("solid", dimensions=3)
-    monkeypatch.setattr(models, "BUNDLED", tmp_path)
+    monkeypatch.setattr(catalogue, "BUNDLED", tmp_path)
     outcome = command("segment", blocks, "-o", tmp_path / "out.tif", "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["model"] == "solid"

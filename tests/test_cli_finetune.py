@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.looks import look_of
-from napari_unetseg.core.models import read_card
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.catalogue import read_card
 from support import Command
 
 

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_unetseg.core import models, samples
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.samples import find_sample, list_samples
+from napari_unetseg.core.io import samples
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.io.samples import find_sample, list_samples
+from napari_unetseg.core.models import catalogue
 from support import Command, ModelMaker
 
 
@@ -16,7 +17,7 @@ def tiny_models(make_model: ModelMaker, tmp_path: Path, monkeypatch: pytest.Monk
     """Thresholding models in the place, and under the name, of the bundled ones."""
     make_model("hippocampus-3d")
     make_model("nuclei-2d", dimensions=2, objects=True)
-    monkeypatch.setattr(models, "BUNDLED", tmp_path)
+    monkeypatch.setattr(catalogue, "BUNDLED", tmp_path)
 
 
 @pytest.mark.usefixtures("tiny_models")

@@ -10,10 +10,10 @@ import numpy as np
 import tifffile
 import torch
 
-from napari_unetseg.core.card import HeldOut, Normalisation
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.held_out import Example, held_out_paths
-from napari_unetseg.core.intensity import LUMINANCE, normaliser
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.models.card import HeldOut, Normalisation
+from napari_unetseg.core.models.normalisation import LUMINANCE, normaliser
+from napari_unetseg.core.models.verification import Example, held_out_paths
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.batches import Case
 from training.held_out import NUCLEI_3D, RULES, SPLITS, held_out

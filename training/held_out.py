@@ -6,8 +6,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.card import HeldOut
-from napari_unetseg.core.held_out import Example, examples
+from napari_unetseg.core.models.card import HeldOut
+from napari_unetseg.core.models.verification import Example, examples
 
 SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
 NUCLEI_2D = {"fluo": "fluorescence", "colour": "stained tissue", "grey": "bright field"}

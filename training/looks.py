@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_unetseg.core.card import Look
-from napari_unetseg.core.looks import SIDE, mean_look
+from napari_unetseg.core.models.appearance import SIDE, mean_look
+from napari_unetseg.core.models.card import Look
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.batches import Case
 

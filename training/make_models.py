@@ -13,8 +13,8 @@ from typing import TextIO
 import torch
 
 from napari_unetseg.api import verify
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.models import BUNDLED
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.engine.batches import Batches, Case
 from napari_unetseg.engine.model_file import Model, load_model, save_model

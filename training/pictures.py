@@ -9,11 +9,11 @@ from pathlib import Path
 from PIL import Image
 
 from napari_unetseg.api import segment
-from napari_unetseg.core.atomic import atomic_path
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.held_out import Example, examples
-from napari_unetseg.core.models import BUNDLED, read_card
-from napari_unetseg.core.overlay import draw_thumbnail
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import BUNDLED, read_card
+from napari_unetseg.core.models.verification import Example, examples
+from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.volume import Grid, Labels, Volume
 
 HERE = Path(__file__).parent

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.card import DataSource, VoxelSize
-from napari_unetseg.core.held_out import Example
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.models.card import DataSource, VoxelSize
+from napari_unetseg.core.models.verification import Example
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.batches import BatchSettings, Case
 from napari_unetseg.engine.train import Loss
 from napari_unetseg.engine.unet import UNetSettings

@@ -12,10 +12,10 @@ import json
 from pathlib import Path
 
 from napari_unetseg.api import verify
-from napari_unetseg.core.atomic import atomic_path
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.held_out import Check
-from napari_unetseg.core.models import BUNDLED, CARD_KEY, read_card
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import BUNDLED, CARD_KEY, read_card
+from napari_unetseg.core.models.verification import Check
 from training.held_out import RULES
 from training.looks import looks_of
 from training.make_models import recipe_named

@@ -1,6 +1,6 @@
 """Where the labelled sets come from, whom to credit, and under which licence: for the cards."""
 
-from napari_unetseg.core.card import DataSource
+from napari_unetseg.core.models.card import DataSource
 
 NUCLEI_2D = DataSource(
     name="2018 Data Science Bowl, stage 1, with fixes",

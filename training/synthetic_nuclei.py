@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.io.atomic import atomic_path
 
 Floats = npt.NDArray[np.float32]
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.io.atomic import atomic_path
 from training.synthetic_nuclei import Stack, objects_of, seen, smooth_noise
 
 GROUND, WALL, BLOB, TUBE, LUMEN = range(5)

@@ -8,7 +8,7 @@ from pathlib import Path
 import tifffile
 import torch
 
-from napari_unetseg.core.formats import load_labels, load_volume
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.engine.batches import Case
 from napari_unetseg.engine.losses import UNKNOWN, painted_loss
 from training.data import (

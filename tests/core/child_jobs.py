@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.errors import OutputError
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_unetseg.core.batch import Task, plan_tasks
+from napari_unetseg.core.io.batch import Task, plan_tasks
 from napari_unetseg.errors import InputError, OutputError
 
 

@@ -3,8 +3,8 @@
 import pydantic
 import pytest
 
-from napari_unetseg.core.card import ModelCard, Score, VoxelSize
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.models.card import ModelCard, Score, VoxelSize
+from napari_unetseg.core.volume import Structure
 
 FIELDS = {
     "name": "nuclei-3d", "title": "Nuclei", "description": "", "version": "1", "dimensions": 3, "architecture": {},

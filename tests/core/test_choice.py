@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.card import HeldOut, ModelCard, VoxelSize
-from napari_unetseg.core.choice import choose_model, rank_models, trial_models, trial_part
+from napari_unetseg.core.models.card import HeldOut, ModelCard, VoxelSize
+from napari_unetseg.core.models.selection import choose_model, rank_models, trial_models, trial_part
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.errors import ModelError
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from napari_unetseg.core.fine_tuning import why_nothing_is_kept
-from napari_unetseg.core.models import BUNDLED, list_models, read_card
+from napari_unetseg.core.models.catalogue import BUNDLED, list_models, read_card
+from napari_unetseg.core.models.fine_tuned_card import why_nothing_is_kept
 
 KEPT = {card.name for card in list_models() if why_nothing_is_kept(card) is None}
 

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.card import ModelCard, VoxelSize
-from napari_unetseg.core.fit import fit
+from napari_unetseg.core.models.card import ModelCard, VoxelSize
+from napari_unetseg.core.models.compatibility import fit
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.errors import ModelError, SettingsError
 
 PLAIN = SegmentSettings()

@@ -7,10 +7,17 @@ import pydantic
 import pytest
 import tifffile
 
-from napari_unetseg.core.card import HeldOut, Score
-from napari_unetseg.core.held_out import boundary_dice, compare, dice_of, examples, figures, held_out_paths, mean_scores
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.models.card import HeldOut, Score
+from napari_unetseg.core.models.verification import (
+    boundary_dice,
+    compare,
+    dice_of,
+    examples,
+    figures,
+    held_out_paths,
+    mean_scores,
+)
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError
 
 BRIGHT = (Structure(label=1, name="bright", colour="#ff0000", channels=(1,)),)

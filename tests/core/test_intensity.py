@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core import intensity
-from napari_unetseg.core.card import Normalisation
-from napari_unetseg.core.intensity import count_not_finite, normaliser, sampled
+from napari_unetseg.core.models import normalisation
+from napari_unetseg.core.models.card import Normalisation
+from napari_unetseg.core.models.normalisation import count_not_finite, normaliser, sampled
 from napari_unetseg.core.volume import Volume
 
 WINDOW = Normalisation(method="window", low=-100, high=300)
@@ -80,7 +80,7 @@ def test_bool_images_are_zero_and_one():
 
 def test_mixing_makes_one_channel_of_three():
     image = Volume(np.random.default_rng(0).integers(0, 255, (3, 1, 8, 8), dtype=np.uint8))
-    mix = np.array([intensity.LUMINANCE])
+    mix = np.array([normalisation.LUMINANCE])
     grey = Volume(np.tensordot(mix, image.array.astype(float), axes=1))
     expected = normaliser(grey, Normalisation())(grey.array)
     np.testing.assert_allclose(normaliser(image, Normalisation(), mix)(image.array), expected, atol=1e-5)

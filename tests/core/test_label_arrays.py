@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
-from napari_unetseg.core.label_arrays import (
+from napari_unetseg.core.geometry.label_arrays import (
     bounding_boxes,
     connected_parts,
     grown_box,

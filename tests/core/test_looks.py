@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unetseg.core.choice import rank_models
-from napari_unetseg.core.formats import load_volume
-from napari_unetseg.core.looks import look_boxes, look_of, unlikeness
-from napari_unetseg.core.models import list_models
-from napari_unetseg.core.samples import list_samples
+from napari_unetseg.core.io.loadsave import load_volume
+from napari_unetseg.core.io.samples import list_samples
+from napari_unetseg.core.models.appearance import look_boxes, look_of, unlikeness
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.selection import rank_models
 from napari_unetseg.core.volume import COLOUR, Grid, Volume
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_unetseg.core.models import list_models, picture_of
+from napari_unetseg.core.models.catalogue import list_models, picture_of
 
 
 @pytest.mark.parametrize("card", list_models(), ids=lambda card: card.name)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.next_slice import Doubt, DoubtMap, next_slice, occupied
+from napari_unetseg.core.annotations.next_slice import Doubt, DoubtMap, next_slice, occupied
 
 
 def painted_at(*slices, length=9):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unetseg.core.objects import separate_objects
+from napari_unetseg.core.postprocess.instances import separate_objects
 
 
 def ball(shape, centre, radius, spacing=(1.0, 1.0, 1.0)):

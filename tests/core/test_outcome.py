@@ -1,11 +1,16 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.card import ModelCard, VoxelSize
-from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
+from napari_unetseg.core.models.card import ModelCard, VoxelSize
+from napari_unetseg.core.postprocess.from_prediction import (
+    classes_of,
+    objects_of,
+    probabilities_of,
+    smallest_part,
+    wants_objects,
+)
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.errors import SettingsError
 
 

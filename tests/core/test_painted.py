@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from napari_unetseg.core.painted import (
+from napari_unetseg.core.annotations.sparse_labels import (
     Plane,
     chance,
     check_painted,

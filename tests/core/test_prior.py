@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unetseg.core.prior import KnownSlices, apply_prior, prior_from_slices, with_background
+from napari_unetseg.core.postprocess.prior import KnownSlices, apply_prior, prior_from_slices, with_background
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError, SettingsError
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.resample import AxisGrid, axis_ratio
+from napari_unetseg.core.geometry.resample import AxisGrid, axis_ratio
 
 lengths = st.integers(1, 60)
 ratios = st.one_of(st.just(1.0), st.floats(0.1, 9.0))

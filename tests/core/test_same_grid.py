@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unetseg.core.same_grid import common_grid
+from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
 from napari_unetseg.errors import InputError
 

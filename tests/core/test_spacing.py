@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetseg.core.spacing import parse_spacing, parse_unit
+from napari_unetseg.core.units import parse_spacing, parse_unit
 from napari_unetseg.errors import SettingsError
 
 

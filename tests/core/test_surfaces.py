@@ -3,9 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.surfaces import save_surfaces, surface_of
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
+from napari_unetseg.core.report.meshes import save_surfaces, surface_of
+from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure
 from napari_unetseg.errors import InputError, OutputError
 
 GRID = Grid((2.0, 0.5, 1.0), "µm", origin=(10.0, 20.0, 30.0))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.tiles import Needs, blend_weights, fit_size, mirrored, plan_tiles
+from napari_unetseg.core.geometry.tiles import Needs, blend_weights, fit_size, mirrored, plan_tiles
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 50), st.integers(1, 50))
 strides = st.sampled_from([(1, 1, 1), (1, 4, 4), (4, 4, 4), (2, 8, 8)])

@@ -5,8 +5,8 @@ import pytest
 import torch
 from scipy.special import softmax
 
-from napari_unetseg.core.cleanup import Crf
 from napari_unetseg.core.progress import finish
+from napari_unetseg.core.steps import Crf
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine import crf
 from napari_unetseg.engine.crf import NEAREST, SMALLEST, iter_refine, refine

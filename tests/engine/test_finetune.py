@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings, model_name, starting_model, structures_of
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, model_name, starting_model, structures_of
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unetseg.core.card import Normalisation
-from napari_unetseg.core.intensity import normaliser
+from napari_unetseg.core.models.card import Normalisation
+from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.features import Extractor, FeatureSource

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.looks import look_of
-from napari_unetseg.core.models import read_card
+from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.catalogue import read_card
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file
 
 from napari_unetseg.api import iter_replay, replay
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.formats import load_volume
-from napari_unetseg.core.models import read_card
+from napari_unetseg.core.annotations.session_record import Place, fingerprint, read_session, session_path
+from napari_unetseg.core.io.loadsave import load_volume
+from napari_unetseg.core.models.catalogue import read_card
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
-from napari_unetseg.core.session import Place, fingerprint, read_session, session_path
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.live import LiveSession
 from napari_unetseg.engine.live_replay import record_session

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unetseg.core.card import ModelCard, Normalisation, VoxelSize
+from napari_unetseg.core.models.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.engine import plan, predict
 from napari_unetseg.engine.fast import FastUNet
 from napari_unetseg.engine.model_file import Model, load_model

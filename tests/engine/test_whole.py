@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_unetseg.core.card import ModelCard, VoxelSize
-from napari_unetseg.core.fine_tuning import FineTuneSettings, structures_of
+from napari_unetseg.core.models.card import ModelCard, VoxelSize
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, structures_of
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume

@@ -12,11 +12,10 @@ import torch
 import yaml
 
 from napari_unetseg import api
-from napari_unetseg.core.card import ModelCard, Normalisation, VoxelSize
+from napari_unetseg.core.models.bioimageio import read_model_file
+from napari_unetseg.core.models.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Volume
-from napari_unetseg.core.zoo import read_model_file
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.model_file import Model, load_model, save_model
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.engine.zoo import export_model, import_model, preprocess, sample_image
@@ -280,7 +279,7 @@ def test_what_is_no_zip_or_is_cut_off_is_told(package, tmp_path):
 
 
 def test_a_file_that_is_larger_than_it_may_be_is_refused(package, monkeypatch):
-    monkeypatch.setattr("napari_unetseg.core.zoo.MOST_MODEL", 1000)
+    monkeypatch.setattr("napari_unetseg.core.models.bioimageio.MOST_MODEL", 1000)
     with pytest.raises(ModelError, match=r"cells\.safetensors is larger than"):
         read_model_file(package)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from napari_unetseg.core.cleanup import Crf, Dilate, FillHoles, KeepLargest, MergeTiles, Prior, RemoveSmall, Separate
+from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, MergeTiles, Prior, RemoveSmall, Separate
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.cleanup_form import read_labels
 from napari_unetseg.plugin.cleanup_steps import KINDS, describe, new_step, title

@@ -5,18 +5,9 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_unetseg import api
-from napari_unetseg.core.cleanup import (
-    Crf,
-    Dilate,
-    FillHoles,
-    KeepLargest,
-    Prior,
-    RemoveSmall,
-    clean,
-    steps_from_json,
-)
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.postprocess.apply import clean
+from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, Prior, RemoveSmall, steps_from_json
+from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
 from napari_unetseg.plugin.cleanup import ALL_SHOWN, ONE_SHOWN, PREVIEW, CleanupWidget
 from napari_unetseg.plugin.cleanup_steps import KINDS
 from napari_unetseg.plugin.layer_data import labels_layer

@@ -6,8 +6,7 @@ import pytest
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
+from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure
 from napari_unetseg.plugin.layer_data import labels_layer, volume_layers
 from napari_unetseg.plugin.layers import METADATA, LayerSource, labels_of, volume_of
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.api import segment
-from napari_unetseg.core.models import read_card
+from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.plugin.learn import LearnWidget

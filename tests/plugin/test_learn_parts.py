@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.journal import read_journal
-from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
-from napari_unetseg.core.next_slice import Doubt
+from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.next_slice import Doubt
+from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save

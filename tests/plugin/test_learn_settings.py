@@ -2,9 +2,9 @@
 
 import pytest
 
-from napari_unetseg.core.fine_tuning import MOST_WEIGHT, FineTuneSettings
-from napari_unetseg.core.metrics import Advice
-from napari_unetseg.core.models import BUNDLED, read_card
+from napari_unetseg.core.models.advice import Advice
+from napari_unetseg.core.models.catalogue import BUNDLED, read_card
+from napari_unetseg.core.models.fine_tuned_card import MOST_WEIGHT, FineTuneSettings
 from napari_unetseg.plugin.learn_settings import LearnSettings
 
 

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 from mouse import stroke
 
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.journal import read_journal
-from napari_unetseg.core.models import read_card
-from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.io.samples import find_sample
+from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.plugin.learn import LearnWidget
 from napari_unetseg.plugin.segment import SegmentWidget
 from support import PATIENCE, waited

@@ -6,9 +6,8 @@ import tifffile
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
-from napari_unetseg.core.formats import save_labels
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.io.loadsave import save_labels
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.load import LoadWidget
 from support import PATIENCE
 

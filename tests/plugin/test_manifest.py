@@ -7,7 +7,7 @@ import textwrap
 import pytest
 from npe2 import PluginManifest
 
-from napari_unetseg.core.samples import list_samples
+from napari_unetseg.core.io.samples import list_samples
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def test_every_sample_is_offered(manifest):
 
 
 def test_every_suffix_that_can_be_read_is_offered(manifest):
-    from napari_unetseg.core.formats.registry import READERS
+    from napari_unetseg.core.io.formats.registry import READERS
 
     (reader,) = manifest.contributions.readers
     assert {f"*{suffix}" for group in READERS.values() for suffix in group} == set(reader.filename_patterns)

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from napari_unetseg.core.metrics import evaluate, table_rows
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.table import table_rows
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.metrics_columns import as_text, cell, columns_of
 
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unetseg.core.metrics import MetricSettings, evaluate
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import finish
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.metrics_job import compare
 from napari_unetseg.plugin.metrics_report import Slices, measure, score, summary
 

@@ -10,10 +10,9 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.metrics import evaluate
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.layer_data import labels_layer
 from napari_unetseg.plugin.layers import labels_of
 from napari_unetseg.plugin.learn import LearnWidget

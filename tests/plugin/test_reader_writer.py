@@ -6,10 +6,9 @@ import pytest
 import tifffile
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.formats import load_labels, save_labels
-from napari_unetseg.core.samples import list_samples
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.io.loadsave import load_labels, save_labels
+from napari_unetseg.core.io.samples import list_samples
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.layer_data import labels_layer
 from napari_unetseg.plugin.reader import get_reader, read

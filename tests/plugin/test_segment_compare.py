@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
 
-from napari_unetseg.core.card import Normalisation
+from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.engine.model_file import load_model, save_model
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.segment import SegmentWidget
@@ -59,7 +59,7 @@ def colours(picture):
 
 @pytest.mark.usefixtures("warm_child")
 def test_models_are_tried_on_a_sample_and_a_click_chooses_one(viewer, dock, qtbot, monkeypatch):
-    monkeypatch.setattr("napari_unetseg.core.choice.SIDE", {2: 256, 3: 96})
+    monkeypatch.setattr("napari_unetseg.core.models.selection.SIDE", {2: 256, 3: 96})
     viewer.open_sample("napari-unetseg", "fluorescent-nuclei")
     viewer.layers.pop()
     widget = dock()
@@ -111,8 +111,8 @@ def test_the_slice_in_view_is_shown(viewer, dock, qtbot, tiny_model, blocks):
 
 @pytest.mark.usefixtures("warm_child", "only")
 def test_intensities_are_read_as_those_of_the_whole_image(viewer, dock, qtbot, tiny_model, monkeypatch):
-    monkeypatch.setattr("napari_unetseg.core.choice.SIDE", {2: 16, 3: 16})
-    monkeypatch.setattr("napari_unetseg.core.choice.TRIED", 16**3)
+    monkeypatch.setattr("napari_unetseg.core.models.selection.SIDE", {2: 16, 3: 16})
+    monkeypatch.setattr("napari_unetseg.core.models.selection.TRIED", 16**3)
     by_range = Normalisation(method="percentile", low=0, high=100)
     model = load_model(tiny_model)
     save_model(tiny_model, replace(model, card=model.card.model_copy(update={"normalisation": by_range})))

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.card import ModelCard, Score
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
-from napari_unetseg.plugin.summary import StructureSummary, summarise
+from napari_unetseg.core.metrics.summary import StructureSummary, summarise
+from napari_unetseg.core.models.card import ModelCard, Score
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.wording import card_lines, duration, lengths, memory, quantity, voxel_size
 
 A = Structure(label=1, name="a", colour="#e69f00")

@@ -3,7 +3,7 @@
 import torch
 from training.looks import LOOKS, looks_of
 
-from napari_unetseg.core.looks import look_of
+from napari_unetseg.core.models.appearance import look_of
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.batches import Case
 

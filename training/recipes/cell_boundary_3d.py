@@ -1,7 +1,7 @@
 """Cell walls in 3D light microscopy."""
 
-from napari_unetseg.core.card import VoxelSize
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.models.card import VoxelSize
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings

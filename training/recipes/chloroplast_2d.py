@@ -1,6 +1,6 @@
 """Chloroplasts in electron micrographs of leaves."""
 
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings

@@ -1,6 +1,6 @@
 """Nuclei in 3D fluorescence: a little real and much generated data."""
 
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.augment import Augmentation
 from napari_unetseg.engine.batches import BatchSettings
 from napari_unetseg.engine.unet import UNetSettings

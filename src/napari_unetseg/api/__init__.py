@@ -24,11 +24,12 @@ from napari_unetseg.api.segmenting import (
     segment_file,
     verify,
 )
-from napari_unetseg.core.cleanup import Evidence
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
-from napari_unetseg.core.metrics import Evaluation, MetricSettings
-from napari_unetseg.core.models import list_models
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
+from napari_unetseg.core.metrics.scores import Evaluation
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
+from napari_unetseg.core.postprocess.context import Evidence
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Labels, Volume
 

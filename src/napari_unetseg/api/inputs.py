@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.formats.selecting import with_spacing
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.io.selecting import with_spacing
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
 from napari_unetseg.errors import InputError

@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_unetseg.api.inputs import EVERYTHING, Image, Labelling, as_labels, as_volume
-from napari_unetseg.core import cases, cleanup, metrics
-from napari_unetseg.core.cleanup import NOTHING, Crf, Evidence, Refine, Step, parse_step
-from napari_unetseg.core.metrics import Evaluation, MetricSettings
-from napari_unetseg.core.prior import KnownSlices
+from napari_unetseg.core.metrics import evaluation, folders
+from napari_unetseg.core.metrics.scores import Evaluation
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.postprocess import apply
+from napari_unetseg.core.postprocess.context import NOTHING, Evidence
+from napari_unetseg.core.postprocess.prior import KnownSlices
+from napari_unetseg.core.postprocess.probabilities import Refine
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import Selection
+from napari_unetseg.core.steps import Crf, Step, parse_step
 from napari_unetseg.core.volume import Labels, Triple
 
 MEASURES = MetricSettings()
@@ -54,7 +58,7 @@ def iter_clean(labels: Labelling, steps: Sequence[Step | str], evidence: Evidenc
         from napari_unetseg.engine.crf import iter_refine
 
         refine = iter_refine
-    return (yield from cleanup.iter_clean(as_labels(labels), parsed, evidence, refine))
+    return (yield from apply.iter_clean(as_labels(labels), parsed, evidence, refine))
 
 
 def look_at(
@@ -106,7 +110,7 @@ def evaluate(
         If they cannot be read, or shapes, spacings, orientations or positions differ.
     """
     selection = Selection(spacing=spacing)
-    return metrics.evaluate(as_labels(predicted, selection), as_labels(reference, selection), settings)
+    return evaluation.evaluate(as_labels(predicted, selection), as_labels(reference, selection), settings)
 
 
 def evaluate_folders(
@@ -118,7 +122,8 @@ def evaluate_folders(
 ) -> dict[str, Evaluation]:
     """Score every file of a folder against the one of the same name in another, in parallel.
 
-    Names are compared up to the first dot, without ``-labels``. `core.cases.summarise` gives the means over cases.
+    Names are compared up to the first dot, without ``-labels``. `core.metrics.folders.summarise` gives the means
+    over cases.
 
     Parameters
     ----------
@@ -148,5 +153,5 @@ def iter_evaluate_folders(
     processes: int | None = None,
 ) -> Job[dict[str, Evaluation]]:
     """`evaluate_folders` as a generator of progress; `processes`: one for each processor if not given."""
-    pairs = cases.pair_by_name(Path(predicted), Path(reference))
-    return (yield from cases.iter_evaluate_cases(pairs, selection, settings, processes))
+    pairs = folders.pair_by_name(Path(predicted), Path(reference))
+    return (yield from folders.iter_evaluate_cases(pairs, selection, settings, processes))

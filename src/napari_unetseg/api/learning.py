@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.segmenting import load_model
-from napari_unetseg.core.fine_tuning import FineTuneSettings, starting_model, written_card
-from napari_unetseg.core.models import list_models
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, starting_model, written_card
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.volume import Labels, Volume
 

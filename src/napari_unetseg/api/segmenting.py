@@ -10,21 +10,28 @@ from typing import TYPE_CHECKING
 
 from napari_unetseg.api.inputs import EVERYTHING, Image, as_volume
 from napari_unetseg.api.labelling import iter_clean
-from napari_unetseg.core.card import Score
-from napari_unetseg.core.choice import choose_model
-from napari_unetseg.core.cleanup import Evidence, weighing_first
-from napari_unetseg.core.formats import load_volume, save_labels, save_volume
-from napari_unetseg.core.looks import look_of
-from napari_unetseg.core.models import list_models
-from napari_unetseg.core.outcome import classes_of, objects_of, probabilities_of, smallest_part, wants_objects
+from napari_unetseg.core.io.loadsave import load_volume, save_labels, save_volume
+from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.card import Score
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.selection import choose_model
+from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.from_prediction import (
+    classes_of,
+    objects_of,
+    probabilities_of,
+    smallest_part,
+    wants_objects,
+)
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.core.steps import weighing_first
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import ModelError
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.held_out import Check
-    from napari_unetseg.core.intensity import Normaliser
+    from napari_unetseg.core.models.normalisation import Normaliser
+    from napari_unetseg.core.models.verification import Check
     from napari_unetseg.engine.forecast import Forecast
     from napari_unetseg.engine.model_file import Model
 
@@ -203,22 +210,22 @@ def verify(
 
 def iter_verify(model: str | Path, folder: str | Path) -> Job[tuple[Check, ...]]:
     """`verify` as a generator of progress; closing it cancels."""
-    from napari_unetseg.core import held_out
+    from napari_unetseg.core.models import verification
 
     loaded = load_model(model)
     card, scores, done = loaded.card, list[Score](), 0
     if card.scores and not card.held_out:
         raise ModelError(f"{card.name} does not say which images its figures come from; expected a card that does.")
-    total = sum(len(held_out.held_out_paths(rule, Path(folder))) for rule in card.held_out)
+    total = sum(len(verification.held_out_paths(rule, Path(folder))) for rule in card.held_out)
     for rule in card.held_out:
-        measured: list[held_out.Measured] = []
-        for example in held_out.examples(rule, Path(folder)):
+        measured: list[verification.Measured] = []
+        for example in verification.examples(rule, Path(folder)):
             yield Progress(min(done, total), max(1, total), f"Measuring {rule.name}")
             predicted = segment(example.volume, loaded).labels
-            measured += held_out.figures(rule, predicted, example.truth, card.structures)
+            measured += verification.figures(rule, predicted, example.truth, card.structures)
             done += 1
-        scores += held_out.mean_scores(rule.name, measured)
-    return held_out.compare(card.scores, scores)
+        scores += verification.mean_scores(rule.name, measured)
+    return verification.compare(card.scores, scores)
 
 
 def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, tuple[str, ...]]:

@@ -20,12 +20,12 @@ from napari_unetseg import __version__
 from napari_unetseg.cli import labels, models, terminal
 from napari_unetseg.cli.options import Json, Spacing, option, selection_of
 from napari_unetseg.cli.session import replay
-from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.batch import Task
+    from napari_unetseg.core.io.batch import Task
     from napari_unetseg.engine.model_file import Model
 
 UsageError: Any = typer.BadParameter.__base__  # click's own, or the one inside typer, depending on typer's version
@@ -100,8 +100,8 @@ def segment(
 ) -> None:
     """Segment images into labels, numbered objects or probabilities."""
     from napari_unetseg import api
-    from napari_unetseg.core.batch import plan_tasks
-    from napari_unetseg.core.cleanup_steps import parse_step
+    from napari_unetseg.core.io.batch import plan_tasks
+    from napari_unetseg.core.steps import parse_step
 
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
@@ -225,7 +225,7 @@ def info(
     as_json: Json = False,
 ) -> None:
     """Tell what an image or a model file holds, without loading it."""
-    from napari_unetseg.core.models import find_model, list_models, picture_of, read_card
+    from napari_unetseg.core.models.catalogue import find_model, list_models, picture_of, read_card
 
     if file.suffix == MODEL_SUFFIX or (not file.exists() and str(file) in (card.name for card in list_models())):
         card = read_card(find_model(file))
@@ -233,7 +233,7 @@ def info(
         record = card.model_dump(mode="json", exclude={"looks"}) | {"picture": picture or None}
         shown = terminal.card_facts(card) | {"picture": picture}
     else:
-        from napari_unetseg.core.formats import inspect
+        from napari_unetseg.core.io.loadsave import inspect
 
         found = inspect(file)
         record, shown = terminal.volume_record(found), terminal.volume_facts(found)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_unetseg import api
-from napari_unetseg.core.metrics import Evaluation, save_table
-from napari_unetseg.core.overlay import save_overlay
+from napari_unetseg.core.io.samples import find_sample
+from napari_unetseg.core.metrics.scores import Evaluation
+from napari_unetseg.core.metrics.table import save_table
 from napari_unetseg.core.progress import Progress
-from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.report.overlay import save_overlay
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import OutputError
 

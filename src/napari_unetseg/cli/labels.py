@@ -10,12 +10,12 @@ import typer
 
 from napari_unetseg.cli import terminal
 from napari_unetseg.cli.options import Json, Spacing, option, selection_of
-from napari_unetseg.core.metric_settings import MetricSettings
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import SettingsError
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.metrics import Evaluation
+    from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.settings import Selection
     from napari_unetseg.core.volume import Volume
 
@@ -69,8 +69,9 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score labels against a reference, structure by structure; of two folders, file by file."""
-    from napari_unetseg.core.cases import is_case_folder, summarise
-    from napari_unetseg.core.metrics import Evaluation, save_table
+    from napari_unetseg.core.metrics.folders import is_case_folder, summarise
+    from napari_unetseg.core.metrics.scores import Evaluation
+    from napari_unetseg.core.metrics.table import save_table
 
     settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
     found: Evaluation | dict[str, Evaluation]
@@ -95,7 +96,8 @@ def _evaluate_files(
     predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, painted: bool
 ) -> Evaluation:
     from napari_unetseg import api
-    from napari_unetseg.core.metrics import evaluate, evaluate_painted
+    from napari_unetseg.core.metrics.evaluation import evaluate
+    from napari_unetseg.core.metrics.painted_reference import evaluate_painted
 
     with terminal.warnings_as_notes():
         result, truth = (api.load_labels(path, selection) for path in (predicted, reference))
@@ -122,9 +124,9 @@ def measure(
 ) -> None:
     """Measure labels without a reference: volume, surface, parts, extent and brightness."""
     from napari_unetseg import api
-    from napari_unetseg.core.metrics import measure_objects, measure_structures
+    from napari_unetseg.core.io.csv_table import write_csv
+    from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
     from napari_unetseg.core.metrics.scores import finite
-    from napari_unetseg.core.table import write_csv
 
     selection = selection_of(spacing)
     with terminal.warnings_as_notes():
@@ -151,7 +153,7 @@ def clean(
 ) -> None:
     """Clean labels up, step by step."""
     from napari_unetseg import api
-    from napari_unetseg.core.cleanup import parse_step, steps_to_json
+    from napari_unetseg.core.steps import parse_step, steps_to_json
 
     if not step:
         raise SettingsError("Expected one --step or more, such as --step keep_largest; see clean --help.")
@@ -182,9 +184,10 @@ def report(
 ) -> None:
     """Put a result on one page: pictures, tables, the model's card, versions. Steps tell what clean-up was done."""
     from napari_unetseg import api
-    from napari_unetseg.core.cleanup import parse_step
-    from napari_unetseg.core.models import find_model, read_card
-    from napari_unetseg.core.report import Report, record_of, save_report
+    from napari_unetseg.core.models.catalogue import find_model, read_card
+    from napari_unetseg.core.report.page import save_report
+    from napari_unetseg.core.report.record import Report, record_of
+    from napari_unetseg.core.steps import parse_step
 
     selection, steps = selection_of(spacing), tuple(parse_step(text) for text in step or ())
     with terminal.warnings_as_notes():
@@ -219,7 +222,7 @@ def surfaces(
 ) -> None:
     """Write the surface of each structure as a mesh in physical units."""
     from napari_unetseg import api
-    from napari_unetseg.core.surfaces import save_surfaces
+    from napari_unetseg.core.report.meshes import save_surfaces
 
     with terminal.warnings_as_notes():
         paths = save_surfaces(out, api.load_labels(labels, selection_of(spacing)), f".{suffix.lstrip('.')}")

@@ -13,8 +13,8 @@ from napari_unetseg.cli.options import Json
 from napari_unetseg.errors import InputError, OutputError, SettingsError
 
 if TYPE_CHECKING:
-    from napari_unetseg.core.card import ModelCard
-    from napari_unetseg.core.held_out import Check
+    from napari_unetseg.core.models.card import ModelCard
+    from napari_unetseg.core.models.verification import Check
 
 FORMAT = "bioimageio"
 DISAGREES = 1
@@ -34,7 +34,7 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the bundled models with their held-out scores, or measure these again."""
-    from napari_unetseg.core.models import BUNDLED, find_model, list_models, picture_of, read_card
+    from napari_unetseg.core.models.catalogue import BUNDLED, find_model, list_models, picture_of, read_card
 
     cards = {model: read_card(find_model(model)) for model in names or (card.name for card in list_models())}
     if verify:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from napari_unetseg.core.settings import Selection, help_of
-from napari_unetseg.core.spacing import parse_spacing, parse_unit
+from napari_unetseg.core.units import parse_spacing, parse_unit
 from napari_unetseg.errors import SettingsError
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")]

@@ -19,9 +19,9 @@ from napari_unetseg.core.progress import Progress
 
 if TYPE_CHECKING:
     from napari_unetseg.cli.demo import Demo
-    from napari_unetseg.core.card import ModelCard
-    from napari_unetseg.core.formats import VolumeInfo
-    from napari_unetseg.core.metrics import Evaluation
+    from napari_unetseg.core.io.source import VolumeInfo
+    from napari_unetseg.core.metrics.scores import Evaluation
+    from napari_unetseg.core.models.card import ModelCard
 
 WIDTH = 120
 PACKAGE = str(Path(__file__).parents[1])
@@ -90,7 +90,7 @@ def show_evaluation(evaluation: Evaluation, title: str) -> None:
 
 
 def show_cases(summary: Mapping[str, Any], title: str) -> None:
-    """Print what `core.cases.summarise` says: a row a case, and the means of each structure."""
+    """Print what `core.metrics.folders.summarise` says: a row a case, and the means of each structure."""
     rows = [(case["case"], _figure(case["mean_dice"])) for case in summary["cases"]]
     _table(title, ("case", "mean Dice"), [*rows, ("mean", _figure(summary["mean_dice"]))])
     names = ("dice", "iou", "precision", "sensitivity", "hausdorff95", "assd")

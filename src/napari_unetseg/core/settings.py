@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from napari_unetseg.core.cleanup_steps import Step
+from napari_unetseg.core.steps import Step
 from napari_unetseg.errors import SettingsError
 
 Write = Literal["auto", "classes", "objects", "probabilities"]

@@ -7,9 +7,37 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
 
-from napari_unetseg.core.structure import Structure
 from napari_unetseg.errors import InputError, SettingsError
+
+
+class Structure(BaseModel):
+    """One named thing that a model finds.
+
+    Parameters
+    ----------
+    label : int
+        Its value in output labels, 1 and above.
+    name : str
+        What people call it, such as ``nucleus``.
+    colour : str
+        ``#rrggbb``.
+    channels : tuple of int
+        Network outputs whose probabilities add up to this structure; output 0 is background.
+    seed_channel : int or None
+        The one of `channels` that marks an object's core and is empty where objects touch. Where it is set, the
+        structure comes out as numbered objects (see `core.postprocess.instances`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    label: int = Field(ge=1, le=65535)
+    name: str = Field(min_length=1)
+    colour: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+    channels: tuple[int, ...] = ()
+    seed_channel: int | None = None
+
 
 Triple = tuple[float, float, float]
 UNITS = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}

@@ -12,7 +12,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from napari_unetseg.core.atomic import atomic_path
+from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.engine.unet import UNet
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from napari_unetseg.core.intensity import Normaliser
+from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import fast_dtype
 from napari_unetseg.engine.filters import Filters, FilterSettings

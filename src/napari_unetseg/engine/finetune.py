@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings, Paint, painted_card, structures_of
-from napari_unetseg.core.painted import chance, class_count, hold_out
+from napari_unetseg.core.annotations.sparse_labels import chance, class_count, hold_out
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, Paint, painted_card, structures_of
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.features import MagnifiedSource, magnified_paint
 from napari_unetseg.engine.head import Head, HeadSettings

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 import torch
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.fit import Fit, fit
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.compatibility import Fit, fit
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.classify import passes

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.painted import UNKNOWN, class_count, to_classes
+from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, class_count, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.features import FeatureSource
 from napari_unetseg.engine.forest import Forest, ForestSettings, grow_forest
@@ -134,7 +134,7 @@ def iter_fit_head(
     sources : sequence of FeatureSource
         One an image, of the same extractor.
     painted, held_out : sequences of ndarray (Z, Y, X)
-        All paint, and the part of it to score on (see `core.painted.hold_out`).
+        All paint, and the part of it to score on (see `core.annotations.sparse_labels.hold_out`).
     """
     widths = sources[0].extractor.widths
     slices = painted_slices(painted)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy.typing as npt
 
-from napari_unetseg.core.card import Normalisation
-from napari_unetseg.core.intensity import normaliser
-from napari_unetseg.core.painted import check_painted
+from napari_unetseg.core.annotations.sparse_labels import check_painted
+from napari_unetseg.core.models.card import Normalisation
+from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.features import Extractor, FeatureSource
@@ -41,7 +41,8 @@ class Lesson:
     Raises
     ------
     InputError
-        If there is nothing to learn from, or paint and image do not fit (see `core.painted.check_painted`).
+        If there is nothing to learn from, or paint and image do not fit (see
+        `core.annotations.sparse_labels.check_painted`).
     """
 
     volumes: Sequence[Volume]

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.card import Normalisation
-from napari_unetseg.core.intensity import Normaliser, normaliser
+from napari_unetseg.core.geometry.tiles import Box, Needs, Tile, plan_tiles
+from napari_unetseg.core.models.card import Normalisation
+from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.tiles import Box, Needs, Tile, plan_tiles
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.devices import OutOfMemory, memory_guard
 from napari_unetseg.engine.features import FeatureSource
 from napari_unetseg.engine.light import LightNet, LightSettings

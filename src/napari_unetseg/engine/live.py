@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.fine_tuning import (
+from napari_unetseg.core.annotations.session_record import fingerprint
+from napari_unetseg.core.annotations.sparse_labels import chance, hold_out
+from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.models.fine_tuned_card import (
     FineTuneSettings,
     Paint,
     painted_card,
@@ -21,10 +24,7 @@ from napari_unetseg.core.fine_tuning import (
     structures_of,
     written_card,
 )
-from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
-from napari_unetseg.core.painted import chance, hold_out
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.session import fingerprint
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.finetune import FineTuned, iter_fine_tune
@@ -150,7 +150,7 @@ class LiveSession:
         Raises
         ------
         InputError
-            If one cannot learn from it, see `core.painted.check_painted`.
+            If one cannot learn from it, see `core.annotations.sparse_labels.check_painted`.
         """
         self._tuning = None
         lesson = Lesson(self.volumes, painted, names, self._slices.sources)

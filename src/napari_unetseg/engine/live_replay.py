@@ -12,13 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.formats import load_volume
-from napari_unetseg.core.journal import read_journal, write_paint
-from napari_unetseg.core.learned import Version
-from napari_unetseg.core.models import BUNDLED, find_model, read_card
-from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.session import (
+from napari_unetseg.core.annotations.journal import read_journal, write_paint
+from napari_unetseg.core.annotations.session_record import (
     Place,
     Session,
     SessionImage,
@@ -30,6 +25,11 @@ from napari_unetseg.core.session import (
     start_path,
     write_session,
 )
+from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.io.loadsave import load_volume
+from napari_unetseg.core.models.catalogue import BUNDLED, find_model, read_card
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
+from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.live import LiveSession

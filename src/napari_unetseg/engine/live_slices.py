@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.learned import Prediction
-from napari_unetseg.core.next_slice import Doubt
+from napari_unetseg.core.annotations.next_slice import Doubt
+from napari_unetseg.core.annotations.versions import Prediction
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.features import FeatureSource

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.learned import Version
-from napari_unetseg.core.painted import class_count
+from napari_unetseg.core.annotations.sparse_labels import class_count
+from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.lesson import base_of, filters_for
 from napari_unetseg.engine.light import LightNet

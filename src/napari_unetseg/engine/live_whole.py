@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from napari_unetseg.core.fit import fit
-from napari_unetseg.core.intensity import normaliser
+from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume

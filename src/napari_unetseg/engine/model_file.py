@@ -9,9 +9,9 @@ import safetensors
 import torch
 from safetensors.torch import load_file, save
 
-from napari_unetseg.core.atomic import atomic_path
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.models import CARD_KEY, find_model, read_card
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
 from napari_unetseg.engine.light import LightNet, LightSettings, is_light
 from napari_unetseg.engine.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, SettingsError

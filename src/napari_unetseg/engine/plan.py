@@ -9,9 +9,9 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.fit import Fit
-from napari_unetseg.core.tiles import Needs, Step, Tile, fit_size, plan_tiles, triple
+from napari_unetseg.core.geometry.tiles import Needs, Step, Tile, fit_size, plan_tiles, triple
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.compatibility import Fit
 from napari_unetseg.engine.devices import fast_dtype, free_memory
 from napari_unetseg.engine.unet import UNet, UNetSettings
 

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.fit import Fit, fit
-from napari_unetseg.core.intensity import Normaliser, count_not_finite, normaliser
+from napari_unetseg.core.geometry.resample import Part
+from napari_unetseg.core.geometry.tiles import Tile, blend_weights, triple
+from napari_unetseg.core.models.compatibility import Fit, fit
+from napari_unetseg.core.models.normalisation import Normaliser, count_not_finite, normaliser
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.resample import Part
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.tiles import Tile, blend_weights, triple
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.classify import Classifier, passes
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard

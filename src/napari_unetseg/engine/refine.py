@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.painted import to_classes
+from napari_unetseg.core.annotations.sparse_labels import to_classes
 from napari_unetseg.engine.augment import Augmentation, move, recolour
 from napari_unetseg.engine.features import FeatureSource, half_precision
 from napari_unetseg.engine.learn import painted_slices

@@ -12,7 +12,7 @@ from typing import Literal
 
 import torch
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job
 from napari_unetseg.engine.lesson import Lesson
 from napari_unetseg.engine.losses import boundary_weights, class_weights, painted_loss

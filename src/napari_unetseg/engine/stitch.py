@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.tiles import Box, Step
+from napari_unetseg.core.geometry.tiles import Box, Step
+from napari_unetseg.core.volume import Structure
 
 
 @dataclass

@@ -11,11 +11,11 @@ from typing import Any
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.card import ModelCard, Normalisation
-from napari_unetseg.core.fine_tuning import FineTuneSettings, why_nothing_is_kept
-from napari_unetseg.core.fit import fit
-from napari_unetseg.core.intensity import Normaliser, normaliser
-from napari_unetseg.core.painted import class_count, hold_out
+from napari_unetseg.core.annotations.sparse_labels import class_count, hold_out
+from napari_unetseg.core.models.card import ModelCard, Normalisation
+from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, why_nothing_is_kept
+from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume

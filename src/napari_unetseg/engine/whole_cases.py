@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.intensity import Normaliser
-from napari_unetseg.core.painted import UNKNOWN, painted_planes, to_classes
-from napari_unetseg.core.resample import AxisGrid
-from napari_unetseg.core.tiles import Box
+from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, painted_planes, to_classes
+from napari_unetseg.core.geometry.resample import AxisGrid
+from napari_unetseg.core.geometry.tiles import Box
+from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.volume import Triple, Volume
 from napari_unetseg.engine.batches import Case
 from napari_unetseg.engine.learn import painted_slices

@@ -14,10 +14,10 @@ import numpy.typing as npt
 import torch
 from scipy.ndimage import gaussian_filter
 
-from napari_unetseg.core.atomic import atomic_path
-from napari_unetseg.core.card import ModelCard, Normalisation
-from napari_unetseg.core.models import picture_of
-from napari_unetseg.core.zoo import read_model_file
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.models.bioimageio import read_model_file
+from napari_unetseg.core.models.card import ModelCard, Normalisation
+from napari_unetseg.core.models.catalogue import picture_of
 from napari_unetseg.engine import unet
 from napari_unetseg.engine.model_file import Model, load_model, save_model
 from napari_unetseg.engine.unet import UNet
@@ -53,7 +53,7 @@ def export_model(model: str | Path, target: Path) -> None:
     """Write a model as a package of the zoo, and let the zoo's library check it first.
 
     The package holds the weights twice: for everyone, as a PyTorch state dict with a standalone source file of the
-    network, and as our own model file, which `core.zoo` takes back without opening the former.
+    network, and as our own model file, which `core.models.bioimageio` takes back without opening the former.
 
     Raises
     ------

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.zoo import CONFIG_KEY
+from napari_unetseg.core.models.bioimageio import CONFIG_KEY
+from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.engine.unet import UNetSettings
 
 PROGRAM = "napari-unetseg"

@@ -9,8 +9,8 @@ from pathlib import Path
 from napari.layers import Layer
 
 from napari_unetseg import api
-from napari_unetseg.core.batch import Task, plan_tasks
 from napari_unetseg.core.child import Worker
+from napari_unetseg.core.io.batch import Task, plan_tasks
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.errors import OutputError, UnetsegError
@@ -75,7 +75,7 @@ def apply_to_files(worker: Worker, model: Path, images: Sequence[Path], folder: 
 
 
 def planned(images: Sequence[Path], folder: Path | None) -> list[Task]:
-    """Where the labels of each image go; see `core.batch.plan_tasks`."""
+    """Where the labels of each image go; see `core.io.batch.plan_tasks`."""
     if folder is not None:
         return plan_tasks(images, folder, ENDING)
     folders = dict.fromkeys(image.parent for image in images)

@@ -11,7 +11,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
-from napari_unetseg.core.formats.registry import READERS
+from napari_unetseg.core.io.formats.registry import READERS
 from napari_unetseg.plugin.apply_job import Applied, apply_to_files, apply_to_layers
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.job_bar import JobBar

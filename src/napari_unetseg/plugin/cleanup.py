@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout
 
-from napari_unetseg.core.cleanup import Step
+from napari_unetseg.core.steps import Step
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.cleanup_beside import PREVIEW_MARK, BesideRows, is_segmentation
 from napari_unetseg.plugin.cleanup_form import StepForm

@@ -10,7 +10,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout
 
-from napari_unetseg.core.cleanup import Crf, Prior, Separate, Step, Weighing
+from napari_unetseg.core.steps import Crf, Prior, Separate, Step, Weighing
 from napari_unetseg.plugin.cleanup_job import Beside
 from napari_unetseg.plugin.fields import LayerBox, show_row
 from napari_unetseg.plugin.labels_source import LabelsSource

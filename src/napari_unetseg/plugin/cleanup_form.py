@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
-from napari_unetseg.core.cleanup import Step
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.steps import Step
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.cleanup_steps import parameters, unit_of
 from napari_unetseg.plugin.fields import combo, form
 

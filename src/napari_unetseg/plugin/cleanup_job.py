@@ -10,16 +10,18 @@ import numpy as np
 
 from napari_unetseg import api
 from napari_unetseg.core.child import Worker
-from napari_unetseg.core.cleanup import Crf, Evidence, Prior, Step, for_one_slice, slices_for, steps_to_json
-from napari_unetseg.core.prior import KnownSlices
+from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
+from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.steps import Crf, Prior, Step, steps_to_json
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import METADATA, LayerSource
 
 STEPS = "cleanup"
-"""Key of the steps in our record of a layer's metadata, as plain records; see `core.cleanup.steps_from_json`."""
+"""Key of the steps in our record of a layer's metadata, as plain records; see `core.steps.steps_from_json`."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
 
-from napari_unetseg.core.cleanup import Step, Weighing
+from napari_unetseg.core.steps import Step, Weighing
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.wording import quantity
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_unetseg import api
-from napari_unetseg.core.formats import VolumeInfo
-from napari_unetseg.core.formats.registry import open_source
+from napari_unetseg.core.io.formats.registry import open_source
+from napari_unetseg.core.io.source import VolumeInfo
+from napari_unetseg.core.metrics.summary import StructureSummary, summarise
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Grid, Labels, Volume
-from napari_unetseg.plugin.summary import StructureSummary, summarise
 
 if TYPE_CHECKING:
     from napari_unetseg.engine.forecast import Forecast

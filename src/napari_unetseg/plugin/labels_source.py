@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers import METADATA, LayerSource
 
 

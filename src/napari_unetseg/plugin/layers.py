@@ -22,8 +22,7 @@ import pint
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import UNITS, Grid, Labels, Triple, Volume, default_channels
+from napari_unetseg.core.volume import UNITS, Grid, Labels, Structure, Triple, Volume, default_channels
 from napari_unetseg.plugin.axes import choices_of, from_spatial, guess_axes, kept_axes, to_volume
 
 if TYPE_CHECKING:

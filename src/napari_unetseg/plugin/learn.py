@@ -9,8 +9,8 @@ from typing import Any
 from napari.layers import Layer
 from napari.viewer import Viewer
 
-from napari_unetseg.core.learned import Verdict, Version
-from napari_unetseg.core.session import Place
+from napari_unetseg.core.annotations.session_record import Place
+from napari_unetseg.core.annotations.versions import Verdict, Version
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form

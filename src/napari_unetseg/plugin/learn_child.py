@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.annotations.session_record import Place
+from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.session import Place
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import ModelError
 

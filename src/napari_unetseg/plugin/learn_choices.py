@@ -5,7 +5,7 @@ from __future__ import annotations
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.plugin.fields import form
 from napari_unetseg.plugin.learn_settings import LearnSettings
 from napari_unetseg.plugin.start_box import StartBox

@@ -6,7 +6,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QWidget
 
-from napari_unetseg.core.next_slice import DoubtMap, occupied
+from napari_unetseg.core.annotations.next_slice import DoubtMap, occupied
 from napari_unetseg.plugin.learn_next import go_next
 from napari_unetseg.plugin.paint_canvas import Canvas
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.annotations.session_record import Place
+from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.child import Worker
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.learned import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.session import Place
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin import learn_child as child

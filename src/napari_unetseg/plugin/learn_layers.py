@@ -9,8 +9,8 @@ from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
-from napari_unetseg.core.next_slice import DoubtMap
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.annotations.next_slice import DoubtMap
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.learn_job import LearnImage, SliceSeen
 from napari_unetseg.plugin.learn_preview import Preview, UncertaintyView
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 
-from napari_unetseg.core.next_slice import DoubtMap, next_slice
+from napari_unetseg.core.annotations.next_slice import DoubtMap, next_slice
 from napari_unetseg.plugin.layers import axes_of
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from qtpy.QtWidgets import QHBoxLayout, QWidget
 
-from napari_unetseg.core.learned import Version
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.volume import Structure
 
 if TYPE_CHECKING:
     import pyqtgraph

@@ -12,8 +12,7 @@ from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer
 
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.axes import kept_axes, to_volume
 from napari_unetseg.plugin.layers import METADATA, LayerSource, colormap, features
 from napari_unetseg.plugin.metrics_view import index_on_screen

@@ -10,8 +10,8 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QVBoxLayout, QWidget
 
-from napari_unetseg.core.learned import Version
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.apply_rows import ApplyRows
 from napari_unetseg.plugin.learn_job import Trained
 from napari_unetseg.plugin.learn_plot import LossPlot, ScorePlot

@@ -8,10 +8,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.fine_tuning import MOST_WEIGHT, FineTuneSettings, why_nothing_is_kept
-from napari_unetseg.core.metrics import Advice, follow
-from napari_unetseg.core.painted import BACKGROUND
+from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
+from napari_unetseg.core.models.advice import Advice, follow
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.fine_tuned_card import MOST_WEIGHT, FineTuneSettings, why_nothing_is_kept
 from napari_unetseg.core.settings import help_of
 from napari_unetseg.plugin.fields import form, note
 

@@ -10,8 +10,8 @@ from qtpy.QtGui import QColor, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
 from napari_unetseg.core.child import Worker
+from napari_unetseg.core.io.csv_table import write_csv
 from napari_unetseg.core.progress import Job
-from napari_unetseg.core.table import write_csv
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form, note, show_row

@@ -8,7 +8,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_unetseg.core.metrics import Advice
+from napari_unetseg.core.models.advice import Advice
 from napari_unetseg.plugin.fields import note
 from napari_unetseg.plugin.learn import LearnWidget
 

@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.child import Worker
-from napari_unetseg.core.metrics import MetricSettings
+from napari_unetseg.core.geometry.same_grid import common_grid
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.same_grid import common_grid
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import METADATA, LayerSource

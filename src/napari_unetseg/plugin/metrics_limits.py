@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from napari_unetseg.core.metrics import DISTANCES
+from napari_unetseg.core.metrics.scores import DISTANCES
 from napari_unetseg.core.volume import UNITS
 
 NARROWLY = 0.1
@@ -30,7 +30,7 @@ class Limit:
     Parameters
     ----------
     metric : str
-        One of `core.metrics.METRICS`.
+        One of `core.metrics.scores.METRICS`.
     value : float
     unit : str
         Of a distance: one of `core.volume.UNITS` or ``pixel``; empty for the other figures.

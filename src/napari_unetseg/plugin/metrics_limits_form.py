@@ -6,7 +6,7 @@ from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_unetseg.core.metrics import MetricSettings
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import help_of
 from napari_unetseg.plugin.fields import combo, form
 from napari_unetseg.plugin.metrics_columns import KINDS

@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.metrics import (
-    Advice,
-    Evaluation,
-    MetricSettings,
-    advise,
-    count_overlap,
-    evaluate,
-    found_by_size,
-    measure_objects,
-    measure_structures,
-    table_rows,
-)
-from napari_unetseg.core.painted import UNKNOWN, to_classes
+from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, to_classes
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
+from napari_unetseg.core.metrics.overlap import count_overlap
+from napari_unetseg.core.metrics.scores import Evaluation
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.metrics.table import table_rows
+from napari_unetseg.core.models.advice import Advice, advise, found_by_size
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.plugin.metrics_columns import Row, cell
@@ -65,7 +60,7 @@ class Report:
     Parameters
     ----------
     rows : list of dict
-        See `core.metrics.table_rows`, `core.metrics.measure_structures` and `core.metrics.measure_objects`.
+        See `core.metrics.table.table_rows`, and `measure_structures` and `measure_objects` of `core.metrics.measure`.
     dimensions : 2 or 3
     """
 

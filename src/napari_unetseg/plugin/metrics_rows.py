@@ -8,7 +8,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, QTimer, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout
 
-from napari_unetseg.core.metrics import MetricSettings
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import help_of
 from napari_unetseg.plugin.fields import LayerBox, combo, show_row
 from napari_unetseg.plugin.labels_source import LabelsSource

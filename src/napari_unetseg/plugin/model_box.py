@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.models import find_model, list_models, picture_of, read_card
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import find_model, list_models, picture_of, read_card
 from napari_unetseg.errors import ModelError
 from napari_unetseg.plugin.fields import combo, note
 from napari_unetseg.plugin.wording import card_details, card_lines

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.journal import Journal, journal_path, read_journal
-from napari_unetseg.core.next_slice import occupied
+from napari_unetseg.core.annotations.journal import Journal, journal_path, read_journal
+from napari_unetseg.core.annotations.next_slice import occupied
 from napari_unetseg.errors import InputError, OutputError
 
 NAMES = "structures"
@@ -62,7 +62,7 @@ class PaintKeeper:
     Parameters
     ----------
     path : Path
-        Of the journal; see `core.journal.journal_path`.
+        Of the journal; see `core.annotations.journal.journal_path`.
     shape : (z, y, x)
 
     Raises

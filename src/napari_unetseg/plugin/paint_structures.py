@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from napari_unetseg.core.fine_tuning import structures_of
-from napari_unetseg.core.painted import BACKGROUND, MOST_CLASSES
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, MOST_CLASSES
+from napari_unetseg.core.models.fine_tuned_card import structures_of
+from napari_unetseg.core.volume import Structure
 
 BACKGROUND_COLOUR = "#7f8fa6"
 KEYS = 9

@@ -8,8 +8,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_unetseg.core.painted import BACKGROUND
-from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.paint_structures import KEYS
 from napari_unetseg.plugin.wording import quantity
 

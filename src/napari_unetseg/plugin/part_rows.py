@@ -8,7 +8,7 @@ import psutil
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QSpinBox, QWidget
 
-from napari_unetseg.core.formats import VolumeInfo
+from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection, help_of
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.fields import VoxelSize, combo, narrow, note, show_row

@@ -1,12 +1,12 @@
-"""napari's own *Open*, and drag and drop onto its window: every format of `core.formats`, with its place and scale."""
+"""napari's own *Open*, and drag and drop onto its window: every format of `core.io`, with its place and scale."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_unetseg.core.formats import inspect, load_labels, load_volume
-from napari_unetseg.core.formats.registry import open_source
+from napari_unetseg.core.io.formats.registry import open_source
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.layer_data import LayerData, labels_layer, volume_layers

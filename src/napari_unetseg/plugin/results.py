@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_unetseg.plugin.summary import StructureSummary
+from napari_unetseg.core.metrics.summary import StructureSummary
 from napari_unetseg.plugin.wording import quantity
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from napari_unetseg.core.formats import load_labels, load_volume
-from napari_unetseg.core.samples import find_sample
+from napari_unetseg.core.io.loadsave import load_labels, load_volume
+from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.plugin.layer_data import LayerData, labels_layer, volume_layers
 
 

@@ -11,8 +11,8 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
 from superqt import QCollapsible
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.choice import rank_models, trial_models
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.selection import rank_models, trial_models
 from napari_unetseg.core.settings import LARGEST_SCALE, SegmentSettings, help_of
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge

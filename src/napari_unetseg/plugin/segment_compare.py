@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_unetseg.core.card import ModelCard
+from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.plugin.fields import note
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.segment_trials import Tried, Voxel

@@ -13,16 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg import api
-from napari_unetseg.core.card import Look, ModelCard
 from napari_unetseg.core.child import ChildError, Worker
-from napari_unetseg.core.choice import trial_part
-from napari_unetseg.core.fit import fit
-from napari_unetseg.core.intensity import Normaliser, normaliser
-from napari_unetseg.core.looks import look_boxes, mean_look
-from napari_unetseg.core.overlay import draw_thumbnail
+from napari_unetseg.core.geometry.tiles import Box
+from napari_unetseg.core.models.appearance import look_boxes, mean_look
+from napari_unetseg.core.models.card import Look, ModelCard
+from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.models.normalisation import Normaliser, normaliser
+from napari_unetseg.core.models.selection import trial_part
 from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.tiles import Box
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import UnetsegError
 

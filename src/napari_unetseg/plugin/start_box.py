@@ -8,9 +8,9 @@ from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QWidget
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.fine_tuning import starting_model
-from napari_unetseg.core.models import list_models, read_card
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.catalogue import list_models, read_card
+from napari_unetseg.core.models.fine_tuned_card import starting_model
 from napari_unetseg.errors import ModelError
 from napari_unetseg.plugin.fields import combo
 

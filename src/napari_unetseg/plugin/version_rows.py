@@ -8,7 +8,7 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetseg.core.learned import Version
+from napari_unetseg.core.annotations.versions import Version
 from napari_unetseg.plugin.fields import combo
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.volume import Grid, Structure
 
 
 def duration(seconds: float) -> str:

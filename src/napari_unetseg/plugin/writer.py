@@ -1,4 +1,4 @@
-"""napari's *Save*: a labels layer in any format that `core.formats` writes, lying where its image does."""
+"""napari's *Save*: a labels layer in any format that `core.io` writes, lying where its image does."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.formats import save_labels
+from napari_unetseg.core.io.loadsave import save_labels
 from napari_unetseg.errors import OutputError
 from napari_unetseg.plugin.layers import axes_of, labels_of
 

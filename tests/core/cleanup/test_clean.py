@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unetseg.core.cleanup import (
+from napari_unetseg.core.postprocess.apply import clean, iter_clean
+from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.steps import (
     Dilate,
     Erode,
-    Evidence,
     FillHoles,
     KeepLargest,
     MergeTiles,
@@ -15,14 +16,11 @@ from napari_unetseg.core.cleanup import (
     Renumber,
     Separate,
     Smooth,
-    clean,
-    iter_clean,
     parse_step,
     steps_from_json,
     steps_to_json,
 )
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
 from napari_unetseg.errors import InputError, SettingsError, UnetsegError
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy import ndimage
 
-from napari_unetseg.core.cleanup.contest import dilate, erode, smooth
-from napari_unetseg.core.label_arrays import regions
+from napari_unetseg.core.geometry.label_arrays import regions
+from napari_unetseg.core.postprocess.morphology import dilate, erode, smooth
 
 LABELS = npst.arrays(np.uint8, st.tuples(*[st.integers(2, 6)] * 3), elements=st.integers(0, 2))
 SPACING = (2.0, 1.0, 0.5)

@@ -7,7 +7,7 @@ from hypothesis.extra import numpy as npst
 from scipy import ndimage
 from skimage.morphology import remove_small_objects
 
-from napari_unetseg.core.cleanup.masks import fill_holes, keep_largest, remove_small
+from napari_unetseg.core.postprocess.morphology import fill_holes, keep_largest, remove_small
 
 MASKS = npst.arrays(bool, st.one_of(st.tuples(*[st.integers(1, 7)] * 2), st.tuples(*[st.integers(1, 5)] * 3)))
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unetseg.core.cleanup.objects import merge_tiles, separate
+from napari_unetseg.core.postprocess.split_merge import merge_tiles, separate
 from napari_unetseg.errors import SettingsError
 
 

@@ -8,18 +8,9 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
-from napari_unetseg.core.cleanup import (
-    Crf,
-    Dilate,
-    Erode,
-    Evidence,
-    FillHoles,
-    KeepLargest,
-    Prior,
-    Smooth,
-    for_one_slice,
-    slices_for,
-)
+from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
+from napari_unetseg.core.steps import Crf, Dilate, Erode, FillHoles, KeepLargest, Prior, Smooth
 from napari_unetseg.core.volume import Grid, Labels, Volume
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
-from napari_unetseg.core.cleanup import Crf, Evidence, FillHoles, KeepLargest, Prior, clean, weighing_first
-from napari_unetseg.core.prior import KnownSlices
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.postprocess.apply import clean
+from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.prior import KnownSlices
+from napari_unetseg.core.steps import Crf, FillHoles, KeepLargest, Prior, weighing_first
+from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
 from napari_unetseg.engine.crf import refine
 from napari_unetseg.errors import InputError, SettingsError
 

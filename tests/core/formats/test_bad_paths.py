@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, OutputError
 from support import full_disk
@@ -95,7 +95,7 @@ def test_a_writer_that_fails_leaves_the_old_file(suffix: str, tmp_path: Path, mo
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("napari_unetseg.core.atomic._flush", full)
+    monkeypatch.setattr("napari_unetseg.core.io.atomic._flush", full)
     with pytest.raises(OutputError, match="No space left"):
         save_labels(path, Labels(np.zeros((1, 2, 2), np.uint8)))
     assert list(tmp_path.iterdir()) == [path]
@@ -120,7 +120,7 @@ def test_labels_are_not_written_over_a_folder(tmp_path: Path) -> None:
 
 def test_importing_formats_imports_no_format_library() -> None:
     code = (
-        "import sys, napari_unetseg.core.formats;"
+        "import sys, napari_unetseg.core.io.formats;"
         "print([m for m in ('nibabel', 'SimpleITK', 'zarr', 'pydicom', 'tifffile', 'PIL') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
 
-from napari_unetseg.core.formats import inspect, load_volume, save_labels
+from napari_unetseg.core.io.loadsave import inspect, load_volume, save_labels
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError

@@ -7,10 +7,9 @@ import pytest
 import SimpleITK as sitk  # noqa: N813 - the custom of the field
 from scipy.spatial.transform import Rotation
 
-from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError
 
 rng = np.random.default_rng(0)

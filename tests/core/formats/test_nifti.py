@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import aff2axcodes
 from scipy.spatial.transform import Rotation
 
-from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.errors import InputError

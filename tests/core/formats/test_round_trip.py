@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from napari_unetseg.core.formats import inspect, load_labels, load_volume, save_labels, save_volume
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Volume
+from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure, Volume
 
 LABEL_SUFFIXES = [".ome.tif", ".tif", ".nii", ".nii.gz", ".ome.zarr", ".nrrd"]
 VOLUME_SUFFIXES = [".ome.tif", ".nii.gz", ".ome.zarr"]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from napari_unetseg.core.fine_tuning import FineTuneSettings
-from napari_unetseg.core.metrics import Advice, AdviceRules, Found, advise, evaluate, follow, found_by_size
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.models.advice import Advice, AdviceRules, Found, advise, follow, found_by_size
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
+from napari_unetseg.core.volume import Labels, Structure
 
 AXON = (Structure(label=1, name="axon", colour="#ff0000"),)
 

@@ -6,9 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from napari_unetseg.core.metrics import METRICS, MetricSettings, StructureScore, evaluate
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.scores import METRICS, StructureScore
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.errors import InputError, SettingsError, UnetsegError
 
 from .oracles import boundary_dice, monai_overlap, monai_surfaces

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unetseg.core.metrics import measure_objects, measure_structures
-from napari_unetseg.core.metrics.measure import surface_size
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.metrics.measure import measure_objects, measure_structures, surface_size
+from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
 from napari_unetseg.errors import InputError
 
 from .shapes import blobs

@@ -6,8 +6,7 @@ import torch
 from monai.metrics import compute_panoptic_quality
 from skimage.metrics import contingency_table
 
-from napari_unetseg.core.metrics import match
-from napari_unetseg.core.metrics.objects import THRESHOLDS, contingency, score_objects
+from napari_unetseg.core.metrics.objects import THRESHOLDS, contingency, match, score_objects
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.errors import InputError
 

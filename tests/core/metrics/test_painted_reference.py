@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_unetseg.core.formats import save_labels
-from napari_unetseg.core.metrics import evaluate_painted, painted_reference
-from napari_unetseg.core.structure import Structure
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.io.loadsave import save_labels
+from napari_unetseg.core.metrics.painted_reference import evaluate_painted, painted_reference
+from napari_unetseg.core.volume import Labels, Structure
 
 
 def line(*values: int) -> np.ndarray:

@@ -5,8 +5,11 @@ import csv
 import numpy as np
 import pytest
 
-from napari_unetseg.core.metrics import METRICS, MetricSettings, evaluate, save_table
-from napari_unetseg.core.table import write_csv
+from napari_unetseg.core.io.csv_table import write_csv
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.scores import METRICS
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.metrics.table import save_table
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.errors import OutputError
 

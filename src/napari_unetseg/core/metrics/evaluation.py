@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.label_arrays import Box, Numbers, bounding_boxes, present_labels
-from napari_unetseg.core.metric_settings import MetricSettings
+from napari_unetseg.core.geometry.label_arrays import Box, Numbers, bounding_boxes, present_labels
 from napari_unetseg.core.metrics.objects import score_objects
 from napari_unetseg.core.metrics.overlap import Overlap, count_overlap
 from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import find_contours, marching_cubes, mesh_surface_area, regionprops_table
 
-from napari_unetseg.core.label_arrays import (
+from napari_unetseg.core.geometry.label_arrays import (
     Box,
     LabelArray,
     connected_parts,
@@ -18,8 +18,8 @@ from napari_unetseg.core.label_arrays import (
     regions,
     renumbering,
 )
+from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.metrics.surface import Mask, count_parts
-from napari_unetseg.core.same_grid import common_grid
 from napari_unetseg.core.volume import Labels, Volume
 
 Row = dict[str, Any]

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from napari_unetseg.core.label_arrays import LabelArray, present_labels, renumbering
+from napari_unetseg.core.geometry.label_arrays import LabelArray, present_labels, renumbering
 from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.volume import Labels
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.label_arrays import LabelArray, Numbers, present_labels, renumbering
+from napari_unetseg.core.geometry.label_arrays import LabelArray, Numbers, present_labels, renumbering
 
 Counts = npt.NDArray[np.int64]
 

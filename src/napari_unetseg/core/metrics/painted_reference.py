@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.metric_settings import MetricSettings
+from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, to_classes
 from napari_unetseg.core.metrics.evaluation import DEFAULTS, evaluate
 from napari_unetseg.core.metrics.scores import Evaluation
-from napari_unetseg.core.painted import UNKNOWN, to_classes
+from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.volume import Labels
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.label_arrays import plain
-from napari_unetseg.core.same_grid import common_grid
+from napari_unetseg.core.geometry.label_arrays import plain
+from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.volume import Labels
 
 

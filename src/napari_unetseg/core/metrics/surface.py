@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-from napari_unetseg.core.label_arrays import connected_parts
+from napari_unetseg.core.geometry.label_arrays import connected_parts
 
 Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.floating[Any]]

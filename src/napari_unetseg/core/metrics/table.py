@@ -7,8 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.io.csv_table import write_csv
 from napari_unetseg.core.metrics.scores import Evaluation
-from napari_unetseg.core.table import write_csv
 
 
 def table_rows(evaluation: Evaluation) -> list[dict[str, Any]]:

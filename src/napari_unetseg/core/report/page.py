@@ -15,10 +15,11 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from napari_unetseg.core.atomic import atomic_path
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.metrics import measure_objects, measure_structures, table_rows
-from napari_unetseg.core.overlay import draw_overlay
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
+from napari_unetseg.core.metrics.table import table_rows
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.report.overlay import draw_overlay
 from napari_unetseg.core.report.record import Report, record_of
 from napari_unetseg.core.volume import Labels
 

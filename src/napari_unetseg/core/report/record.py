@@ -11,10 +11,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.card import ModelCard
-from napari_unetseg.core.cleanup import Step, steps_to_json
-from napari_unetseg.core.metrics import Evaluation
-from napari_unetseg.core.metrics.scores import finite
+from napari_unetseg.core.metrics.scores import Evaluation, finite
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.steps import Step, steps_to_json
 from napari_unetseg.core.volume import Labels, Volume
 
 PROGRAM = "napari-unetseg"

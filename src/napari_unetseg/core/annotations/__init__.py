@@ -1,0 +1,1 @@
+"""Annotations: sparse labels, their journal, versions and the record of a session."""

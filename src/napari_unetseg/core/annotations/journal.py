@@ -1,0 +1,281 @@
+"""A journal of paint: every stroke is on the disk soon after it ends, so that a killed program loses none.
+
+The file is a header and then records that are only ever appended:
+
+    header   ``MAGIC``, then one record of kind ``H`` with the shape of the painted array as JSON
+    record   length of the body (4 bytes), CRC-32 of the body (4 bytes), the body: one byte of kind, then its content
+    stroke   kind ``S``: zlib of the gaps between the flat indices of changed voxels (int64), then their values (uint16)
+    note     kind ``N``: UTF-8 JSON; the last one counts
+
+All numbers are little-endian. A record that is cut off, or whose checksum is wrong, ends the journal: it was being
+written when the program died. Nothing in the file is ever executed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import platformdirs
+
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.errors import InputError, OutputError
+
+MAGIC = b"unetseg paint 1\n"
+HEAD = struct.Struct("<II")
+COMPACT_ABOVE = 16 * 1024**2  # bytes: a journal that outgrows this, and four times its compact form, is rewritten
+GROWTH = 4
+
+Array = npt.NDArray[Any]
+Note = dict[str, Any]
+
+
+@dataclass
+class Recovered:
+    """What a journal holds.
+
+    Parameters
+    ----------
+    painted : ndarray of uint16, (Z, Y, X)
+        Painted labels after the last whole stroke.
+    strokes : int
+        Whole strokes in the file; a compacted one counts as one.
+    note : dict
+        The last note, such as the structures' names and the last accepted model. Empty if there is none.
+    size : int
+        Bytes up to the end of the last whole record.
+    """
+
+    painted: npt.NDArray[np.uint16]
+    strokes: int = 0
+    note: Note = field(default_factory=dict)
+    size: int = 0
+
+
+def journal_path(source: Path | None, name: str, shape: tuple[int, ...]) -> Path:
+    """Where the paint of an image is journalled.
+
+    Beside the image, as ``<file name>.paint``; in the user's data folder where there is no file or its folder is
+    read-only, under a name that tells images of one name apart by their place and shape.
+    """
+    if source is not None and os.access(source.parent, os.W_OK):
+        return source.parent / f"{source.name}.paint"
+    place = str(source.absolute()) if source is not None else name
+    mark = zlib.crc32(f"{place} {shape}".encode())
+    folder = platformdirs.user_data_path("napari-unetseg") / "paint"
+    safe = "".join(c if c.isalnum() else "_" for c in (source.name if source is not None else name))[:60]
+    return folder / f"{safe}-{mark:08x}.paint"
+
+
+def read_journal(path: Path) -> Recovered:
+    """Read every whole stroke of a journal.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not a journal of paint.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"The paint journal {path} cannot be read: {error.strerror}.") from error
+    records = _records(content)
+    kind, header, size = next(records, (b"", b"", 0))
+    if kind != b"H":
+        raise InputError(f"{path} is not a journal of paint: expected a file that this program wrote.")
+    recovered = Recovered(np.zeros(_shape(path, header), dtype=np.uint16), size=size)
+    for kind, body, end in records:
+        if kind == b"S":
+            _apply(recovered.painted, body)
+            recovered.strokes += 1
+        elif kind == b"N":
+            recovered.note = json.loads(body)
+        recovered.size = end
+    return recovered
+
+
+def write_paint(path: Path, painted: Array, note: Note | None = None) -> int:
+    """Write painted labels (Z, Y, X) as a journal of one stroke, atomically; returns its size in bytes.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    where = np.flatnonzero(painted)
+    parts = [_header(painted.shape), _record(b"S", _stroke(where, painted.reshape(-1)[where].astype(np.uint16)))]
+    if note:
+        parts.append(_record(b"N", json.dumps(note).encode()))
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(b"".join(parts))
+    return sum(map(len, parts))
+
+
+class Journal:
+    """Records strokes of one painted array. Use as a context manager, or call `close`.
+
+    An existing journal is continued: `painted` and `note` then hold what it knew.
+
+    Parameters
+    ----------
+    path : Path
+        The journal's file; its folder is made if it is missing.
+    shape : (z, y, x)
+
+    Raises
+    ------
+    InputError
+        If the file is not a journal, or belongs to paint of another shape.
+    OutputError
+        If it cannot be written.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        self.path = Path(path)
+        self._open_or_make(tuple(shape))
+        recovered = read_journal(self.path)
+        if recovered.painted.shape != tuple(shape):
+            raise InputError(
+                f"{path} holds paint of shape {recovered.painted.shape}, and the image has {tuple(shape)}. Move it."
+            )
+        self.painted, self.note = recovered.painted, recovered.note
+        self._compact_size = recovered.size
+        self._file = self._continued(recovered.size)
+
+    def _open_or_make(self, shape: tuple[int, ...]) -> None:
+        if self.path.exists():
+            return
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(
+                f"The folder {self.path.parent} for the paint journal cannot be made: {error}."
+            ) from error
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(_header(shape))
+
+    def _continued(self, size: int) -> IO[bytes]:
+        """The file, opened for appending after its last whole record."""
+        try:
+            file = self.path.open("r+b")
+            file.truncate(size)
+            file.seek(size)
+        except OSError as error:
+            raise OutputError(f"The paint journal {self.path} cannot be written: {error.strerror}.") from error
+        return file
+
+    def record(self, painted: Array) -> int:
+        """Append what has changed since the last call, and wait until it is on the disk.
+
+        Parameters
+        ----------
+        painted : ndarray of whole numbers below 65536, of the journal's shape
+
+        Returns
+        -------
+        int
+            How many voxels changed. 0 writes nothing.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the file is gone. The next call writes the stroke again.
+        """
+        changed = np.flatnonzero(painted != self.painted)
+        if changed.size:
+            values = painted.reshape(-1)[changed].astype(np.uint16)
+            self._append(_record(b"S", _stroke(changed, values)))
+            self.painted.reshape(-1)[changed] = values
+            self._compact_if_large()
+        return int(changed.size)
+
+    def write_note(self, note: Note) -> None:
+        """Append a note: JSON-able facts that belong to the paint. It replaces the last one."""
+        if note != self.note:
+            self._append(_record(b"N", json.dumps(note).encode()))
+            self.note = note
+
+    def compact(self) -> None:
+        """Rewrite the journal as one stroke, atomically: a kill leaves the old file or the new one."""
+        self._compact_size = write_paint(self.path, self.painted, self.note)
+        self._file.close()
+        self._file = self._continued(self._compact_size)
+
+    def close(self) -> None:
+        """Close the file. Its strokes are on the disk already."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _append(self, record: bytes) -> None:
+        start = self._file.tell()
+        try:
+            self._file.write(record)
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._file.close()  # drops what Python still holds of the half-written record
+            self._file = self._continued(start)
+            raise OutputError(f"The paint journal {self.path} cannot be written: {error.strerror}.") from error
+
+    def _compact_if_large(self) -> None:
+        if self._file.tell() > max(COMPACT_ABOVE, GROWTH * self._compact_size):
+            self.compact()
+
+
+def _record(kind: bytes, content: bytes) -> bytes:
+    body = kind + content
+    return HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    return MAGIC + _record(b"H", json.dumps({"shape": shape}).encode())
+
+
+def _stroke(changed: npt.NDArray[np.intp], values: npt.NDArray[np.uint16]) -> bytes:
+    gaps = np.diff(changed, prepend=0).astype("<i8")
+    return zlib.compress(gaps.tobytes() + values.astype("<u2").tobytes(), level=1)
+
+
+def _records(content: bytes) -> Iterator[tuple[bytes, bytes, int]]:
+    """(kind, content, where it ends) of each whole record."""
+    place = len(MAGIC)
+    if not content.startswith(MAGIC):
+        return
+    while place + HEAD.size <= len(content):
+        length, checksum = HEAD.unpack_from(content, place)
+        body = content[place + HEAD.size : place + HEAD.size + length]
+        if len(body) < max(length, 1) or zlib.crc32(body) != checksum:
+            return
+        place += HEAD.size + length
+        yield body[:1], body[1:], place
+
+
+def _shape(path: Path, header: bytes) -> tuple[int, ...]:
+    shape = json.loads(header).get("shape", [])
+    if not shape or not all(isinstance(length, int) and length > 0 for length in shape):
+        raise InputError(f"{path} is not a journal of paint: it gives the shape {shape}.")
+    return tuple(shape)
+
+
+def _apply(painted: npt.NDArray[np.uint16], stroke: bytes) -> None:
+    most = painted.size * 10  # 8 bytes of index and 2 of value for every voxel: no stroke is larger
+    raw = zlib.decompressobj().decompress(stroke, most)
+    count = len(raw) // 10
+    where = np.cumsum(np.frombuffer(raw, "<i8", count))
+    painted.reshape(-1)[where] = np.frombuffer(raw, "<u2", count, offset=8 * count)

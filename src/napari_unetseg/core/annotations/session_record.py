@@ -1,0 +1,146 @@
+"""The record of how a model was learned beside a painter, from which it can be made again, bit for bit on a CPU.
+
+Beside ``M.safetensors`` lie ``M.session.json``, and a compact journal of each image's paint, ``M.session-1.paint``, ….
+A model to begin with that is not a bundled one is kept too, as ``M.session-start.safetensors``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.errors import InputError
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Place(_Record):
+    """Where an image comes from.
+
+    Parameters
+    ----------
+    path : str or None
+        Its file; None where it was in none.
+    time, level : int
+        The time point and the resolution level that were taken.
+    """
+
+    path: str | None = None
+    time: int = 0
+    level: int = 0
+
+
+class SessionImage(_Record):
+    """An image that was learned from.
+
+    Parameters
+    ----------
+    shape : (c, z, y, x)
+    spacing : (z, y, x)
+        As it was on the form, mended or not.
+    sha256 : str
+        Of its voxels, see `fingerprint`.
+    paint, paint_sha256 : str
+        The journal of its paint, beside the record.
+    """
+
+    place: Place
+    name: str
+    channels: tuple[str, ...]
+    shape: tuple[int, int, int, int]
+    spacing: tuple[float, float, float]
+    unit: str
+    sha256: str
+    paint: str
+    paint_sha256: str
+
+
+class Session(_Record):
+    """What a model was learned from, and how.
+
+    Parameters
+    ----------
+    start : str or None
+        A bundled model's name, or the name of a file beside the record.
+    start_sha256 : str
+        Of that model's file; empty where there is none.
+    settings : dict
+        Fields of `core.models.fine_tuned_card.FineTuneSettings`; 0 steps stand for the light head of a live session.
+    names : dict
+        Names of structures by output label.
+    threads : int
+        Of the processor, while it was computed: another number may round sums in another way.
+    """
+
+    schema_version: Literal[1] = 1
+    program: str
+    torch: str
+    device: str
+    threads: int = Field(ge=1, le=1024)
+    images: tuple[SessionImage, ...]
+    start: str | None
+    start_sha256: str = ""
+    settings: dict[str, Any]
+    names: dict[int, str]
+
+
+def session_path(model: Path) -> Path:
+    """The record that belongs to a model file."""
+    return model.with_name(f"{model.stem}.session.json")
+
+
+def paint_path(model: Path, number: int) -> Path:
+    """The paint of image 1, 2, … that belongs to a model file."""
+    return model.with_name(f"{model.stem}.session-{number}.paint")
+
+
+def start_path(model: Path) -> Path:
+    """The model to begin with that belongs to a model file."""
+    return model.with_name(f"{model.stem}.session-start.safetensors")
+
+
+def write_session(path: Path, session: Session) -> None:
+    """Write a record, atomically; raises `OutputError` if it cannot be written."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(session.model_dump_json(indent=2), encoding="utf-8")
+
+
+def read_session(path: Path) -> Session:
+    """Read a record.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or is not one that this version knows.
+    """
+    try:
+        return Session.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The session {path} cannot be read: {error}.") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "file"
+        raise InputError(f"Expected the record of a session in {path}; {where}: {first['msg']}.") from error
+
+
+def fingerprint(array: npt.NDArray[Any]) -> str:
+    """SHA-256 of an array's type and values, in C order and little-endian, whatever its shape."""
+    small = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(small.dtype.str.encode())
+    digest.update(small.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def file_fingerprint(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,95 @@
+"""What learning beside a painter tells: the versions of its model, and why one was taken or not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.annotations.next_slice import Doubt
+
+
+@dataclass(frozen=True)
+class Version:
+    """A model that was accepted while someone painted.
+
+    Parameters
+    ----------
+    number : int
+        1, 2, … in the order of acceptance.
+    kind : str
+        What it is made of, for people: ``"light head"``.
+    dice : mapping
+        Held-out Dice by structure label; of the model as it was before it saw that paint. A structure of which nothing
+        could be held out is missing.
+    held_out : mapping
+        Voxels of each structure that the Dice rests on.
+    painted : int
+        Painted voxels that it learned from.
+    """
+
+    number: int
+    kind: str
+    dice: Mapping[int, float] = field(default_factory=dict)
+    held_out: Mapping[int, int] = field(default_factory=dict)
+    painted: int = 0
+
+    @property
+    def mean_dice(self) -> float | None:
+        """Held-out Dice, averaged over structures; None where none was held out."""
+        return sum(self.dice.values()) / len(self.dice) if self.dice else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a candidate fared.
+
+    Parameters
+    ----------
+    version : Version
+        The one that counts from now on: the candidate, or the one before.
+    accepted : bool
+    reason : str
+        One line for people.
+    """
+
+    version: Version
+    accepted: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the model in use says about one slice.
+
+    Parameters
+    ----------
+    labels : ndarray, uint8, (Y, X)
+        Output labels.
+    uncertainty : ndarray, uint8, (Y, X)
+        255 · (1 − (p₁ − p₂)) of the two likeliest classes' probabilities: 0 is sure, 255 is a draw.
+    doubt : Doubt
+        The same, summed up.
+    """
+
+    labels: npt.NDArray[np.uint8]
+    uncertainty: npt.NDArray[np.uint8]
+    doubt: Doubt
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A part of fine-tuning.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Of the training steps that were done in it.
+    verdict : Verdict or None
+        None while there is more to do.
+    """
+
+    losses: tuple[float, ...]
+    verdict: Verdict | None = None

@@ -1,0 +1,1 @@
+"""Geometry: tiles, resampling, common grids and label arrays."""

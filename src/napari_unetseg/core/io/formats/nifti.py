@@ -1,0 +1,152 @@
+"""NIfTI-1 and -2, plain and gzipped, by nibabel: oriented by its affine, written back in the file's own voxel order."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+from nibabel import imageglobals
+
+from napari_unetseg.core.io import orientation
+from napari_unetseg.core.io.formats.legend import KEY, Legend
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
+from napari_unetseg.errors import InputError
+
+UNITS_READ = {"meter": "m", "mm": "mm", "micron": "µm"}
+UNITS_WRITTEN = {"m": "m", "cm": "mm", "mm": "mm", "µm": "µm", "nm": "µm"}
+
+
+def open_source(path: Path) -> Source:
+    """Open a NIfTI by its header.
+
+    Axes 4 and 5 are time and channels, as the standard says, except where our own header extension names channels.
+    A NaN or singular affine is replaced by one of unit spacing, with a note.
+
+    Raises
+    ------
+    InputError
+        If it is no NIfTI, is cut off, or has more than five axes.
+    """
+    with decoding(path, "NIfTI"), _Mended() as mended:
+        image = nib.load(path)
+        legend = _legend(image.header)
+        shape = _five_axes(path, image.shape, bool(legend.channels))
+        affine, notes = orientation.sound(image.affine)
+        unit = UNITS_READ.get(image.header.get_xyzt_units()[0], "mm")
+        transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
+        dtype, channels = _dtype(image), _channels(image, legend, shape[4])
+    grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
+    info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
+    return Source(info, partial(_read, path, shape, transform, dtype), legend)
+
+
+class _Mended(logging.Handler):
+    """Collects what nibabel mends in a header, such as a spacing of 0, as `notes`; it would print it by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: tuple[str, ...] = ()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.notes += (f"The header was mended: {record.getMessage()}.",)
+
+    def __enter__(self) -> Self:
+        logger = imageglobals.logger
+        self._others = tuple(logger.handlers)
+        logger.handlers[:] = [self]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        imageglobals.logger.handlers[:] = self._others
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write labels in the image file's voxel order and affine; names and colours go into a header extension."""
+    _write(path, labels.array, labels.grid, Legend.of(labels))
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write channels along axis 4 (i, j, k, c); their names go into a header extension."""
+    _write(path, np.moveaxis(volume.array, 0, -1), volume.grid, Legend.of(volume))
+
+
+def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:
+    unit = UNITS_WRITTEN.get(grid.unit, "mm")
+    codes = grid.scanner.file_codes if grid.scanner else ("L", "P", "S")
+    transform = orientation.to_file(codes)
+    affine = orientation.reorder_affine(orientation.affine_of(grid, unit), transform, array.shape[:3])
+    kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
+    image = kind(orientation.reorder(array, transform), affine, dtype=array.dtype)
+    image.set_sform(affine, code="scanner")
+    # a quaternion cannot hold a shear; readers then take the sform
+    image.set_qform(affine, code="scanner" if orientation.is_rigid(affine) else "unknown")
+    image.header.set_xyzt_units({"m": "meter", "mm": "mm", "µm": "micron"}[unit] if grid.is_physical else "unknown")
+    image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", f"{KEY} {legend.dump()}".encode()))
+    nib.save(image, path)
+
+
+def _read(
+    path: Path, shape: tuple[int, ...], transform: npt.NDArray[Any], dtype: np.dtype[Any], part: Part
+) -> npt.NDArray[Any]:
+    box = orientation.file_box(transform, part.box, shape[:3])
+    opened = gzip.open if path.suffix == ".gz" else Path.open
+    with decoding(path, "NIfTI"), _Mended(), opened(path, "rb") as stream:
+        data = type(nib.load(path)).from_stream(stream).dataobj
+        channels = [_channel(data, shape, (*box, part.time, c)) for c in part.channels]
+        while path.suffix == ".gz" and stream.read(2**20):
+            pass  # reading to the end checks the archive's own checksum and length
+    arrays = [orientation.reorder(channel, transform).astype(dtype, copy=False) for channel in channels]
+    return stack(arrays)
+
+
+def _channel(data: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> npt.NDArray[Any]:
+    """One channel of a box, in the file's order (i, j, k); `index` is (i, j, k, time, channel)."""
+    *box, time, channel = index
+    by_field = data.dtype.names
+    channels_are_axis_4 = data.ndim == 4 and shape[3] == 1
+    where = (*box, channel) if channels_are_axis_4 else (*box, time, channel)
+    array = np.asarray(data[where[: data.ndim]])
+    array = array[by_field[channel]] if by_field else array
+    return array.reshape([s.stop - s.start for s in box])
+
+
+def _five_axes(path: Path, shape: tuple[int, ...], named_channels: bool) -> tuple[int, ...]:
+    """Sizes along i, j, k, time, channel."""
+    if len(shape) > 5 or 0 in shape:
+        raise InputError(f"{path} has axes of sizes {shape}; expected x, y, z, then at most time and channel.")
+    if len(shape) == 4 and named_channels:
+        shape = (*shape[:3], 1, shape[3])
+    return (*shape, *(1,) * (5 - len(shape)))
+
+
+def _dtype(image: Any) -> np.dtype[Any]:
+    """The dtype after the header's scaling."""
+    stored: np.dtype[Any] = image.get_data_dtype()
+    if stored.names:
+        return np.dtype("uint8")
+    if stored.kind in "iu" and (image.dataobj.slope, image.dataobj.inter) != (1, 0):
+        return np.dtype("float32" if stored.itemsize <= 2 else "float64")
+    if stored.kind == "f" and stored.itemsize > 8:
+        return np.dtype("float64")
+    return stored.newbyteorder("=")
+
+
+def _channels(image: Any, legend: Legend, count: int) -> tuple[str, ...]:
+    if image.get_data_dtype().names:
+        return COLOUR
+    return legend.channels if len(legend.channels) == count else default_channels(count)
+
+
+def _legend(header: Any) -> Legend:
+    for extension in header.extensions:
+        text = bytes(extension.get_content() if isinstance(extension.get_content(), bytes) else b"")
+        if text.startswith(KEY.encode()):
+            return Legend.parse(text[len(KEY) :].rstrip(b"\0").decode(errors="replace"))
+    return Legend()

@@ -1,0 +1,278 @@
+"""OME-Zarr 0.4 (Zarr 2) and 0.5 (Zarr 3) on disk, by zarr, with the metadata models of yaozarrs.
+
+Version 0.5 is written, with coarser levels for viewers. Missing chunks are found here: Zarr reads them as the fill
+value, without a word.
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+import zarr
+from yaozarrs import v05
+
+from napari_unetseg.core.io.formats.legend import KEY, Legend, describe_image_label, parse_image_label
+from napari_unetseg.core.io.source import Part, Shape, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.volume import UNITS, Grid, Labels, Triple, Volume, default_channels
+from napari_unetseg.errors import InputError
+
+UNIT_NAMES = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}
+OTHER_UNITS = {"angstrom": 1e-10, "picometer": 1e-12, "inch": 25.4e-3}
+DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
+
+
+def open_source(path: Path) -> Source:
+    """Open an OME-Zarr image, a label image, or a bare Zarr array, by its metadata.
+
+    Raises
+    ------
+    InputError
+        If it is no Zarr, its metadata are not those of OME-Zarr, or an array that they name is missing.
+    """
+    with decoding(path, "Zarr"):
+        node = zarr.open(str(path), mode="r")
+    if isinstance(node, zarr.Array):
+        return _bare(path, node)
+    metadata = _metadata(node)
+    if "multiscales" not in metadata and (path / "0").is_dir():
+        return open_source(path / "0")  # the layout of bioformats2raw: images are numbered groups
+    multiscale = _multiscale(path, metadata)
+    with decoding(path, "OME-Zarr"):
+        arrays = [zarr.open_array(str(path / dataset.path), mode="r") for dataset in multiscale.datasets]
+        names = [axis.name for axis in multiscale.axes]
+    _check_axes(path, names, arrays[0].shape)
+    legend = parse_image_label(metadata, Legend.parse(metadata.get(KEY)))
+    grids = tuple(legend.place_scanner(_grid(multiscale, dataset)) for dataset in multiscale.datasets)
+    sizes = dict(zip(names, arrays[0].shape, strict=True))
+    info = VolumeInfo(
+        path=path,
+        format=f"OME-Zarr {metadata.get('version') or '0.4'}",
+        shape=_shape(names, arrays[0].shape),
+        channels=_channels(metadata, legend, sizes.get("c", 1)),
+        dtype=arrays[0].dtype.newbyteorder("="),
+        grid=grids[0],
+        times=sizes.get("t", 1),
+        levels=tuple(_shape(names, array.shape) for array in arrays),
+    )
+    return Source(info, partial(_read, path, [d.path for d in multiscale.datasets], names), legend, grids)
+
+
+def _bare(path: Path, array: zarr.Array[Any]) -> Source:
+    if array.ndim not in DEFAULT_AXES:
+        raise InputError(f"{path} is a Zarr array of shape {array.shape}; expected 2 to 5 axes of (t, c, z, y, x).")
+    names = list(DEFAULT_AXES[array.ndim])
+    sizes = dict(zip(names, array.shape, strict=True))
+    info = VolumeInfo(
+        path=path,
+        format=f"Zarr {array.metadata.zarr_format}",
+        shape=_shape(names, array.shape),
+        channels=default_channels(sizes.get("c", 1)),
+        dtype=array.dtype.newbyteorder("="),
+        grid=Grid(),
+        times=sizes.get("t", 1),
+        notes=(f"The Zarr array does not name its axes; {', '.join(names)} are assumed.",),
+    )
+    return Source(info, partial(_read, path, [""], names))
+
+
+def _metadata(group: zarr.Group) -> dict[str, Any]:
+    """The OME metadata of version 0.5, else the attributes, which are those of 0.4; with our own legend."""
+    attributes = dict(group.attrs)
+    ome = attributes.get("ome")
+    return {**ome, KEY: attributes.get(KEY)} if isinstance(ome, dict) else attributes
+
+
+def _multiscale(path: Path, metadata: Mapping[str, Any]) -> v05.Multiscale:
+    try:
+        return v05.Multiscale.model_validate(metadata["multiscales"][0])
+    except (KeyError, IndexError, TypeError) as error:
+        raise InputError(f"{path} is a Zarr group without an image; expected OME-Zarr (multiscales).") from error
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"{path} is not OME-Zarr 0.4 or 0.5: {where}: {first['msg']}") from error
+
+
+def _check_axes(path: Path, names: list[str], shape: tuple[int, ...]) -> None:
+    if not {"y", "x"} <= set(names) <= set("tczyx") or len(names) != len(shape):
+        raise InputError(f"{path} has axes {names} of sizes {shape}; expected t, c, z, y and x alone.")
+
+
+def _grid(multiscale: v05.Multiscale, dataset: v05.Dataset) -> Grid:
+    """Spacing and origin: the level's transformations, then those of the whole pyramid."""
+    names = [axis.name for axis in multiscale.axes]
+    scale, origin = np.ones(len(names)), np.zeros(len(names))
+    for transform in [*dataset.coordinateTransformations, *(multiscale.coordinateTransformations or [])]:
+        if isinstance(transform, v05.ScaleTransformation):
+            scale, origin = scale * transform.scale, origin * transform.scale
+        else:
+            origin = origin + transform.translation
+    metres = [_metres(axis) for axis in multiscale.axes]
+    if not all(size for size, name in zip(metres, names, strict=True) if name in "zyx"):
+        return Grid(_zyx(names, scale), "pixel", _zyx(names, origin, 0.0))
+    unit = UNIT_NAMES.get(str(getattr(multiscale.axes[names.index("x")], "unit", None)), "µm")
+    # a factor of exactly 1 where the units agree
+    factors = np.array([1.0 if size in (None, UNITS[unit]) else size / UNITS[unit] for size in metres])
+    return Grid(_zyx(names, scale * factors), unit, _zyx(names, origin * factors, 0.0))
+
+
+def _metres(axis: Any) -> float | None:
+    name = getattr(axis, "unit", None) or ""
+    return UNITS.get(UNIT_NAMES.get(name, ""), OTHER_UNITS.get(name))
+
+
+def _zyx(names: list[str], values: npt.NDArray[np.float64], missing: float | None = None) -> Triple:
+    """The values of z, y, x; without a z axis, z is as `missing` or as x."""
+    by_name = dict(zip(names, (float(v) for v in values), strict=True))
+    return by_name.get("z", by_name["x"] if missing is None else missing), by_name["y"], by_name["x"]
+
+
+def _shape(names: list[str], shape: tuple[int, ...]) -> Shape:
+    sizes = dict(zip(names, shape, strict=True))
+    return sizes.get("z", 1), sizes["y"], sizes["x"]
+
+
+def _channels(metadata: Mapping[str, Any], legend: Legend, count: int) -> tuple[str, ...]:
+    if len(legend.channels) == count:
+        return legend.channels
+    omero = metadata.get("omero")
+    listed = omero.get("channels", []) if isinstance(omero, dict) else []
+    names = tuple(str(channel.get("label") or "") for channel in listed if isinstance(channel, dict))
+    return names if len(names) == count and all(names) else default_channels(count)
+
+
+def _read(path: Path, levels: list[str], names: list[str], part: Part) -> npt.NDArray[Any]:
+    with decoding(path, "OME-Zarr"):
+        array = zarr.open_array(str(path / levels[part.level]), mode="r")
+        index: dict[str, Any] = dict(zip("tzyx", (slice(part.time, part.time + 1), *part.box), strict=True))
+        planes, missing = [], 0
+        for channel in part.channels:
+            where = tuple(slice(channel, channel + 1) if name == "c" else index[name] for name in names)
+            missing += check_chunks(path / levels[part.level], array, where)
+            spatial = [name for name in names if name in "zyx"]
+            plane = np.asarray(array[where]).squeeze(tuple(i for i, name in enumerate(names) if name in "tc"))
+            plane = plane.transpose([spatial.index(name) for name in "zyx" if name in spatial])
+            planes.append(plane.reshape(part.shape[1:]))
+    if missing:
+        warnings.warn(f"{path}: {missing} chunks are not on disk and read as {array.fill_value}.", stacklevel=2)
+    return stack(planes)
+
+
+OME_NAMES = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
+CHUNK = (32, 256, 256)
+COARSEST = 512  # voxels along the longest axis: small enough to be shown at once
+
+
+def write_labels(path: Path, labels: Labels) -> None:
+    """Write a label image (z, y, x) with its colours and names; coarser levels take every other voxel."""
+    ome = {"image-label": describe_image_label(labels)}
+    _write(path, labels.array, labels.grid, Legend.of(labels), labels.name, ome)
+
+
+def write_volume(path: Path, volume: Volume) -> None:
+    """Write an image (c, z, y, x); its channels' names go into our own attribute."""
+    _write(path, volume.array, volume.grid, Legend.of(volume), volume.name, {})
+
+
+def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend, name: str, ome: dict[str, Any]) -> None:
+    steps = _steps(array.shape[-3:], grid.spacing)
+    multiscale = v05.Multiscale(
+        name=name,
+        axes=[*_axes(grid, array.ndim)],
+        datasets=[_dataset(str(i), grid, step, array.ndim) for i, step in enumerate(steps)],
+        type="nearest",
+    )
+    metadata = {"version": "0.5", "multiscales": [multiscale.model_dump(mode="json", exclude_none=True)], **ome}
+    group = zarr.open_group(str(path), mode="w", zarr_format=3, attributes={"ome": metadata, KEY: legend.dump()})
+    lead = array.ndim - 3
+    for i, step in enumerate(steps):
+        level = array[..., :: step[0], :: step[1], :: step[2]]
+        chunks = (*(1,) * lead, *(min(c, n) for c, n in zip(CHUNK, level.shape[lead:], strict=True)))
+        # empty chunks are written too, so that a missing one can be told from background
+        target = group.create_array(
+            str(i),
+            shape=level.shape,
+            dtype=level.dtype,
+            chunks=chunks,
+            dimension_names=["c", "z", "y", "x"][-array.ndim :],
+            config={"write_empty_chunks": True},
+        )
+        target[...] = level
+
+
+def _steps(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> list[tuple[int, int, int]]:
+    """How many voxels of the finest level make one step of each level, finer axes being halved first."""
+    steps = [(1, 1, 1)]
+    while max(-(-n // s) for n, s in zip(shape, steps[-1], strict=True)) > COARSEST:
+        sizes = np.array(spacing) * steps[-1]
+        left = np.array(shape) > steps[-1]
+        halved = left & (sizes < 2 * sizes[left].min())
+        z, y, x = (int(s * (1 + h)) for s, h in zip(steps[-1], halved, strict=True))
+        steps.append((z, y, x))
+    return steps
+
+
+def _axes(grid: Grid, ndim: int) -> list[Any]:
+    unit = OME_NAMES.get(grid.unit)
+    space: list[Any] = [v05.SpaceAxis(name=name, type="space", unit=unit) for name in "zyx"]
+    return [v05.ChannelAxis(name="c", type="channel"), *space] if ndim == 4 else space
+
+
+def _dataset(path: str, grid: Grid, step: tuple[int, int, int], ndim: int) -> v05.Dataset:
+    lead = [1.0] * (ndim - 3)
+    scale = [s * n for s, n in zip(grid.spacing, step, strict=True)]
+    return v05.Dataset(
+        path=path,
+        coordinateTransformations=[
+            v05.ScaleTransformation(scale=[*lead, *scale]),
+            v05.TranslationTransformation(translation=[0.0 * n for n in lead] + list(grid.origin)),
+        ],
+    )
+
+
+METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
+
+
+def check_chunks(folder: Path, array: zarr.Array[Any], where: tuple[slice, ...]) -> int:
+    """The number of chunks (or shards) under `where` that are not on disk.
+
+    A chunk that holds only the fill value may be left out by the writer, so that some may be missing.
+
+    Raises
+    ------
+    InputError
+        If no chunk of the whole array is there.
+    """
+    sizes = array.shards or array.chunks
+    ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(where, sizes, strict=True)]
+    files = [folder / array.metadata.encode_chunk_key(chunk) for chunk in itertools.product(*ranges)]
+    found = [file for file in files if file.is_file()]
+    if not found and not _has_any(folder):
+        raise InputError(f"{folder} holds no chunks of its array of shape {array.shape}; copy it again, as a whole.")
+    if array.shards is None and any(type(codec).__name__.startswith("Blosc") for codec in array.compressors):
+        _check_blosc(found)
+    return len(files) - len(found)
+
+
+def _check_blosc(files: list[Path]) -> None:
+    """Refuse a short chunk: the decoder trusts the size in its header and reads past the end of what it is given.
+
+    The size is in bytes 12 to 16 (https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst).
+    """
+    for file in files:
+        with file.open("rb") as chunk:
+            declared = int.from_bytes(chunk.read(16)[12:], "little")
+        if file.stat().st_size < max(declared, 16):
+            raise InputError(f"{file}, a chunk of an OME-Zarr, is cut off. Copy it again.")
+
+
+def _has_any(folder: Path) -> bool:
+    return any(p.is_file() and p.name not in METADATA for p in folder.rglob("*"))

@@ -1,0 +1,127 @@
+"""Which module reads or writes a path."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Protocol, cast
+
+from napari_unetseg.core.io.source import Source
+from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.errors import InputError, OutputError
+
+READERS = {
+    "tiff": (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
+    "nifti": (".nii", ".nii.gz"),
+    "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
+    "ome_zarr": (".zarr",),
+    "pictures": (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
+    "dicom": (".dcm",),
+}
+LABEL_WRITERS = {
+    "tiff": (".tif", ".tiff"),
+    "nifti": (".nii", ".nii.gz"),
+    "ome_zarr": (".zarr",),
+    "itk": (".nrrd",),
+}
+VOLUME_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
+MAGIC = {
+    (0, b"II*\0"): "tiff",
+    (0, b"MM\0*"): "tiff",
+    (0, b"II+\0"): "tiff",
+    (0, b"MM\0+"): "tiff",
+    (128, b"DICM"): "dicom",
+}
+ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
+
+
+class Reader(Protocol):
+    """A module that reads a format."""
+
+    def open_source(self, path: Path) -> Source:
+        """Open a file or folder by its header; raises `InputError`."""
+
+
+class LabelWriter(Protocol):
+    """A module that writes labels."""
+
+    def write_labels(self, path: Path, labels: Labels) -> None:
+        """Write labels to a path where nothing is yet, in the dtype that they have."""
+
+
+class VolumeWriter(Protocol):
+    """A module that writes images."""
+
+    def write_volume(self, path: Path, volume: Volume) -> None:
+        """Write an image with its channels to a path where nothing is yet."""
+
+
+def open_source(path: Path) -> Source:
+    """Open a path by its suffix, its first bytes or, for a folder, what lies in it.
+
+    Raises
+    ------
+    InputError
+        If there is nothing, it is empty or damaged, or of no known format.
+    """
+    if not path.exists():
+        raise InputError(f"There is no file or folder {path}; check the path.")
+    try:
+        name = _folder_format(path) if path.is_dir() else _file_format(path)
+    except OSError as error:
+        raise InputError(f"{path} may not be read: {error.strerror}.") from error
+    return cast(Reader, _module(name)).open_source(path)
+
+
+def stem(path: Path) -> str:
+    """The name without the suffixes of its format: ``scan.v2`` of ``scan.v2.ome.tif``."""
+    endings = [s for group in READERS.values() for s in group if path.name.lower().endswith(s)]
+    name = path.name[: -len(endings[0])] if endings else path.name
+    return name.removesuffix(".ome").removesuffix(".seg") or "image"
+
+
+def label_writer(path: Path) -> LabelWriter:
+    """The module that writes labels to `path`; raises `OutputError` where the suffix is unknown."""
+    return cast(LabelWriter, _writer(path, LABEL_WRITERS))
+
+
+def volume_writer(path: Path) -> VolumeWriter:
+    """The module that writes images to `path`; raises `OutputError` where the suffix is unknown."""
+    return cast(VolumeWriter, _writer(path, VOLUME_WRITERS))
+
+
+def _writer(path: Path, suffixes: dict[str, tuple[str, ...]]) -> object:
+    name = _by_suffix(path, suffixes)
+    if name is None:
+        known = ", ".join(s for group in suffixes.values() for s in group)
+        raise OutputError(f"Expected a file to write to that ends in one of {known}; got {path.name!r}.")
+    return _module(name)
+
+
+def _file_format(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(132)
+    if not start:
+        raise InputError(f"{path} is empty (0 bytes); copy it again.")
+    name = _by_suffix(path, READERS) or next(
+        (name for (offset, magic), name in MAGIC.items() if start[offset:].startswith(magic)), None
+    )
+    if name is None:
+        known = ", ".join(s for group in READERS.values() for s in group)
+        raise InputError(f"{path} is of no known format; expected one of {known}, or a folder of slices or DICOM.")
+    return name
+
+
+def _folder_format(path: Path) -> str:
+    if path.suffix == ".zarr" or any((path / mark).exists() for mark in ZARR_MARKS):
+        return "ome_zarr"
+    slices = READERS["tiff"] + READERS["pictures"]
+    return "slices" if any(p.name.lower().endswith(slices) for p in path.iterdir()) else "dicom"
+
+
+def _by_suffix(path: Path, suffixes: dict[str, tuple[str, ...]]) -> str | None:
+    return next((name for name, group in suffixes.items() if path.name.lower().endswith(group)), None)
+
+
+def _module(name: str) -> object:
+    return importlib.import_module(f"napari_unetseg.core.io.formats.{name}")

@@ -1,0 +1,136 @@
+"""Reading images and writing results, in every format the program knows.
+
+Formats are told by suffix, folders by what lies in them. A format's library is imported when a file of it is opened.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.io.formats.registry import label_writer, open_source, stem, volume_writer
+from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
+from napari_unetseg.core.io.source import Source, VolumeInfo
+from napari_unetseg.core.settings import Selection
+from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.errors import InputError
+
+__all__ = ["VolumeInfo", "inspect", "load_labels", "load_volume", "save_labels", "save_volume"]
+
+EVERYTHING = Selection()
+
+
+def inspect(path: str | Path) -> VolumeInfo:
+    """What a file or folder holds, without loading it.
+
+    Raises
+    ------
+    InputError
+        If there is nothing there, it is damaged, or its format is unknown.
+    """
+    return open_source(Path(path)).info
+
+
+def load_volume(path: str | Path, selection: Selection = EVERYTHING) -> Volume:
+    """Load an image; what a user should know of it (an assumed spacing, missing slices) is warned of.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, an OME-Zarr, a DICOM series' folder, or a folder of slices.
+    selection : Selection
+        Channels, time point, level, crop, and a spacing instead of the file's. A spacing without a unit is in the
+        file's unit, or in µm where the file has none.
+
+    Raises
+    ------
+    InputError
+        If there is nothing there, it is damaged, or its format is unknown.
+    SettingsError
+        If the selection lies outside the file.
+    ResourceError
+        If it does not fit into the free memory.
+    """
+    source = open_source(Path(path))
+    array, grid, channels = _load(source, selection)
+    return Volume(array, grid, channels, stem(Path(path)))
+
+
+def load_labels(path: str | Path, selection: Selection = EVERYTHING) -> Labels:
+    """Load labels (Z, Y, X) of the smallest unsigned dtype, with structures' names and colours where the file has them.
+
+    Real numbers are taken if they are all whole.
+
+    Raises
+    ------
+    InputError
+        As `load_volume`; also if there is more than one channel, or a number is negative, not whole or not finite.
+    """
+    source = open_source(Path(path))
+    array, grid, channels = _load(source, selection)
+    if len(channels) != 1:
+        raise InputError(f"{path} has {len(channels)} channels; expected labels of one. Choose a channel.")
+    legend = source.legend
+    return Labels(_whole_numbers(array[0], path), grid, legend.structures, legend.are_objects, stem(Path(path)))
+
+
+def save_labels(path: str | Path, labels: Labels) -> None:
+    """Write labels whole or not at all, in the smallest dtype that holds them; the suffix chooses the format.
+
+    Spacing, unit, origin and orientation are kept as far as the format can hold them, as are structures' names and
+    colours.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown, or the file cannot be written.
+    """
+    target = Path(path)
+    write = label_writer(target).write_labels
+    with atomic_path(target) as temporary:
+        write(temporary, replace(labels, array=_smallest_dtype(labels.array)))
+
+
+def save_volume(path: str | Path, volume: Volume) -> None:
+    """Write an image, such as one channel of probabilities a structure.
+
+    No format holds float16 or bool in a way that every program reads: float32 and uint8 are written.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is unknown or cannot hold channels, or the file cannot be written.
+    """
+    target = Path(path)
+    write = volume_writer(target).write_volume
+    stored = {"float16": "float32", "bool": "uint8"}.get(volume.array.dtype.name, volume.array.dtype)
+    with atomic_path(target) as temporary:
+        write(temporary, replace(volume, array=volume.array.astype(stored, copy=False)))
+
+
+def _smallest_dtype(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """The labels in the smallest unsigned dtype that holds them."""
+    return array.astype(np.min_scalar_type(int(array.max())), copy=False)
+
+
+def _load(source: Source, selection: Selection) -> tuple[npt.NDArray[np.generic], Grid, tuple[str, ...]]:
+    part = select(source, selection)
+    grid = grid_of_part(source, part, selection)
+    check_memory(source, part)
+    for note in source.info.notes:
+        warnings.warn(f"{source.info.path}: {note}", stacklevel=3)
+    array = np.ascontiguousarray(source.read(part))
+    return array, grid, tuple(source.info.channels[c] for c in part.channels)
+
+
+def _whole_numbers(array: npt.NDArray[np.generic], path: str | Path) -> npt.NDArray[np.generic]:
+    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.trunc(array)).all()):
+        raise InputError(f"{path} holds numbers that are not whole; expected labels 0, 1, 2, …")
+    if array.min() < 0:
+        raise InputError(f"{path} holds {array.min()}; expected labels of 0 and above.")
+    return _smallest_dtype(array)

@@ -1,0 +1,104 @@
+"""From what a user asked for to a checked part of a file and the grid that it lies on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import psutil
+
+from napari_unetseg.core.io.source import Part, Shape, Source
+from napari_unetseg.core.settings import Selection
+from napari_unetseg.core.volume import UNITS, Grid
+from napari_unetseg.errors import ResourceError, SettingsError
+
+
+def select(source: Source, selection: Selection) -> Part:
+    """Check a selection against a file.
+
+    Raises
+    ------
+    SettingsError
+        If it names a channel, time, level or voxel that the file does not have.
+    """
+    info = source.info
+    _within("time point", selection.time, info.times)
+    _within("resolution level", selection.level, len(info.levels))
+    channels = tuple(range(len(info.channels))) if selection.channels is None else selection.channels
+    if not channels:
+        raise SettingsError("Expected at least one channel to load; got none.")
+    for channel in channels:
+        _within("channel", channel, len(info.channels))
+    shape = info.levels[selection.level]
+    box = _box(selection.crop or tuple((0, size) for size in shape), shape)
+    whole = channels == tuple(range(len(info.channels))) and box == _box(tuple((0, n) for n in shape), shape)
+    return Part(channels, selection.time, selection.level, box, whole)
+
+
+def check_memory(source: Source, part: Part) -> None:
+    """Refuse, before anything is allocated, what cannot fit.
+
+    Raises
+    ------
+    ResourceError
+        If the part takes more than the free memory.
+    """
+    needed = math.prod(part.shape) * source.info.dtype.itemsize
+    free = psutil.virtual_memory().available
+    if needed > free:
+        raise ResourceError(
+            f"{source.info.path} would take {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB are free; "
+            "load a crop, fewer channels or a coarser level."
+        )
+
+
+def grid_of_part(source: Source, part: Part, selection: Selection) -> Grid:
+    """The grid of a part, with the spacing and unit that the user gave instead of the file's."""
+    grid = source.grids[part.level] if source.grids else _grid_of_level(source, part.level)
+    grid = with_spacing(grid, selection)
+    z, y, x = (s.start for s in part.box)
+    return grid.cropped((z, y, x))
+
+
+def with_spacing(grid: Grid, selection: Selection) -> Grid:
+    """The grid with the user's spacing and unit; a spacing without a unit is in the file's, or in µm.
+
+    Raises
+    ------
+    SettingsError
+        If the spacing is not three numbers above 0, or the unit is unknown.
+    """
+    if selection.spacing is None and selection.unit is None:
+        return grid
+    unit = selection.unit or (grid.unit if grid.is_physical else "µm")
+    mended = Grid(selection.spacing or grid.spacing, unit, grid.origin)
+    # a frame is in mm; without a physical size, one voxel unit counts as 1 mm
+    new, old = (UNITS.get(u, UNITS["mm"]) for u in (unit, grid.unit))
+    z, y, x = (b * new / (a * old) for a, b in zip(grid.spacing, mended.spacing, strict=True))
+    return replace(mended, scanner=grid.scanner and grid.scanner.scaled((z, y, x)))
+
+
+def _grid_of_level(source: Source, level: int) -> Grid:
+    """A coarser level's grid, its voxels being means of whole blocks: the outer borders of both levels agree."""
+    grid, shape = source.info.grid, source.info.levels[level]
+    if shape == source.info.shape:
+        return grid
+    z, y, x = (full / size for full, size in zip(source.info.shape, shape, strict=True))
+    factors = (z, y, x)
+    shift = ((z - 1) / 2, (y - 1) / 2, (x - 1) / 2)
+    coarse = grid.cropped(shift)
+    sz, sy, sx = (s * f for s, f in zip(grid.spacing, factors, strict=True))
+    return replace(coarse, spacing=(sz, sy, sx), scanner=coarse.scanner and coarse.scanner.scaled(factors))
+
+
+def _box(crop: tuple[tuple[int, int], ...], shape: Shape) -> tuple[slice, slice, slice]:
+    for axis, (start, stop), size in zip("zyx", crop, shape, strict=True):
+        if not 0 <= start < stop <= size:
+            raise SettingsError(f"Expected a crop within 0 to {size} along {axis}; got {start} to {stop}.")
+    z, y, x = (slice(start, stop) for start, stop in crop)
+    return z, y, x
+
+
+def _within(what: str, index: int, count: int) -> None:
+    if not 0 <= index < count:
+        raise SettingsError(f"Expected a {what} of 0 to {count - 1}; got {index}.")

@@ -1,0 +1,158 @@
+"""Many predictions against many references: paired by name, scored in parallel, and summarised."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from napari_unetseg.core.io.batch import IMAGES
+from napari_unetseg.core.io.loadsave import load_labels
+from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.scores import METRICS, Evaluation, finite
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.settings import Selection
+from napari_unetseg.errors import InputError, UnetsegError
+
+RESULT_ENDING = "-labels"
+"""What `segment` puts behind an image's name; it does not count when names are compared."""
+DEFAULTS = MetricSettings()
+EVERYTHING = Selection()
+Pairs = dict[str, tuple[Path, Path]]
+
+
+def is_case_folder(path: Path) -> bool:
+    """Whether a path is a folder of label files."""
+    return path.is_dir() and path.suffix != ".zarr" and bool(_cases(path))
+
+
+def pair_by_name(predicted: Path, reference: Path) -> Pairs:
+    """The files of two folders that have the same name, whatever their formats.
+
+    Names are compared up to the first dot, without ``-labels``.
+
+    Returns
+    -------
+    dict of case to (predicted, reference)
+        In alphabetical order.
+
+    Raises
+    ------
+    InputError
+        If a folder is none or has no labels, holds two files for one case, or a case is in one folder alone; the
+        message names it.
+    """
+    for folder in (predicted, reference):
+        if not is_case_folder(folder):
+            raise InputError(f"Expected a folder with files of labels; {folder} is none.")
+    ours, theirs = _cases(predicted), _cases(reference)
+    for folder, others, other in ((predicted, theirs, reference), (reference, ours, predicted)):
+        lonely = sorted(_cases(folder).keys() - others.keys())
+        if lonely:
+            names = ", ".join(lonely[:5]) + (" …" if len(lonely) > 5 else "")
+            raise InputError(f"Expected the same names in both folders; {other} lacks {len(lonely)} of them: {names}.")
+    return {case: (ours[case], theirs[case]) for case in sorted(ours)}
+
+
+def iter_evaluate_cases(
+    pairs: Pairs,
+    selection: Selection = EVERYTHING,
+    settings: MetricSettings = DEFAULTS,
+    processes: int | None = None,
+) -> Job[dict[str, Evaluation]]:
+    """Score every pair, in processes of their own, and yield a `Progress` for each.
+
+    Parameters
+    ----------
+    pairs : dict of case to (predicted, reference)
+    selection : Selection
+        How to read both; its spacing replaces the files' own.
+    processes : int, optional
+        Not given: one for each processor. With 1, all is done in this one.
+
+    Returns
+    -------
+    dict of case to Evaluation
+        In the order of `pairs`.
+
+    Raises
+    ------
+    UnetsegError
+        If a pair cannot be scored; the message begins with its case.
+    """
+    count = min(processes or os.cpu_count() or 1, len(pairs))
+    done: dict[str, Evaluation] = {}
+    if count <= 1:
+        for case, paths in pairs.items():
+            yield Progress(len(done), len(pairs), f"Scoring {case}")
+            done[case] = _evaluate_case(case, *paths, selection, settings)
+        return done
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
+        jobs = {pool.submit(_evaluate_case, case, *paths, selection, settings): case for case, paths in pairs.items()}
+        try:
+            for job in as_completed(jobs):
+                done[jobs[job]] = job.result()
+                yield Progress(len(done), len(pairs), f"Scored {jobs[job]}")
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return {case: done[case] for case in pairs}
+
+
+def summarise(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
+    """Plain values for JSON: the means over cases, and each case.
+
+    ``structures`` holds the mean of each figure over the cases to which it applies, ``mean_dice`` the mean of the
+    cases' mean Dice, ``unit`` the cases' unit or None where they differ, and ``cases`` a record a case, as of
+    `Evaluation.to_dict`.
+    """
+    names = {score.label: score.name for e in evaluations.values() for score in e.structures}
+    units = {e.unit for e in evaluations.values()}
+    summary: dict[str, Any] = finite(
+        {
+            "structures": [
+                {"label": label, "name": names[label]} | _mean_figures(evaluations, label) for label in sorted(names)
+            ],
+            "mean_dice": _mean(evaluation.mean_dice for evaluation in evaluations.values()),
+            "unit": units.pop() if len(units) == 1 else None,
+        }
+    )
+    return summary | {"cases": [{"case": case} | evaluation.to_dict() for case, evaluation in evaluations.items()]}
+
+
+def _mean_figures(evaluations: Mapping[str, Evaluation], label: int) -> dict[str, float]:
+    scores = [score for evaluation in evaluations.values() for score in evaluation.structures if score.label == label]
+    return {metric: _mean(getattr(score, metric) for score in scores) for metric in METRICS}
+
+
+def _mean(figures: Iterable[float | None]) -> float:
+    known = [figure for figure in figures if figure is not None and not math.isnan(figure)]
+    return sum(known) / len(known) if known else math.nan
+
+
+def _evaluate_case(
+    case: str, predicted: Path, reference: Path, selection: Selection, settings: MetricSettings
+) -> Evaluation:
+    try:
+        return evaluate(load_labels(predicted, selection), load_labels(reference, selection), settings)
+    except UnetsegError as error:
+        raise type(error)(f"{case}: {error}") from error
+
+
+def _cases(folder: Path) -> dict[str, Path]:
+    """The label files of a folder by case."""
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".") and (path.name.lower().endswith(IMAGES) or path.suffix == ".zarr")
+    ]
+    names = [path.name.partition(".")[0].removesuffix(RESULT_ENDING) for path in files]
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise InputError(f"Expected one file for each case in {folder}; there are several for {twice[0]}.")
+    return dict(zip(names, files, strict=True))

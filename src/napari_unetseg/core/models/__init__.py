@@ -1,0 +1,1 @@
+"""Models as data: cards, catalogue, selection, compatibility, normalisation, verification and advice."""

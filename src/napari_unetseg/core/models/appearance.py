@@ -1,0 +1,100 @@
+"""What an image looks like, in a few numbers: enough to tell which model was trained on images like it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_unetseg.core.geometry.tiles import Box, Span
+from napari_unetseg.core.models.card import Look, Normalisation
+from napari_unetseg.core.models.normalisation import LUMINANCE, normaliser
+from napari_unetseg.core.volume import Volume
+
+SIDE = 512
+"""Pixels along y and x that are looked at, at most: in the middle."""
+SLICES = 3
+OCTAVES = 6
+LEAST = 1e-3
+"""Share of the contrast below which detail counts as none."""
+MOST_SKEW = 4.0
+
+
+def look_of(volume: Volume) -> Look:
+    """The look of a volume; see `mean_look`."""
+    return mean_look(part_of(volume, box) for box in look_boxes(volume.shape))
+
+
+def look_boxes(shape: tuple[int, int, int]) -> list[Box]:
+    """The parts of a volume (Z, Y, X) that are looked at: the middle of some slices."""
+    depth, *sides = shape
+    rows, columns = (_middle(length) for length in sides)
+    return [((z, z + 1), rows, columns) for z in sorted({depth * (i + 1) // (SLICES + 1) for i in range(SLICES)})]
+
+
+def part_of(volume: Volume, box: Box) -> Volume:
+    """A part of a volume."""
+    return replace(volume, array=volume.array[:, *(slice(*span) for span in box)])
+
+
+def mean_look(parts: Iterable[Volume]) -> Look:
+    """The mean over slices, each of luminance or of the first channel, of 15 numbers.
+
+    Mean, standard deviation and skewness of the intensities, as a network would get them; then, octave by octave from
+    the finest, the contrast of what a blur takes away, as the logarithm of its share, and its skewness: dots are
+    bright or dark, lines thin or thick. A Laplacian pyramid, DOI 10.1109/TCOM.1983.1095851.
+
+    Parameters
+    ----------
+    parts : iterable of Volume
+        At least one, none of them empty. A constant image is allowed.
+    """
+    looks = [_plane_look(plane) for part in parts for plane in _planes(part)]
+    return tuple(round(float(number), 3) for number in np.mean(looks, axis=0))
+
+
+def unlikeness(look: Look, known: Sequence[Sequence[Look]]) -> list[float]:
+    """How far a look is from the nearest one of each group, in standard deviations of all that are known.
+
+    Returns
+    -------
+    list of float
+        Infinite for a group without looks, or with looks of another length only, as other versions may have them.
+    """
+    groups = [[one for one in group if len(one) == len(look)] for group in known]
+    spread = np.std([one for group in groups for one in group] or [look], axis=0) + LEAST
+    return [
+        float(np.sqrt((((np.array(group) - look) / spread) ** 2).mean(axis=1)).min()) if group else np.inf
+        for group in groups
+    ]
+
+
+def _middle(length: int) -> Span:
+    start = max(0, length - SIDE) // 2
+    return start, min(length, start + SIDE)
+
+
+def _planes(part: Volume) -> npt.NDArray[np.float32]:
+    mix = np.array([LUMINANCE if part.is_colour else np.eye(len(part.array))[0]])
+    values = normaliser(part, Normalisation(), mix)(part.array)
+    planes: npt.NDArray[np.float32] = np.clip(values, -0.5, 1.5)[0]
+    return planes
+
+
+def _plane_look(plane: npt.NDArray[np.float32]) -> list[float]:
+    contrast = float(plane.std()) + LEAST
+    look = [float(plane.mean()), float(plane.std()), _skewness(plane)]
+    for _ in range(OCTAVES):
+        blurred = ndimage.gaussian_filter(plane, 1.0, truncate=3.0)
+        detail = plane - blurred
+        look += [float(np.log(detail.std() / contrast + LEAST)), _skewness(detail) / 2]
+        plane = blurred[::2, ::2]
+    return look
+
+
+def _skewness(values: npt.NDArray[np.float32]) -> float:
+    around = values - values.mean()
+    return float(np.clip((around * around * around).mean() / (around.std() + LEAST) ** 3, -MOST_SKEW, MOST_SKEW))

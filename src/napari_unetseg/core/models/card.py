@@ -1,0 +1,174 @@
+"""The card inside every model file: what the model is, what it expects, and how good it was on held-out data."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from napari_unetseg.core.steps import Step
+from napari_unetseg.core.volume import Structure
+
+Look = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+"""What an image looks like; see `core.models.appearance`."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(_Record):
+    """How intensities become network input, per channel, over the whole volume.
+
+    ``percentile``: `low` and `high` percentiles become 0 and 1 (not clipped). ``zscore``: mean 0, standard deviation 1.
+    ``window``: the intensities `low` and `high` become 0 and 1, clipped (Hounsfield windows).
+    """
+
+    method: Literal["percentile", "zscore", "window"] = "percentile"
+    low: float = 1.0
+    high: float = 99.0
+
+
+class VoxelSize(_Record):
+    """The voxel size that the network was trained at, and where it is known to work."""
+
+    spacing: tuple[float, float, float] = Field(description="z, y, x")
+    unit: str
+    smallest: tuple[float, float, float] | None = None
+    largest: tuple[float, float, float] | None = None
+
+
+class DataSource(_Record):
+    """Where training images came from, and whom to credit."""
+
+    name: str
+    source: str
+    licence: str
+    credit: str = ""
+
+
+class HeldOut(_Record):
+    """Images that training never saw, where they lie in a folder of labelled sets, and how a model is scored on them.
+
+    Parameters
+    ----------
+    name : str
+        What the card's scores call them: ``"fluorescence"``.
+    images : str
+        Pattern of their paths below the folder: ``"nuclei2d/fluo_*_image.tif"``.
+    labels : (part, replacement)
+        Of an image's path, which gives that of its labels: ``("_image", "_label")``.
+    every : int
+        Of the images in the order of their paths, the n-th, the 2 n-th, … are held out; 1 takes all of them.
+    begins : tuple of str
+        How the names of those held out begin; empty takes all of them.
+    axis, part : str and (start, stop), or None
+        Only this part of each image along one axis is held out, in voxels.
+    slices : int
+        Every n-th z slice of the part is an image of its own; 0 keeps stacks whole.
+    spacing, unit : (z, y, x) and str, or None
+        The voxel size, instead of the files' own.
+    measure : str
+        ``classes``: Dice per structure. ``objects``: Dice, and F1 of numbered objects at IoU 0.5. ``boundary``: Dice,
+        and boundary Dice within 2 voxels.
+    truth : str
+        ``labels``: the structures, as the labels have them. ``foreground``: every label is structure 1. ``gaps``:
+        structure 1 is where the labels are 0, as membranes between numbered cells are.
+    """
+
+    name: str
+    images: str
+    labels: tuple[str, str] = ("_image", "_label")
+    every: int = Field(default=1, ge=1)
+    begins: tuple[str, ...] = ()
+    axis: Literal["z", "y", "x"] | None = None
+    part: tuple[int, int] | None = None
+    slices: int = Field(default=0, ge=0)
+    spacing: tuple[float, float, float] | None = None
+    unit: str | None = None
+    measure: Literal["classes", "objects", "boundary"] = "classes"
+    truth: Literal["labels", "foreground", "gaps"] = "labels"
+
+    @model_validator(mode="after")
+    def _stays_below_its_folder(self) -> Self:
+        if self.images.startswith("/") or ".." in (*self.images.split("/"), *self.labels[1].split("/")):
+            raise ValueError(f"images and labels must lie below the folder; got {self.images!r}, {self.labels}")
+        return self
+
+
+class Score(_Record):
+    """One figure, measured on images that training never saw."""
+
+    held_out: str = Field(description="which images, in words")
+    structure: str
+    metric: str
+    value: float
+    images: int = Field(ge=1)
+
+
+class ModelCard(_Record):
+    """Everything about a model but its weights.
+
+    Parameters
+    ----------
+    architecture : dict
+        The fields of `engine.unet.UNetSettings`, as JSON.
+    channels : tuple of str
+        The input channels, in order. ``("grey",)`` also takes colour pictures, by their luminance.
+    voxel_size : VoxelSize or None
+        None where the network works on pixels of any size: nothing is resampled.
+    structures : tuple of Structure
+        In the order of their labels, 1, 2, …; none for a start to learn from.
+    patch : (z, y, x)
+        The patch size of training.
+    halo : (z, y, x)
+        How many voxels around a tile the network needs to see (its measured, effective field of view).
+    minimum_object : int
+        Objects of fewer network voxels are dropped; 0 keeps all.
+    cleanup : tuple of Step
+        Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
+    looks : tuple of Look
+        Of training images: a model is proposed for images that look like these.
+    held_out : tuple of HeldOut
+        The images that `scores` were measured on, so that anyone who has them can measure again.
+    """
+
+    format_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
+    title: str
+    description: str
+    version: str
+    dimensions: Literal[2, 3]
+    architecture: dict[str, object]
+    channels: tuple[str, ...] = ("grey",)
+    normalisation: Normalisation = Normalisation()
+    voxel_size: VoxelSize | None = None
+    structures: tuple[Structure, ...]
+    patch: tuple[int, int, int]
+    halo: tuple[int, int, int]
+    minimum_object: int = 0
+    cleanup: tuple[Step, ...] = ()
+    training_data: tuple[DataSource, ...] = ()
+    training: str = ""
+    looks: tuple[Look, ...] = ()
+    licence: str = ""
+    scores: tuple[Score, ...] = ()
+    held_out: tuple[HeldOut, ...] = ()
+    known_failures: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _labels_are_in_order(self) -> Self:
+        labels = [s.label for s in self.structures]
+        if labels != list(range(1, len(labels) + 1)):
+            raise ValueError(f"structures must be labelled 1, 2, … in order; got {labels}")
+        return self
+
+    @property
+    def finds_objects(self) -> bool:
+        """Whether the result can be numbered objects."""
+        return any(s.seed_channel is not None for s in self.structures)
+
+    @property
+    def is_start(self) -> bool:
+        """Whether it is only a start to learn from: it names no structure, so it finds none."""
+        return not self.structures

@@ -1,0 +1,174 @@
+"""What fine-tuning is asked for, and the card of what comes out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.card import DataSource, ModelCard, Normalisation, Score
+from napari_unetseg.core.settings import setting
+from napari_unetseg.core.volume import Structure, Volume
+from napari_unetseg.errors import SettingsError
+
+COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # DOI 10.1038/nmeth.1618
+MINUTES = 1.0
+MOST_WEIGHT = 5.0
+STARTS = ("general-2d", "nuclei-2d", "axon-myelin-2d")  # the most general first
+
+
+@dataclass(frozen=True)
+class FineTuneSettings:
+    """How long to learn from paint, and where.
+
+    Raises
+    ------
+    SettingsError
+        If both steps and minutes are given, minutes are not above 0, steps are below, or a weight is out of its range.
+    """
+
+    minutes: float | None = setting(None, "Minutes to learn, all in all. 1 where neither minutes nor steps are given.")
+    steps: int | None = setting(None, "Steps to train the U-Net, instead of minutes. 0: the light head alone.")
+    device: str = setting("auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU if there is one.")
+    seed: int = setting(0, "Seed of everything random. The same seed and steps give the same model on a CPU.")
+
+    structure_weight: float = setting(1.0, "Weight of structures' painted voxels, 1 to 5; those of background have 1.")
+    boundary_weight: float = setting(0.0, "Share of the loss, 0 to 1, that painted boundaries between classes have.")
+    whole: bool = setting(False, "Train the U-Net to begin with itself, not one beside it. A 3D one always is.")
+    keep_structures: bool = setting(
+        False, "Go on with the structures of the model to begin with: those that are not painted stay as they are."
+    )
+    several_scales: bool = setting(False, "Learn from the paint at several magnifications: for objects of many sizes.")
+
+    def __post_init__(self) -> None:
+        self._check_weights()
+        if self.minutes is not None and self.steps is not None:
+            raise SettingsError("Expected minutes or steps, not both.")
+        if self.minutes is not None and not 0 < self.minutes < float("inf"):
+            raise SettingsError(f"Expected minutes above 0; got {self.minutes}.")
+        if self.steps is not None and self.steps < 0:
+            raise SettingsError(f"Expected steps of 0 or more; got {self.steps}.")
+        if (self.minutes, self.steps) == (None, None):
+            object.__setattr__(self, "minutes", MINUTES)
+
+    def _check_weights(self) -> None:
+        if not 1 <= self.structure_weight <= MOST_WEIGHT:
+            raise SettingsError(f"Expected a structure_weight of 1 to {MOST_WEIGHT:g}; got {self.structure_weight}.")
+        if not 0 <= self.boundary_weight <= 1:
+            raise SettingsError(f"Expected a boundary_weight of 0 to 1; got {self.boundary_weight}.")
+
+
+@dataclass(frozen=True)
+class Paint:
+    """What was painted, for a model's card.
+
+    Parameters
+    ----------
+    structures : tuple of Structure
+    voxels : int
+        Painted voxels.
+    images : int
+        Images that have paint.
+    dice : mapping
+        Held-out Dice by structure label; of the model as it was before it saw the held-out paint.
+    """
+
+    structures: tuple[Structure, ...]
+    voxels: int
+    images: int
+    dice: Mapping[int, float]
+
+
+def starting_model(cards: Sequence[ModelCard]) -> str | None:
+    """The bundled model that learning begins with where none is named; None where there is no fitting one."""
+    names = {card.name for card in cards if card.dimensions == 2 and len(card.channels) == 1}
+    return next((name for name in STARTS if name in names), None)
+
+
+def why_nothing_is_kept(start: ModelCard | None) -> str | None:
+    """Why `keep_structures` cannot be asked for with this model to begin with, in one line; None where it can.
+
+    A frozen copy of the U-Net says what stays: so it has to be one, and each of its structures a single output.
+    """
+    if start is None:
+        return "Learning begins with nothing: there is nothing to keep."
+    if "kind" in start.architecture:  # a card that names no kind describes a U-Net
+        return f"{start.title}: made by painting, not a whole U-Net, so its structures cannot be kept."
+    if not start.structures:
+        return f"{start.title}: finds no structures by itself, so there is nothing to keep."
+    if any(s.channels != (s.label,) or s.seed_channel is not None for s in start.structures):
+        return f"{start.title}: finds separate objects, and these cannot be kept."
+    return None
+
+
+def structures_of(count: int, names: Mapping[int, str] | None = None) -> tuple[Structure, ...]:
+    """Structures 1 … `count`, each one network output; `names` by label, else ``structure 1``, ….
+
+    The colours are those that colour-blind people tell apart, over and over.
+    """
+    return tuple(
+        Structure(
+            label=label,
+            name=(names or {}).get(label, f"structure {label}"),
+            colour=COLOURS[(label - 1) % len(COLOURS)],
+            channels=(label,),
+        )
+        for label in range(1, count + 1)
+    )
+
+
+def model_name(text: str) -> str:
+    """A name that a card allows: lower case, digits, dots and dashes; ``painted`` where nothing is left."""
+    return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "painted"
+
+
+def painted_card(
+    architecture: Mapping[str, object], volumes: Sequence[Volume], paint: Paint, start: ModelCard | None
+) -> ModelCard:
+    """The card of a model that learned from paint on `volumes`, beginning with `start`."""
+    first = volumes[0]
+    names = ", ".join(volume.name for volume in volumes)
+    size = " × ".join(f"{length:.3g}" for length in first.grid.spacing)
+    return ModelCard(
+        name=model_name(first.name),
+        title=f"Painted on {names}",
+        description=f"Learned from {paint.voxels} painted voxels of {paint.images} image(s).",
+        version="1",
+        dimensions=2 if first.is_2d else 3,
+        architecture=dict(architecture),
+        channels=first.channels,
+        normalisation=start.normalisation if start is not None else Normalisation(),
+        structures=paint.structures,
+        patch=(1, 96, 96),
+        halo=(0, 32, 32),
+        training_data=(
+            DataSource(name=names, source="painted by the user", licence="the user's own"),
+            *(start.training_data if start is not None else ()),
+        ),
+        training=f"Began with {start.name if start is not None else 'nothing'}; voxels of {size} {first.grid.unit}.",
+        licence=start.licence if start is not None else "the user's own",
+        scores=tuple(
+            Score(
+                held_out="a part of the paint, before the model saw it",
+                structure=paint.structures[label - 1].name,
+                metric="Dice",
+                value=round(value, 4),
+                images=paint.images,
+            )
+            for label, value in sorted(paint.dice.items())
+        ),
+    )
+
+
+def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume]) -> ModelCard:
+    """A card as its file has it: named after the file, and with the looks of what the model learned from."""
+    return card.model_copy(update={"name": model_name(stem), "looks": tuple(map(look_of, volumes))})
+
+
+def renamed_card(card: ModelCard, names: Mapping[int, str]) -> ModelCard:
+    """A card with other names of structures, in its scores too."""
+    new = {structure.name: names.get(structure.label, structure.name) for structure in card.structures}
+    structures = tuple(s.model_copy(update={"name": new[s.name]}) for s in card.structures)
+    scores = tuple(s.model_copy(update={"structure": new.get(s.structure, s.structure)}) for s in card.scores)
+    return card.model_copy(update={"structures": structures, "scores": scores})
