@@ -32,9 +32,9 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, startin
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.finetune import iter_fine_tune
-from napari_unetseg.engine.lesson import Lesson
-from napari_unetseg.engine.predict import iter_predict
+from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
+from napari_unetseg.engine.fewshot.training_set import Lesson
+from napari_unetseg.engine.inference.predict import iter_predict
 
 Learner = Callable[[Volume, np.ndarray, str], np.ndarray]
 """Output labels of a volume, from its painted labels and the name of the model to begin with."""

@@ -22,12 +22,12 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.learn import class_dice
-from napari_unetseg.engine.lesson import Lesson
-from napari_unetseg.engine.model_file import Model
-from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.stages import TRIAL_SHARE, stages
-from napari_unetseg.engine.whole import Whole
+from napari_unetseg.engine.fewshot.fit_head import class_dice
+from napari_unetseg.engine.fewshot.schedule import TRIAL_SHARE, stages
+from napari_unetseg.engine.fewshot.training_set import Lesson
+from napari_unetseg.engine.fewshot.unet import Whole
+from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks.model_file import Model
 
 ANTERIOR, POSTERIOR = 1, 2
 

@@ -24,11 +24,11 @@ from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import starting_model
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.learn import iter_fit_head
-from napari_unetseg.engine.lesson import feature_sources
-from napari_unetseg.engine.light import LightNet
-from napari_unetseg.engine.live import QUICK
-from napari_unetseg.engine.live_slices import prediction_of
+from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
+from napari_unetseg.engine.fewshot.session import QUICK
+from napari_unetseg.engine.fewshot.slice_predictor import prediction_of
+from napari_unetseg.engine.fewshot.training_set import feature_sources
+from napari_unetseg.engine.networks.pixel.classifier import LightNet
 
 SMALL = ("nuclei, plant", "nuclei, embryo", "membranes, light", "membranes, EM", "hippocampus")
 

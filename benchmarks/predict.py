@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import torch
 
     from napari_unetseg.core.volume import Volume
-    from napari_unetseg.engine.model_file import Model
+    from napari_unetseg.engine.networks.model_file import Model
 
 SAMPLES = Path(__file__).parents[1] / "sample_data"
 CASES = {
@@ -131,8 +131,8 @@ def _child(*arguments: str) -> dict[str, Any]:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time one contender, after a warm-up on a corner of the volume."""
     from napari_unetseg.engine.devices import choose_device, fast_dtype
-    from napari_unetseg.engine.model_file import load_model
-    from napari_unetseg.engine.plan import flops_per_voxel
+    from napari_unetseg.engine.inference.plan import flops_per_voxel
+    from napari_unetseg.engine.networks.model_file import load_model
 
     device, model = choose_device(arguments.device), load_model(arguments.model)
     volume = _volume(arguments.image, SIZES[model.card.dimensions])
@@ -157,7 +157,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
 def _predict_ours(model: Model, volume: Volume, device: torch.device) -> np.ndarray:
     from napari_unetseg.core.progress import finish
     from napari_unetseg.core.settings import SegmentSettings
-    from napari_unetseg.engine.predict import iter_predict
+    from napari_unetseg.engine.inference.predict import iter_predict
 
     return finish(iter_predict(model, volume, SegmentSettings(device=str(device)))).classes
 
@@ -205,7 +205,7 @@ def _normalised(model: Model, volume: Volume) -> torch.Tensor:
 
 def _labels(model: Model, scores: torch.Tensor) -> np.ndarray:
     """Structures from scores (1, K, [Z,] Y, X), as this program makes them."""
-    from napari_unetseg.engine.stitch import LabelCanvas
+    from napari_unetseg.engine.inference.aggregate import LabelCanvas
 
     probabilities = scores[0].softmax(dim=0)
     if model.card.dimensions == 2:
@@ -238,8 +238,8 @@ def _count_seen_voxels() -> list[int]:
     """A list that grows by what the network sees, at each of its passes."""
     from torch.nn.modules.module import register_module_forward_pre_hook
 
-    from napari_unetseg.engine.fast import FastUNet
-    from napari_unetseg.engine.unet import UNet
+    from napari_unetseg.engine.networks.fused import FastUNet
+    from napari_unetseg.engine.networks.unets.unet import UNet
 
     seen: list[int] = []
 

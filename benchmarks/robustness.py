@@ -21,7 +21,7 @@ from napari_unetseg import load_model, segment
 from napari_unetseg.core.models.card import HeldOut
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.verification import Example, examples, figures, mean_scores
-from napari_unetseg.engine.model_file import Model
+from napari_unetseg.engine.networks.model_file import Model
 
 Array = npt.NDArray[Any]
 Zoom = tuple[float, ...]

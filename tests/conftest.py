@@ -64,8 +64,8 @@ def threshold_model(path: Path, dimensions: int = 3, objects: bool = False, inpu
 
     from napari_unetseg.core.models.card import ModelCard, Normalisation
     from napari_unetseg.core.volume import Structure
-    from napari_unetseg.engine.model_file import Model, save_model
-    from napari_unetseg.engine.unet import UNet, UNetSettings
+    from napari_unetseg.engine.networks.model_file import Model, save_model
+    from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
     outputs = 3 if objects else 2
     network = UNet(UNetSettings(dimensions, inputs, outputs, widths=(4, 8), norm="none")).eval()

@@ -8,7 +8,7 @@ import tifffile
 from PIL import Image
 
 from napari_unetseg.core.models.card import HeldOut, Score
-from napari_unetseg.engine.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from support import Command
 
 

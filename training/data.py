@@ -15,7 +15,7 @@ from napari_unetseg.core.models.card import HeldOut, Normalisation
 from napari_unetseg.core.models.normalisation import LUMINANCE, normaliser
 from napari_unetseg.core.models.verification import Example, held_out_paths
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.batches import Case
+from napari_unetseg.engine.training.patches import Case
 from training.held_out import NUCLEI_3D, RULES, SPLITS, held_out
 from training.recipe import Array, Split
 from training.synthetic_nuclei import cached_stacks

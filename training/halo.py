@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import torch
 
-from napari_unetseg.engine.unet import UNet
+from napari_unetseg.engine.networks.unets.unet import UNet
 from training.data import normalised
 from training.recipe import Array
 

@@ -9,7 +9,7 @@ import numpy as np
 from napari_unetseg.core.models.appearance import SIDE, mean_look
 from napari_unetseg.core.models.card import Look
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.batches import Case
+from napari_unetseg.engine.training.patches import Case
 
 LOOKS = 128
 

@@ -16,10 +16,10 @@ from napari_unetseg.api import verify
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.progress import Progress, finish
-from napari_unetseg.engine.batches import Batches, Case
-from napari_unetseg.engine.model_file import Model, load_model, save_model
-from napari_unetseg.engine.train import Trained, TrainProgress, TrainSettings, iter_train
-from napari_unetseg.engine.unet import UNet
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.training.loop import Trained, TrainProgress, TrainSettings, iter_train
+from napari_unetseg.engine.training.patches import Batches, Case
 from training.data import seen
 from training.halo import measured_halo
 from training.held_out import RULES

@@ -12,9 +12,9 @@ import numpy.typing as npt
 from napari_unetseg.core.models.card import DataSource, VoxelSize
 from napari_unetseg.core.models.verification import Example
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.batches import BatchSettings, Case
-from napari_unetseg.engine.train import Loss
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.loop import Loss
+from napari_unetseg.engine.training.patches import BatchSettings, Case
 
 Array = npt.NDArray[np.generic]
 

@@ -9,8 +9,8 @@ import tifffile
 import torch
 
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
-from napari_unetseg.engine.batches import Case
-from napari_unetseg.engine.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.patches import Case
 from training.data import (
     SPLITS,
     SYNTHETIC,

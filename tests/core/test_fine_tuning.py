@@ -31,8 +31,8 @@ def test_the_reason_is_one_line(name, changes, reason):
 
 def test_training_refuses_what_the_rule_refuses():
     """The rule reads cards only; training looks at the network."""
-    from napari_unetseg.engine.model_file import load_model
-    from napari_unetseg.engine.whole import _teacher
+    from napari_unetseg.engine.fewshot.unet import _teacher
+    from napari_unetseg.engine.networks.model_file import load_model
     from napari_unetseg.errors import ModelError
 
     taught = set()

@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
-from napari_unetseg.engine.augment import Augmentation, augment, move, recolour
-from napari_unetseg.engine.losses import UNKNOWN
+from napari_unetseg.engine.training.augment import Augmentation, augment, move, recolour
+from napari_unetseg.engine.training.losses import UNKNOWN
 
 STRONG = Augmentation(
     flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=30, scale=(0.8, 1.25), elastic=2, warp_share=1, contrast=0.5,

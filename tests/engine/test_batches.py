@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import Batches, BatchSettings, Case, crop_at
-from napari_unetseg.engine.losses import UNKNOWN
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.losses import UNKNOWN
+from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case, crop_at
 
 
 def make_case(*size: int, weight: float = 1.0, value: float = 0.0) -> Case:

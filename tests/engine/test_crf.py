@@ -8,9 +8,9 @@ from scipy.special import softmax
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.steps import Crf
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine import crf
-from napari_unetseg.engine.crf import NEAREST, SMALLEST, iter_refine, refine
 from napari_unetseg.engine.devices import OutOfMemory
+from napari_unetseg.engine.inference import crf
+from napari_unetseg.engine.inference.crf import NEAREST, SMALLEST, iter_refine, refine
 from napari_unetseg.errors import InputError, ResourceError
 
 

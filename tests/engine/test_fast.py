@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.engine.fast import FastUNet, prepare
-from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.networks.fused import FastUNet, prepare
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
 CPU = torch.device("cpu")
 ANISOTROPIC = {"pools": ((1, 2, 2), (3, 2, 2)), "kernels": ((1, 3, 3), (3, 3, 3), (3, 5, 3))}

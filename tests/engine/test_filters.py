@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from napari_unetseg.engine.filters import DEEP, FLAT, Filters, FilterSettings
+from napari_unetseg.engine.networks.pixel.filters import DEEP, FLAT, Filters, FilterSettings
 from napari_unetseg.errors import SettingsError
 
 

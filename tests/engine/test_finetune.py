@@ -10,18 +10,18 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, model_n
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine import finetune
-from napari_unetseg.engine.finetune import iter_fine_tune
-from napari_unetseg.engine.forecast import forecast
-from napari_unetseg.engine.head import HeadSettings
-from napari_unetseg.engine.lesson import Lesson, filters_for
-from napari_unetseg.engine.losses import boundary_weights, painted_loss
-from napari_unetseg.engine.model_file import load_model, save_model
-from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.refine import RefinerBatches, SeenSlice
-from napari_unetseg.engine.stages import loss_of, stages, steady
-from napari_unetseg.engine.train import Trained, TrainProgress
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.fewshot import fine_tune
+from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
+from napari_unetseg.engine.fewshot.refiner import RefinerBatches, SeenSlice
+from napari_unetseg.engine.fewshot.schedule import loss_of, stages, steady
+from napari_unetseg.engine.fewshot.training_set import Lesson, filters_for
+from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks.model_file import load_model, save_model
+from napari_unetseg.engine.networks.pixel.head import HeadSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.loop import Trained, TrainProgress
+from napari_unetseg.engine.training.losses import boundary_weights, painted_loss
 from napari_unetseg.errors import InputError, SettingsError
 
 SHORT = FineTuneSettings(steps=3, device="cpu")
@@ -49,9 +49,9 @@ def dice(a, b):
 def quick():
     """Fewer steps than a good result takes; these images are easy."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "HeadSettings", partial(HeadSettings, hidden=16, steps=60))
-        patch.setattr(finetune, "REFINER", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
-        patch.setattr("napari_unetseg.engine.train.NORM_BATCHES", 2)
+        patch.setattr(fine_tune, "HeadSettings", partial(HeadSettings, hidden=16, steps=60))
+        patch.setattr(fine_tune, "REFINER", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
+        patch.setattr("napari_unetseg.engine.training.loop.NORM_BATCHES", 2)
         yield
 
 
@@ -106,7 +106,7 @@ def test_a_light_model_refuses_a_scale(tuned):
 def test_windows_of_a_large_slice_give_what_the_whole_gives(tuned, monkeypatch):
     volume, _ = spheres((3, 200, 48))
     whole = finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
-    monkeypatch.setattr("napari_unetseg.engine.light_predict.WINDOW", 184)
+    monkeypatch.setattr("napari_unetseg.engine.inference.predict_slices.WINDOW", 184)
     parts = finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
     assert (whole == parts).mean() > 0.999
 
@@ -117,7 +117,7 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
         torch.nn.init.constant_(refiner.head.bias, float("nan"))
         return Trained(refiner, 3, 0.0, 0)
 
-    monkeypatch.setattr(finetune, "iter_train", ruined)
+    monkeypatch.setattr(fine_tune, "iter_train", ruined)
     volume, labels = spheres()
     result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
     assert result.steps == 0
@@ -129,8 +129,8 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
 @pytest.mark.parametrize(("found", "taken", "said"), [(0.96, True, "lower by 0.04"), (0.94, False, "made it worse")])
 def test_a_little_less_on_one_held_out_slice_is_left_to_chance(monkeypatch, found, taken, said):
     scores = iter([{1: 1.0}, {1: found}])
-    monkeypatch.setattr(finetune._Run, "score", lambda *_: next(scores))
-    monkeypatch.setattr(finetune, "chance", lambda _: 0.05)
+    monkeypatch.setattr(fine_tune._Run, "score", lambda *_: next(scores))
+    monkeypatch.setattr(fine_tune, "chance", lambda _: 0.05)
     volume, labels = spheres()
     result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
     assert (result.steps > 0) == taken
@@ -145,8 +145,8 @@ def test_a_loss_that_is_not_a_number_ends_training_with_the_best_from_before(mon
         calls.append(1)
         return painted_loss(scores, labels) * (1.0 if len(calls) <= good_steps else float("nan"))
 
-    monkeypatch.setattr("napari_unetseg.engine.stages.loss_of", lambda _: breaking)
-    monkeypatch.setattr(finetune._Run, "score", lambda *_: {1: 1.0})
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.schedule.loss_of", lambda _: breaking)
+    monkeypatch.setattr(fine_tune._Run, "score", lambda *_: {1: 1.0})
     volume, labels = spheres()
     settings = FineTuneSettings(steps=5, device="cpu")
     result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings))
@@ -204,7 +204,7 @@ def test_several_2d_images_are_learned_together():
 
 
 def test_checkpoints_are_gone_at_the_end_and_left_by_a_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(finetune._Run, "score", lambda *_: {1: 1.0})  # training is always kept
+    monkeypatch.setattr(fine_tune._Run, "score", lambda *_: {1: 1.0})  # training is always kept
     volume, labels = spheres()
     paint = [painted_from(labels, [2, 4, 6])]
     settings = replace(SHORT, steps=8)
@@ -251,7 +251,7 @@ def test_weights_have_a_range(wrong):
 
 def test_weights_reach_head_and_training():
     settings = FineTuneSettings(structure_weight=3.0, boundary_weight=0.5)
-    head = finetune.head_settings(settings)
+    head = fine_tune.head_settings(settings)
     assert (head.structure_weight, head.boundary_weight) == (3.0, 0.5)
     scores = torch.randn(1, 2, 6, 6, generator=torch.Generator().manual_seed(0))
     labels = torch.zeros(1, 6, 6, dtype=torch.long)
@@ -278,7 +278,7 @@ def test_several_scales_add_the_paint_at_other_sizes_and_hold_nothing_of_it_out(
     volume, labels = spheres()
     settings = FineTuneSettings(steps=1, device="cpu", several_scales=True)
     lesson = Lesson([volume], [painted_from(labels, [2, 4, 6])])
-    run = finetune._Run(lesson, None, settings, stages(lesson, None, settings, None))
+    run = fine_tune._Run(lesson, None, settings, stages(lesson, None, settings, None))
     assert [p.shape for p in run.painted] == [(9, 48, 48), (9, 32, 32), (9, 72, 72)]
     assert [source[2].hand.shape[1:] for source in run.sources] == [(48, 48), (32, 32), (72, 72)]
     assert [int(p.any()) for p in run.held] == [1, 0, 0]

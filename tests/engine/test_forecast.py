@@ -12,10 +12,10 @@ import torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.forecast import forecast
-from napari_unetseg.engine.model_file import Model, load_model, save_model
-from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, ResourceError
 
 CPU = SegmentSettings(device="cpu")
@@ -26,9 +26,9 @@ import numpy as np, psutil, torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.forecast import forecast
-from napari_unetseg.engine.model_file import load_model
-from napari_unetseg.engine.predict import iter_predict
+from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.networks.model_file import load_model
+from napari_unetseg.engine.inference.predict import iter_predict
 
 torch.set_num_threads(1)
 model, settings = load_model(sys.argv[1]), SegmentSettings(device="cpu")

@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
 
-from napari_unetseg.engine import forest as module
-from napari_unetseg.engine.forest import DEPTH, Forest, ForestSettings, grow_forest
-from napari_unetseg.engine.head import Head, with_forest
+from napari_unetseg.engine.networks.pixel import forest as module
+from napari_unetseg.engine.networks.pixel.forest import DEPTH, Forest, ForestSettings, grow_forest
+from napari_unetseg.engine.networks.pixel.head import Head, with_forest
 
 
 @pytest.fixture(scope="module")

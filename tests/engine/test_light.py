@@ -8,13 +8,21 @@ from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.features import Extractor, FeatureSource
-from napari_unetseg.engine.filters import FilterSettings
-from napari_unetseg.engine.forest import ForestSettings, grow_forest
-from napari_unetseg.engine.head import Head, HeadSettings, fit_head, fresh_head, with_forest
-from napari_unetseg.engine.learn import _chosen, _Trial, class_dice, iter_fit_head, mean_dice, painted_slices, thinned
-from napari_unetseg.engine.light import LightNet, LightSettings, Refiner, refined_answer
-from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.fewshot.fit_head import (
+    _chosen,
+    _Trial,
+    class_dice,
+    iter_fit_head,
+    mean_dice,
+    painted_slices,
+    thinned,
+)
+from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings, Refiner, refined_answer
+from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource
+from napari_unetseg.engine.networks.pixel.filters import FilterSettings
+from napari_unetseg.engine.networks.pixel.forest import ForestSettings, grow_forest
+from napari_unetseg.engine.networks.pixel.head import Head, HeadSettings, fit_head, fresh_head, with_forest
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
 
 FILTERS = FilterSettings(flat=(1.0, 2.0), deep=(1.0,))
@@ -88,7 +96,7 @@ def test_the_head_that_is_mostly_better_is_taken_unless_another_is_clearly_bette
 
 @pytest.mark.parametrize(("step", "share"), [(1, 0.5), (3, 1.0)], ids=["whole slices", "scribbles"])
 def test_from_scribbles_a_forest_alone_is_taken(step, share, monkeypatch):
-    monkeypatch.setattr("napari_unetseg.engine.learn.MARGIN", 2.0)  # held-out paint has no say
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.fit_head.MARGIN", 2.0)  # held-out paint has no say
     found = source((3, 42, 42))
     painted = np.zeros((3, 42, 42), np.uint8)
     painted[:, ::step, ::step] = 1 + (found.volume.array[0] > 0.5)[:, ::step, ::step]

@@ -9,14 +9,14 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.finetune import FineTuned
-from napari_unetseg.engine.live import MOST_NOT_FINITE, LiveSession
-from napari_unetseg.engine.live_slices import Slices
-from napari_unetseg.engine.live_versions import KEPT
-from napari_unetseg.engine.model_file import load_model
-from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.train import TrainProgress
-from napari_unetseg.engine.unet import UNet
+from napari_unetseg.engine.fewshot.fine_tune import FineTuned
+from napari_unetseg.engine.fewshot.session import MOST_NOT_FINITE, LiveSession
+from napari_unetseg.engine.fewshot.slice_predictor import Slices
+from napari_unetseg.engine.fewshot.versions import KEPT
+from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks.model_file import load_model
+from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.training.loop import TrainProgress
 from napari_unetseg.errors import InputError
 
 NAMES = {1: "block"}
@@ -74,7 +74,7 @@ def test_the_slower_light_head_of_fine_tuning_takes_over_only_where_it_is_better
         yield Progress(0, 1, "Fitting the light head")
         return FineTuned(session.current, 0, {1: dice}, {1: dice}, 1.0, ("Training made it worse.",))
 
-    monkeypatch.setattr("napari_unetseg.engine.live.iter_fine_tune", tuned)
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.session.iter_fine_tune", tuned)
     verdict = finish(session.fine_tune([painted], NAMES, FineTuneSettings(steps=5), 60.0)).verdict
     assert verdict.accepted == accepted
     assert verdict.version.kind == ("light head with trees" if accepted else "light head")
@@ -172,7 +172,7 @@ def test_training_without_a_finite_loss_stops_and_the_best_stays_in_use(volume, 
         while True:
             yield TrainProgress(1, 10, "Training", loss=float("nan"))
 
-    monkeypatch.setattr("napari_unetseg.engine.live.iter_fine_tune", endless)
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.session.iter_fine_tune", endless)
     tuned = finish(session.fine_tune([painted], NAMES, FineTuneSettings(steps=500), 30))
     assert len(tuned.losses) == MOST_NOT_FINITE
     assert not tuned.verdict.accepted
@@ -183,7 +183,7 @@ def test_training_without_a_finite_loss_stops_and_the_best_stays_in_use(volume, 
 @pytest.mark.parametrize("depth", [1, 20])
 def test_a_u_net_that_was_trained_itself_predicts_as_it_will_elsewhere_and_is_restored(depth, tmp_path, monkeypatch):
     """2D where the image is, else 3D and in blocks of slices."""
-    monkeypatch.setattr("napari_unetseg.engine.finetune.mean_dice", lambda _: 1.0)  # training is always kept
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.fine_tune.mean_dice", lambda _: 1.0)  # training is always kept
     array = np.random.default_rng(0).normal(0, 3, (1, depth, 32, 32)).astype(np.float32)
     array[..., :16] += 200
     volume, paint = Volume(array, name="halves"), np.zeros((depth, 32, 32), np.uint8)

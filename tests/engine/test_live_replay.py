@@ -18,9 +18,9 @@ from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine.live import LiveSession
-from napari_unetseg.engine.live_replay import record_session
-from napari_unetseg.engine.model_file import load_model
+from napari_unetseg.engine.fewshot.replay import record_session
+from napari_unetseg.engine.fewshot.session import LiveSession
+from napari_unetseg.engine.networks.model_file import load_model
 
 NAMES = {1: "block", 2: "rim"}
 SEED = FineTuneSettings(steps=0, seed=3, structure_weight=2.0)

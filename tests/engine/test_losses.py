@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_unetseg.engine.losses import UNKNOWN, boundary_weights, class_weights, painted_loss
+from napari_unetseg.engine.training.losses import UNKNOWN, boundary_weights, class_weights, painted_loss
 
 SHAPE = (2, 4, 6, 6)  # batch, z, y, x
 

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, list_models, read_card
-from napari_unetseg.engine.model_file import Model, load_model, save_model
-from napari_unetseg.engine.unet import UNet
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.errors import ModelError, OutputError
 
 

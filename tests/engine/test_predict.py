@@ -10,11 +10,11 @@ from napari_unetseg.core.models.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Structure, Volume
-from napari_unetseg.engine import plan, predict
-from napari_unetseg.engine.fast import FastUNet
-from napari_unetseg.engine.model_file import Model, load_model
-from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.inference import plan, predict
+from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks.fused import FastUNet
+from napari_unetseg.engine.networks.model_file import Model, load_model
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, ResourceError
 
 ALL = SegmentSettings(device="cpu", write="probabilities")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.geometry.tiles import Needs, blend_weights, plan_tiles
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.stitch import Blender, LabelCanvas
+from napari_unetseg.engine.inference.aggregate import Blender, LabelCanvas
 
 ONE = (Structure(label=1, name="a", colour="#ff0000", channels=(1,)),)
 TWO = (

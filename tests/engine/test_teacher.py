@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from napari_unetseg.engine.batches import Batches, BatchSettings, Case
-from napari_unetseg.engine.losses import UNKNOWN, painted_loss
-from napari_unetseg.engine.teacher import TaughtBatches, TaughtLoss
-from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.engine.training.distillation import TaughtBatches, TaughtLoss
+from napari_unetseg.engine.training.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
 
 
 def make_target():

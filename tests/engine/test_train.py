@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from napari_unetseg.core.progress import finish
-from napari_unetseg.engine.batches import Batches, BatchSettings, Case
-from napari_unetseg.engine.train import TrainProgress, TrainSettings, iter_train
-from napari_unetseg.engine.unet import UNet, UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.engine.training.loop import TrainProgress, TrainSettings, iter_train
+from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
 from napari_unetseg.errors import SettingsError
 
 
@@ -51,7 +51,7 @@ def test_it_learns_what_is_bright(norm):
 
 
 def test_it_learns_in_bfloat16_too(monkeypatch):
-    monkeypatch.setattr("napari_unetseg.engine.train.fast_dtype", lambda device: torch.bfloat16)
+    monkeypatch.setattr("napari_unetseg.engine.training.loop.fast_dtype", lambda device: torch.bfloat16)
     settings = TrainSettings(steps=80, learning_rate=1e-2, bfloat16=True)
     trained = finish(iter_train(make_network(), make_batches(), settings))
     assert accuracy(trained.network) > 0.97

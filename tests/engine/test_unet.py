@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.engine.unet import UNet, UNetSettings, settings_for_spacing, unet3d_2016, unet_2015
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings, settings_for_spacing, unet3d_2016, unet_2015
 from napari_unetseg.errors import SettingsError
 
 

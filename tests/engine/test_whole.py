@@ -11,16 +11,16 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, structu
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine import finetune, whole
-from napari_unetseg.engine.finetune import iter_fine_tune
-from napari_unetseg.engine.head import HeadSettings
-from napari_unetseg.engine.lesson import Lesson
-from napari_unetseg.engine.model_file import Model, load_model, save_model
-from napari_unetseg.engine.predict import iter_predict
-from napari_unetseg.engine.stages import stages
-from napari_unetseg.engine.unet import UNet, UNetSettings
-from napari_unetseg.engine.whole import Whole, augmentation_for, from_nothing, trains_whole
-from napari_unetseg.engine.whole_cases import Look, painted_cases, predicted_classes
+from napari_unetseg.engine.fewshot import fine_tune, unet
+from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
+from napari_unetseg.engine.fewshot.schedule import stages
+from napari_unetseg.engine.fewshot.training_set import Lesson
+from napari_unetseg.engine.fewshot.unet import Whole, augmentation_for, from_nothing, trains_whole
+from napari_unetseg.engine.fewshot.unet_patches import Look, painted_cases, predicted_classes
+from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.pixel.head import HeadSettings
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError
 
 CPU = SegmentSettings(device="cpu")
@@ -29,11 +29,11 @@ CPU = SegmentSettings(device="cpu")
 @pytest.fixture(autouse=True, scope="module")
 def quick():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "head_settings", lambda _: HeadSettings(hidden=4, steps=10))
-        patch.setattr(whole, "WIDTHS", (8, 16))
-        patch.setattr(whole, "PATCHES", {2: (16, 32), 3: (4, 16, 32)})
-        patch.setattr("napari_unetseg.engine.stages.LEARNING_RATE", 1e-2)
-        patch.setattr("napari_unetseg.engine.train.NORM_BATCHES", 2)
+        patch.setattr(fine_tune, "head_settings", lambda _: HeadSettings(hidden=4, steps=10))
+        patch.setattr(unet, "WIDTHS", (8, 16))
+        patch.setattr(unet, "PATCHES", {2: (16, 32), 3: (4, 16, 32)})
+        patch.setattr("napari_unetseg.engine.fewshot.schedule.LEARNING_RATE", 1e-2)
+        patch.setattr("napari_unetseg.engine.training.loop.NORM_BATCHES", 2)
         yield
 
 
@@ -79,7 +79,7 @@ STARTS = {
 
 @pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
 def test_an_ordinary_u_net_comes_out_and_finds_what_was_painted(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(finetune, "mean_dice", lambda _: 1.0)  # training is always kept
+    monkeypatch.setattr(fine_tune, "mean_dice", lambda _: 1.0)  # training is always kept
     volume, labels = bars()
     settings = FineTuneSettings(steps=100, device="cpu", whole=True)
     result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])], {2: "bar"}), start, settings))
@@ -105,7 +105,7 @@ def test_a_3d_start_is_trained_itself_and_replaced_by_the_light_head_where_that_
 
 def test_kept_structures_are_still_found_and_new_ones_are_added(monkeypatch):
     """The teacher knows bar 2; bar 1 and background are painted, and bar 3 is new."""
-    monkeypatch.setattr(finetune, "mean_dice", lambda _: 1.0)
+    monkeypatch.setattr(fine_tune, "mean_dice", lambda _: 1.0)
     volume, labels = bars()
     settings = FineTuneSettings(steps=100, device="cpu", whole=True)
     teacher = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])]), None, settings)).model
@@ -155,7 +155,7 @@ def test_objects_cannot_be_kept_by_a_teacher():
 
 
 def test_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(finetune, "mean_dice", lambda _: 1.0)
+    monkeypatch.setattr(fine_tune, "mean_dice", lambda _: 1.0)
     volume, labels = bars()
     lesson, settings = Lesson([volume], [painted_from(labels, [1, 3, 5])]), FineTuneSettings(steps=8, device="cpu")
     uninterrupted = finish(iter_fine_tune(lesson, task_model(3), settings))
@@ -191,7 +191,7 @@ def test_a_coarse_grid_never_loses_paint_and_a_fine_one_repeats_it():
     volume = Volume(np.random.default_rng(0).random((1, 4, 6, 6)).astype(np.float32))
     painted = np.zeros((4, 6, 6), np.uint8)
     painted[1, 2, 3], painted[1, 2, 2] = 2, 1
-    read = whole.normaliser(volume, whole.Normalisation())
+    read = unet.normaliser(volume, unet.Normalisation())
     (coarse,) = painted_cases([volume], [painted], [read], Look(3, (9, 9, 9), (0.5, 0.5, 0.5)))
     assert np.argwhere(coarse.labels.numpy() >= 0).tolist() == [[0, 1, 1]]
     assert coarse.labels[0, 1, 1] == 1  # structure 1 before background
@@ -201,9 +201,9 @@ def test_a_coarse_grid_never_loses_paint_and_a_fine_one_repeats_it():
 
 
 def test_of_large_images_only_slabs_around_painted_planes_are_held(monkeypatch):
-    monkeypatch.setattr("napari_unetseg.engine.whole_cases.MOST_VOXELS", 3 * 32 * 32 * 2)
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.unet_patches.MOST_VOXELS", 3 * 32 * 32 * 2)
     volume, labels = bars((40, 32, 32))
-    read = whole.normaliser(volume, whole.Normalisation())
+    read = unet.normaliser(volume, unet.Normalisation())
     cases = painted_cases([volume], [painted_from(labels, [5, 30])], [read], Look(3, (1, 4, 4), (1.0, 1.0, 1.0)))
     assert [tuple(case.labels.shape) for case in cases] == [(3, 32, 32), (3, 32, 32)]
     assert all((case.labels[1] >= 0).all() and (case.labels[::2] == -1).all() for case in cases)
@@ -213,7 +213,7 @@ def test_of_large_images_only_slabs_around_painted_planes_are_held(monkeypatch):
 def test_scoring_window_by_window_is_scoring_at_once():
     volume, labels = bars((8, 24, 32))
     network = task_model(2).network
-    read = whole.normaliser(volume, whole.Normalisation())
+    read = unet.normaliser(volume, unet.Normalisation())
     (case,) = painted_cases([volume], [painted_from(labels, [3])], [read], Look(2, (1, 40, 40), (1.0, 1.0, 1.0)))
     predicted, true = predicted_classes(network, [case], (8, 16), (8, 8))
     at_once = network(case.image[None])[0].argmax(0)

@@ -8,7 +8,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
 
 from napari_unetseg.core.models.card import Normalisation
-from napari_unetseg.engine.model_file import load_model, save_model
+from napari_unetseg.engine.networks.model_file import load_model, save_model
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.segment import SegmentWidget
 from napari_unetseg.plugin.segment_compare import voxel_in_view

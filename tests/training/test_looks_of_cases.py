@@ -5,7 +5,7 @@ from training.looks import LOOKS, looks_of
 
 from napari_unetseg.core.models.appearance import look_of
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.batches import Case
+from napari_unetseg.engine.training.patches import Case
 
 
 def case(seed, *shape):

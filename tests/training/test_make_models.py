@@ -3,7 +3,7 @@
 import torch
 from training.make_models import NAMES, begun, recipe_named
 
-from napari_unetseg.engine.model_file import load_model
+from napari_unetseg.engine.networks.model_file import load_model
 
 
 def test_training_begins_with_the_trunk_of_the_model_it_names():

@@ -6,8 +6,8 @@ import torch
 from training.synthetic_shapes import CLASSES, shapes_stack
 from training.tasks import HeadsLoss, Task, joined
 
-from napari_unetseg.engine.batches import Case
-from napari_unetseg.engine.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.patches import Case
 
 
 def test_each_task_keeps_its_share_and_its_own_classes():

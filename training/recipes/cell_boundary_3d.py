@@ -2,9 +2,9 @@
 
 from napari_unetseg.core.models.card import VoxelSize
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import BatchSettings
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.patches import BatchSettings
 from training import sources
 from training.data import cell_boundaries
 from training.recipe import Recipe

@@ -1,9 +1,9 @@
 """Chloroplasts in electron micrographs of leaves."""
 
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import BatchSettings
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.patches import BatchSettings
 from training import sources
 from training.data import chloroplasts
 from training.recipe import Recipe

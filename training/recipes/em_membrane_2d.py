@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import BatchSettings
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.patches import BatchSettings
 from training.data import membranes_2d
 from training.recipes.em_membrane_3d import RECIPE as IN_3D
 

@@ -1,8 +1,8 @@
 """The general 2D start: every labelled set, and generated shapes, as tasks with a head each."""
 
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import BatchSettings
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.patches import BatchSettings
 from training import sources
 from training.recipe import Recipe
 from training.tasks import HEADS_2D, HeadsLoss, general_2d

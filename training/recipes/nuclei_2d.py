@@ -1,9 +1,9 @@
 """Nuclei in 2D: fluorescence, stained tissue and bright field."""
 
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import BatchSettings
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.patches import BatchSettings
 from training import sources
 from training.data import nuclei_2d
 from training.recipe import Recipe

@@ -1,9 +1,9 @@
 """Nuclei in 3D fluorescence: a little real and much generated data."""
 
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.augment import Augmentation
-from napari_unetseg.engine.batches import BatchSettings
-from napari_unetseg.engine.unet import UNetSettings
+from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.training.augment import Augmentation
+from napari_unetseg.engine.training.patches import BatchSettings
 from training import sources
 from training.data import nuclei_3d
 from training.recipe import Recipe

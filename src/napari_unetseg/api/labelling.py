@@ -55,7 +55,7 @@ def iter_clean(labels: Labelling, steps: Sequence[Step | str], evidence: Evidenc
     parsed = [parse_step(step) if isinstance(step, str) else step for step in steps]
     refine: Refine | None = None
     if any(isinstance(step, Crf) for step in parsed):
-        from napari_unetseg.engine.crf import iter_refine
+        from napari_unetseg.engine.inference.crf import iter_refine
 
         refine = iter_refine
     return (yield from apply.iter_clean(as_labels(labels), parsed, evidence, refine))

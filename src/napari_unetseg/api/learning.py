@@ -15,9 +15,9 @@ from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.volume import Labels, Volume
 
 if TYPE_CHECKING:
-    from napari_unetseg.engine.finetune import FineTuned
-    from napari_unetseg.engine.live_replay import Replayed
-    from napari_unetseg.engine.model_file import Model
+    from napari_unetseg.engine.fewshot.fine_tune import FineTuned
+    from napari_unetseg.engine.fewshot.replay import Replayed
+    from napari_unetseg.engine.networks.model_file import Model
 
 
 FINE_TUNING = FineTuneSettings()
@@ -62,8 +62,8 @@ def iter_fine_tune(
 
     With `checkpoint`, a run that was killed goes on from files of that name, where paint and settings are the same.
     """
-    from napari_unetseg.engine import finetune
-    from napari_unetseg.engine.lesson import Lesson
+    from napari_unetseg.engine.fewshot import fine_tune as finetune
+    from napari_unetseg.engine.fewshot.training_set import Lesson
 
     images = [as_volume(image) for image in _several(volume)]
     paint = [as_labels(labels) for labels in _several(painted)]
@@ -91,7 +91,7 @@ def fine_tune_file(
     InputError, ModelError, SettingsError, ResourceError
         As `fine_tune`.
     """
-    from napari_unetseg.engine.model_file import save_model
+    from napari_unetseg.engine.networks.model_file import save_model
 
     checkpoint = target.with_name(f".{target.name}")
     tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
@@ -132,7 +132,7 @@ def replay(
 
 def iter_replay(session: str | Path, target: str | Path, inputs: Sequence[str | Path] = ()) -> Job[Replayed]:
     """`replay` as a generator of progress; closing it stops it, and nothing is written."""
-    from napari_unetseg.engine import live_replay
+    from napari_unetseg.engine.fewshot import replay as live_replay
 
     return (yield from live_replay.iter_replay(Path(session), Path(target), [Path(path) for path in inputs]))
 

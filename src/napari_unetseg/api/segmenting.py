@@ -32,8 +32,8 @@ from napari_unetseg.errors import ModelError
 if TYPE_CHECKING:
     from napari_unetseg.core.models.normalisation import Normaliser
     from napari_unetseg.core.models.verification import Check
-    from napari_unetseg.engine.forecast import Forecast
-    from napari_unetseg.engine.model_file import Model
+    from napari_unetseg.engine.inference.cost import Forecast
+    from napari_unetseg.engine.networks.model_file import Model
 
 
 DEFAULTS = SegmentSettings()
@@ -66,8 +66,8 @@ class Segmentation:
 
 
 def load_model(model: str | Path) -> Model:
-    """Load a bundled model by name, or a model file by path; see `engine.model_file.load_model`."""
-    from napari_unetseg.engine import model_file
+    """Load a bundled model by name, or a model file by path; see `engine.networks.model_file.load_model`."""
+    from napari_unetseg.engine.networks import model_file
 
     return model_file.load_model(model)
 
@@ -114,7 +114,7 @@ def iter_segment(
 
     `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
     """
-    from napari_unetseg.engine.predict import iter_predict
+    from napari_unetseg.engine.inference.predict import iter_predict
 
     started = time.perf_counter()
     volume = as_volume(volume)
@@ -174,7 +174,7 @@ def segment_file(
 
 def forecast(volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS) -> Forecast:
     """How long `segment` would take, and how much memory, before it starts."""
-    from napari_unetseg.engine import forecast as engine
+    from napari_unetseg.engine.inference import cost as engine
 
     volume = as_volume(volume)
     loaded, _ = _as_model(model, volume)

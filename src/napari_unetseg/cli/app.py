@@ -26,7 +26,7 @@ from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
 if TYPE_CHECKING:
     from napari_unetseg.core.io.batch import Task
-    from napari_unetseg.engine.model_file import Model
+    from napari_unetseg.engine.networks.model_file import Model
 
 UsageError: Any = typer.BadParameter.__base__  # click's own, or the one inside typer, depending on typer's version
 DEFAULTS = SegmentSettings()

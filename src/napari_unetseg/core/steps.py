@@ -35,8 +35,8 @@ class _Step(BaseModel):
 class Crf(_Step):
     """Make labels follow the image: neighbours that look alike should be alike (a conditional random field).
 
-    `engine.crf` does it. What is weighed are the network's probabilities where they are at hand, else the labels,
-    softened.
+    `engine.inference.crf` does it. What is weighed are the network's probabilities where they are at hand, else
+    the labels, softened.
     """
 
     kind: Literal["crf"] = "crf"

@@ -20,7 +20,7 @@ from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Grid, Labels, Volume
 
 if TYPE_CHECKING:
-    from napari_unetseg.engine.forecast import Forecast
+    from napari_unetseg.engine.inference.cost import Forecast
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import ModelError
 
 if TYPE_CHECKING:
-    from napari_unetseg.engine.live import LiveSession
+    from napari_unetseg.engine.fewshot.session import LiveSession
 
 Array = npt.NDArray[Any]
 
@@ -39,8 +39,8 @@ def begin(
 ) -> Job[tuple[Version, ...]]:
     """Open a session in place of any other one; a `kept` model that is damaged is left alone."""
     yield Progress(0, 1, "Loading the engine")
-    from napari_unetseg.engine.live import LiveSession
-    from napari_unetseg.engine.model_file import load_model
+    from napari_unetseg.engine.fewshot.session import LiveSession
+    from napari_unetseg.engine.networks.model_file import load_model
 
     _sessions.clear()
     _places.clear()
@@ -81,7 +81,7 @@ def revert(token: str, number: int) -> Job[Version]:
 def save(token: str, path: Path, names: Mapping[int, str]) -> Job[None]:
     """`LiveSession.save`, with the record from which the model can be made again."""
     yield Progress(0, 1, "Saving the model")
-    from napari_unetseg.engine.live_replay import record_session
+    from napari_unetseg.engine.fewshot.replay import record_session
 
     _sessions[token].save(path, names)
     record_session(_sessions[token], path, _places[token])

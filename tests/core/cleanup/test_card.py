@@ -9,7 +9,7 @@ from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.steps import Crf, Erode, FillHoles, KeepLargest
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine.crf import refine
+from napari_unetseg.engine.inference.crf import refine
 
 
 def test_a_models_own_clean_up_is_done_and_survives_its_file(tiny_model):

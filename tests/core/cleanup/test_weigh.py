@@ -13,7 +13,7 @@ from napari_unetseg.core.postprocess.context import Evidence
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.steps import Crf, FillHoles, KeepLargest, Prior, weighing_first
 from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
-from napari_unetseg.engine.crf import refine
+from napari_unetseg.engine.inference.crf import refine
 from napari_unetseg.errors import InputError, SettingsError
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")

@@ -112,7 +112,7 @@ class ModelCard(_Record):
     Parameters
     ----------
     architecture : dict
-        The fields of `engine.unet.UNetSettings`, as JSON.
+        The fields of `engine.networks.unets.unet.UNetSettings`, as JSON.
     channels : tuple of str
         The input channels, in order. ``("grey",)`` also takes colour pictures, by their luminance.
     voxel_size : VoxelSize or None

@@ -51,7 +51,7 @@ def clean(labels: Labels, steps: Sequence[Step], evidence: Evidence = NOTHING, r
     evidence : Evidence
         What steps may look at beside the labels.
     refine : callable
-        `engine.crf.iter_refine`, for steps ``crf``; `api.clean` gives it.
+        `engine.inference.crf.iter_refine`, for steps ``crf``; `api.clean` gives it.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from napari_unetseg.core.volume import Triple, Volume
 from napari_unetseg.errors import SettingsError
 
 Refine = Callable[[Probabilities, Volume, Crf, tuple[float, ...] | None], Job[Probabilities]]
-"""What computes a `Crf`: `engine.crf.iter_refine`."""
+"""What computes a `Crf`: `engine.inference.crf.iter_refine`."""
 
 
 def weigh(step: Crf | Prior, canvas: Canvas, refine: Refine | None) -> Job[Canvas]:

@@ -1,0 +1,1 @@
+"""Packages of the BioImage Model Zoo, written, checked and taken back."""

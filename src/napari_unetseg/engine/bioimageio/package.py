@@ -1,0 +1,193 @@
+"""Models for others: packages of the BioImage Model Zoo (spec 0.5), written and checked with its own library."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.ndimage import gaussian_filter
+
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.models.bioimageio import read_model_file
+from napari_unetseg.core.models.card import ModelCard, Normalisation
+from napari_unetseg.core.models.catalogue import picture_of
+from napari_unetseg.engine.bioimageio.description import EPSILON, describe, documentation, minimum_size
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.unets import unet
+from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.errors import ModelError, ResourceError
+
+Array = npt.NDArray[np.float32]
+FUTURE = "from __future__ import annotations\n"
+HEADER = f'''"""The network of this package: plain PyTorch, written by napari-unetseg (BSD-3-Clause)."""
+
+{FUTURE}
+import sys
+import types
+
+# Dataclasses look their module up, and some programs run this file without entering it there.
+sys.modules.setdefault(__name__, types.ModuleType(__name__))
+'''
+ERRORS = "from napari_unetseg.errors import SettingsError\n"
+STANDALONE_ERRORS = '''
+class SettingsError(ValueError):
+    """A setting is outside what is allowed."""
+
+'''
+FACTORY = '''
+
+def unet(**fields: Any) -> UNet:
+    """The network that the package describes."""
+    return UNet(UNetSettings.from_json(fields))
+'''
+
+
+def export_model(model: str | Path, target: Path) -> None:
+    """Write a model as a package of the zoo, and let the zoo's library check it first.
+
+    The package holds the weights twice: for everyone, as a PyTorch state dict with a standalone source file of the
+    network, and as our own model file, which `core.models.bioimageio` takes back without opening the former.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot be read, is not one U-Net, or is only a start to learn from.
+    ResourceError
+        If bioimageio.spec is not installed.
+    OutputError
+        If the package cannot be written.
+    """
+    spec, loaded = _library(), load_model(model)
+    network = loaded.unet
+    if loaded.card.is_start:
+        raise ModelError(f"{loaded.card.name} is a start to learn from and finds nothing by itself; export another.")
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        files = _write_files(Path(folder), loaded, network, picture_of(model))
+        description = describe(loaded.card, files, torch.__version__.split("+")[0])
+        context = spec.ValidationContext(root=Path(folder), file_name="rdf.yaml", perform_io_checks=True)
+        with context:
+            built = spec.build_description(description, context=context)
+            if isinstance(built, spec.InvalidDescr):
+                raise ModelError(f"{loaded.card.name} does not fit the zoo: {_first_error(built)}.")
+            with atomic_path(target) as temporary:
+                spec.save_bioimageio_package(built, output_path=temporary, local_files_only=True)
+
+
+def import_model(package: Path, target: Path) -> ModelCard:
+    """Write the model of a package that `export_model` made as a model file, and return its card.
+
+    Raises
+    ------
+    ModelError
+        If the package is damaged, not to be trusted, or of another program.
+    OutputError
+        If the model file cannot be written.
+    """
+    content = read_model_file(package)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content)
+        try:
+            return load_model(temporary).card
+        except ModelError as error:
+            message = str(error).replace(str(temporary), "its model file")
+            raise ModelError(f"{package} cannot be taken: {message}") from error
+
+
+def _library() -> Any:
+    try:
+        import bioimageio.spec
+    except ImportError as error:
+        raise ResourceError(
+            'Packages of the BioImage Model Zoo need bioimageio.spec; pip install "napari-unetseg[zoo]".'
+        ) from error
+    return bioimageio.spec
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's log from the terminal."""
+    from loguru import logger
+
+    logger.disable("bioimageio")
+    try:
+        yield
+    finally:
+        logger.enable("bioimageio")
+
+
+def _first_error(built: Any) -> str:
+    errors = [error for detail in built.validation_summary.details for error in detail.errors]
+    return f"{'.'.join(map(str, errors[0].loc))}: {errors[0].msg}" if errors else "unknown reason"
+
+
+def _write_files(folder: Path, model: Model, network: UNet, picture: Path | None) -> dict[str, Path]:
+    """Everything that the description names."""
+    image = sample_image(model.card)
+    files = {
+        "model": folder / f"{model.card.name}.safetensors",
+        "weights": folder / "weights.pt",
+        "architecture": folder / "unet.py",
+        "documentation": folder / "README.md",
+        "input": folder / "test_input.npy",
+        "output": folder / "test_output.npy",
+    }
+    save_model(files["model"], model, half=_is_half(network))
+    torch.save(dict(network.state_dict()), files["weights"])
+    files["architecture"].write_text(architecture_source(), encoding="utf-8")
+    files["documentation"].write_text(documentation(model.card), encoding="utf-8")
+    np.save(files["input"], image)
+    np.save(files["output"], classify(network, model.card.normalisation, image))
+    if picture is not None:
+        files["cover"] = folder / "cover.png"
+        files["cover"].write_bytes(picture.read_bytes())
+    return files
+
+
+def _is_half(network: UNet) -> bool:
+    """Whether half precision holds the weights exactly, as it does for those that were saved in it."""
+    floats = [value for value in network.state_dict().values() if value.is_floating_point()]
+    return all(bool((value.half().float() == value).all()) for value in floats)
+
+
+def architecture_source() -> str:
+    """The source of `engine.networks.unets.unet` as a file that needs nothing but torch."""
+    body = inspect.getsource(unet).partition(FUTURE)[2]
+    return HEADER + body.replace(ERRORS, STANDALONE_ERRORS) + FACTORY
+
+
+def sample_image(card: ModelCard) -> Array:
+    """Smooth noise between 0 and 255, float32, shape (1, C, [Z,] Y, X): the same for every model of that size."""
+    noise = np.random.default_rng(0).random((len(card.channels), *minimum_size(card)))
+    smooth = gaussian_filter(noise, (0, *(3.0,) * card.dimensions))
+    image: Array = (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
+    return image[None]
+
+
+def preprocess(image: Array, normalisation: Normalisation) -> Array:
+    """What the package's preprocessing makes of an image (1, C, [Z,] Y, X), by the formulas of the zoo."""
+    axes = tuple(range(2, image.ndim))
+    if normalisation.method == "window":
+        values = np.clip((image - normalisation.low) / (normalisation.high - normalisation.low), 0, 1)
+    elif normalisation.method == "zscore":
+        mean, deviation = (measure(image, axis=axes, keepdims=True) for measure in (np.mean, np.std))
+        values = (image - mean) / (deviation + EPSILON)
+    else:
+        low, high = np.percentile(image, (normalisation.low, normalisation.high), axis=axes, keepdims=True)
+        values = (image - low) / (high - low + EPSILON)
+    result: Array = values.astype(np.float32)
+    return result
+
+
+@torch.inference_mode()
+def classify(network: UNet, normalisation: Normalisation, image: Array) -> Array:
+    """Probabilities (1, K, [Z,] Y, X) of an image (1, C, [Z,] Y, X), as a user of the package gets them."""
+    scores: torch.Tensor = network(torch.from_numpy(preprocess(image, normalisation)))
+    probabilities: Array = scores.softmax(dim=1).numpy()
+    return probabilities

@@ -1,0 +1,1 @@
+"""Inference: plan, prediction, aggregation, cost and CRF."""

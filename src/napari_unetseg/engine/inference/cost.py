@@ -1,0 +1,114 @@
+"""What a prediction will cost, before it starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.compatibility import Fit, fit
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
+from napari_unetseg.engine.inference.augmented import passes
+from napari_unetseg.engine.inference.plan import Plan, bytes_per_voxel, plan, tile_voxels
+from napari_unetseg.engine.inference.predict_slices import WINDOW, check_scale, seconds_per_pixel
+from napari_unetseg.engine.networks.fused import prepare
+from napari_unetseg.engine.networks.pixel.classifier import LightSettings, is_light
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+
+SAMPLE_VOXELS = 2**16
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The expected cost of a prediction.
+
+    Parameters
+    ----------
+    seconds : float
+        From the speed of one small tile on this machine just now.
+    peak_bytes : int
+        Memory on top of what the volume takes: one tile, and the result.
+    tiles : int
+    device : str
+    """
+
+    seconds: float
+    peak_bytes: int
+    tiles: int
+    device: str
+
+
+def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Forecast:
+    """Forecast a prediction; takes a fraction of a second.
+
+    Raises
+    ------
+    ModelError, SettingsError, ResourceError
+        As `predict.iter_predict` does.
+    """
+    device = choose_device(settings.device)
+    fitted = fit(card, volume, settings)
+    if is_light(card.architecture):
+        return _forecast_light(card, volume, settings, fitted, device)
+    count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
+    planned = plan(card, fitted, tile_voxels(card, fitted, device, count))
+    tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device)) + _slab_bytes(card, fitted, planned)
+    return Forecast(
+        seconds=count * planned.seen_voxels * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
+        peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
+        tiles=len(planned.tiles),
+        device=device_name(device),
+    )
+
+
+def _forecast_light(
+    card: ModelCard, volume: Volume, settings: SegmentSettings, fitted: Fit, device: torch.device
+) -> Forecast:
+    """As `forecast`, of a light model: it goes slice by slice."""
+    check_scale(card.name, settings)
+    architecture = LightSettings.from_json(card.architecture)
+    passes_of_flips = 4 if settings.flips else 1
+    pixels = math.prod(volume.shape[1:])
+    seconds = passes_of_flips * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)
+    peak = min(pixels, WINDOW**2) * architecture.bytes_per_pixel
+    return Forecast(seconds, int(peak + _result_bytes(card, fitted, settings)), volume.shape[0], device_name(device))
+
+
+def _slab_bytes(card: ModelCard, fitted: Fit, planned: Plan) -> int:
+    """The slab in which tiles are blended, twice while it rolls on: every output and the weight as floats."""
+    if not planned.blend:
+        return 0
+    thickness = max(stop - start for (start, stop), _, _ in (tile.fills for tile in planned.tiles))
+    _, y, x = (axis.length for axis in fitted.grid)
+    outputs = 1 + sum(len(structure.channels) for structure in card.structures)
+    return 2 * 4 * (outputs + 1) * thickness * y * x
+
+
+def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> int:
+    """Labels, seeds and, where they are wanted, probabilities."""
+    per_voxel = 1 + card.finds_objects
+    if settings.write == "probabilities":
+        per_voxel += 2 * (len(card.structures) + 1)
+    return per_voxel * math.prod(axis.length for axis in fitted.grid)
+
+
+@lru_cache
+def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> float:
+    """Time a network of that architecture on one small tile: the best of a few passes, the first only warms up."""
+    side = SAMPLE_VOXELS ** (1 / architecture.dimensions)
+    size = [max(1, round(side / step)) * step for step in architecture.stride]
+    network = prepare(UNet(architecture), device, fast_dtype(device))
+    tile = torch.zeros(1, architecture.inputs, *size, device=device)
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(4):
+            began = time.perf_counter()
+            network(tile).sum().item()  # .item() waits for the device
+            seconds.append(time.perf_counter() - began)
+    return min(seconds) / float(math.prod(size))

@@ -1,0 +1,189 @@
+"""Prediction of a whole volume, tile by tile."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from napari_unetseg.core.geometry.resample import Part
+from napari_unetseg.core.geometry.tiles import Tile, blend_weights, triple
+from napari_unetseg.core.models.compatibility import Fit, fit
+from napari_unetseg.core.models.normalisation import Normaliser, count_not_finite, normaliser
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.settings import SegmentSettings
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
+from napari_unetseg.engine.inference.aggregate import Blender, LabelCanvas
+from napari_unetseg.engine.inference.augmented import Classifier, passes
+from napari_unetseg.engine.inference.plan import Plan, plan, tile_voxels
+from napari_unetseg.engine.inference.predict_slices import LightRun, check_scale, iter_light
+from napari_unetseg.engine.networks.fused import prepare
+from napari_unetseg.engine.networks.model_file import Model
+from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.errors import ResourceError
+
+STAGE = "Predicting"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model found.
+
+    Parameters
+    ----------
+    classes : ndarray, uint8, (Z, Y, X)
+        0 is background, else the label of a structure, on the volume's own grid.
+    seeds : ndarray, bool, (Z, Y, X), or None
+        Cores of objects; None where the model marks none.
+    probabilities : ndarray, float16, (structures + 1, Z, Y, X), or None
+        Background first. None unless they were asked for.
+    device : str
+        What it was computed on.
+    notes : tuple of str
+        What the user should know, such as a fall back to smaller tiles.
+    """
+
+    classes: npt.NDArray[np.uint8]
+    seeds: npt.NDArray[np.bool_] | None
+    probabilities: npt.NDArray[np.float16] | None
+    device: str
+    notes: tuple[str, ...]
+
+
+def iter_predict(
+    model: Model, volume: Volume, settings: SegmentSettings, read: Normaliser | None = None
+) -> Job[Prediction]:
+    """Predict a volume; closing the generator stops before the next tile.
+
+    `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
+    Where memory runs out, it begins again with smaller tiles and then on the CPU, and says so in its progress and
+    its notes. On a CPU the same call gives the same result.
+
+    Raises
+    ------
+    ModelError
+        If the volume does not fit the model.
+    SettingsError, ResourceError
+        If there is no such device, a light model is asked for a scale, or memory does not do for the smallest tile.
+    """
+    device = choose_device(settings.device)
+    if isinstance(model.network, LightNet):
+        check_scale(model.card.name, settings)
+    fitted = fit(model.card, volume, settings)
+    yield Progress(0, 1, "Measuring intensities")
+    read = read or normaliser(volume, model.card.normalisation, fitted.mix)
+    notes = [*fitted.notes, *_note_not_finite(volume)]
+    if isinstance(model.network, LightNet):
+        light = LightRun(model.network, model.card.structures, read, device)
+        canvas, device = yield from iter_light(light, volume, settings, notes)
+        return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
+    count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
+    voxels = tile_voxels(model.card, fitted, device, count)
+    while True:
+        planned = plan(model.card, fitted, voxels)
+        run = _Run(model, volume, settings, read, fitted, planned, device)
+        try:
+            canvas = yield from run.tiles()
+        except OutOfMemory as error:
+            device, voxels, note = _with_less(model, fitted, planned, device, error)
+            notes.append(note)
+            yield Progress(0, len(planned.tiles), STAGE, note)
+        else:
+            return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One attempt: a volume through a network on a device, with tiles of a given size."""
+
+    model: Model
+    volume: Volume
+    settings: SegmentSettings
+    read: Normaliser
+    fitted: Fit
+    planned: Plan
+    device: torch.device
+
+    def tiles(self) -> Job[LabelCanvas]:
+        """Predict every tile; yields before each."""
+        canvas = LabelCanvas(self.volume.shape, self.model.card.structures, self.settings.write == "probabilities")
+        blender = Blender(canvas)
+        began, total = time.monotonic(), len(self.planned.tiles)
+        with memory_guard(self.device):
+            network = prepare(self.model.unet, self.device, fast_dtype(self.device))
+        classify = Classifier(network, flips=self.settings.flips, vote=self.fitted.vote)
+        for done, tile in enumerate(self.planned.tiles):
+            left = (time.monotonic() - began) / done * (total - done) if done else None
+            yield Progress(done, total, STAGE, seconds_left=left)
+            with memory_guard(self.device), torch.inference_mode():
+                self._predict(tile, classify, blender)
+        blender.flush()
+        yield Progress(total, total, STAGE, seconds_left=0.0)
+        return canvas
+
+    def _predict(self, tile: Tile, classify: Classifier, blender: Blender) -> None:
+        """Predict one tile and put its result in place."""
+        box = triple(axis.filled(span) for axis, span in zip(self.fitted.grid, tile.fills, strict=True))
+        if any(start >= stop for start, stop in box):  # a fine grid: no voxel's centre is in the tile
+            return
+        outputs = classify(self._seen(tile))
+        parts = [axis.result(span, seen) for axis, span, seen in zip(self.fitted.grid, box, tile.seen, strict=True)]
+        outputs = _taken(outputs, parts)
+        if self.planned.blend:
+            blender.add(box, outputs, self._weights(tile, parts))
+        else:
+            blender.canvas.write(box, outputs)
+
+    def _seen(self, tile: Tile) -> torch.Tensor:
+        """What the network sees (C, z, y, x): cut from the volume, normalised, resampled and mirrored."""
+        parts = [axis.seen(span) for axis, span in zip(self.fitted.grid, tile.seen, strict=True)]
+        values = self.read(self.volume.array[:, *(slice(*part.span) for part in parts)])
+        whole = [Part((0, part.span[1] - part.span[0]), part.matrix) for part in parts]
+        return _taken(torch.from_numpy(values).to(self.device), whole)
+
+    def _weights(self, tile: Tile, parts: list[Part]) -> list[torch.Tensor]:
+        whole = blend_weights(triple(stop - start for start, stop in tile.seen))
+        return [
+            _along(torch.from_numpy(weights).to(self.device), 0, part)
+            for weights, part in zip(whole, parts, strict=True)
+        ]
+
+
+def _taken(array: torch.Tensor, parts: list[Part]) -> torch.Tensor:
+    """Cut and resample (C, z, y, x) along its last three axes."""
+    for axis, part in enumerate(parts, start=1):
+        array = _along(array, axis, part)
+    return array
+
+
+def _along(array: torch.Tensor, axis: int, part: Part) -> torch.Tensor:
+    array = array.narrow(axis, part.span[0], part.span[1] - part.span[0])
+    if part.matrix is not None:
+        matrix = torch.from_numpy(part.matrix).to(array.device)
+        array = torch.tensordot(array, matrix, dims=([axis], [1])).movedim(-1, axis)
+    return array
+
+
+def _note_not_finite(volume: Volume) -> list[str]:
+    count = count_not_finite(volume.array)
+    return [f"{count} voxels are not finite; they were taken as their channel's median."] if count else []
+
+
+def _with_less(
+    model: Model, fitted: Fit, planned: Plan, device: torch.device, error: OutOfMemory
+) -> tuple[torch.device, int, str]:
+    """Where to try next: tiles of half the size, then the CPU."""
+    voxels = planned.largest // 2
+    if plan(model.card, fitted, voxels).largest < planned.largest:
+        return device, voxels, f"Not enough memory on {device}: trying again with tiles of half the size."
+    if device.type != "cpu":
+        cpu = torch.device("cpu")
+        return cpu, tile_voxels(model.card, fitted, cpu), f"Not enough memory on {device}: going on with the CPU."
+    raise ResourceError(
+        f"Not enough memory even for the smallest tile, of {planned.largest} voxels. "
+        "Close other programs or choose a smaller model."
+    ) from error

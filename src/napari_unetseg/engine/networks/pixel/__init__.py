@@ -1,0 +1,1 @@
+"""Pixel classification: hand-made features, the head and the forest on them."""

@@ -1,0 +1,175 @@
+"""The light model: a head on joined features, and a U-Net that refines its answer by what lies around."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self, cast
+
+import torch
+from torch import nn
+
+from napari_unetseg.engine.networks.pixel.features import Extractor, SliceFeatures, grown, half_precision
+from napari_unetseg.engine.networks.pixel.filters import FilterSettings
+from napari_unetseg.engine.networks.pixel.head import Head
+from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.errors import SettingsError
+
+KIND = "light"
+
+
+@dataclass(frozen=True)
+class LightSettings:
+    """Everything that defines a light model; JSON-able, so that a model's card can hold it.
+
+    Parameters
+    ----------
+    filters : FilterSettings
+    base : UNetSettings or None
+        The frozen 2D network whose features are joined with the hand-made ones.
+    hidden, outputs : int
+        Units of the head's hidden layer; classes out.
+    refiner : UNetSettings or None
+        The 2D network that adds to the head's scores. It sees the image and the head's hidden layer.
+    trees : int
+        Of the head's forest; 0: it has none.
+    levels : int or None
+        How many of the base's levels the head looks at, the finest first; None: all.
+    """
+
+    filters: FilterSettings
+    base: UNetSettings | None = None
+    hidden: int = 64
+    outputs: int = 2
+    refiner: UNetSettings | None = None
+    trees: int = 0
+    levels: int | None = None
+
+    @property
+    def dimensions(self) -> int:
+        """3 where features look through slices."""
+        return 3 if self.filters.deep else 2
+
+    @property
+    def inputs(self) -> int:
+        """Image channels."""
+        return self.filters.channels
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Bytes that a slice takes at its peak: features, hidden layers and the U-Nets' finest images."""
+        widths = [net.widths[0] for net in (self.base, self.refiner) if net is not None]
+        return 4.0 * (2 * self.filters.outputs + 3 * self.hidden + 3 * sum(widths) + 3 * self.outputs)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain fields for a model's card."""
+        return {"kind": KIND, **asdict(self)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Settings from a card; raises `SettingsError` on a field that this version does not know."""
+        try:
+            known = {name: value for name, value in fields.items() if name != "kind"}
+            known["filters"] = FilterSettings(**fields["filters"])
+            for name in ("base", "refiner"):
+                known[name] = UNetSettings.from_json(fields[name]) if fields[name] is not None else None
+            return cls(**known)
+        except (TypeError, KeyError) as error:
+            raise SettingsError(
+                f"The light model's architecture has fields that this version does not know: {error}."
+            ) from error
+
+
+def is_light(architecture: dict[str, Any]) -> bool:
+    """Whether a card's architecture is that of a light model; one that names no kind is a U-Net."""
+    return architecture.get("kind") == KIND
+
+
+class Refiner(UNet):
+    """A 2D U-Net that adds to class scores what it sees around.
+
+    Parameters
+    ----------
+    settings : UNetSettings
+        Its inputs are those of `forward` but for the scores.
+    """
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:
+        """Refined scores (N, outputs, Y, X) from image, hidden layer and scores (N, inputs + outputs, Y, X)."""
+        height, width = seen.shape[2:]
+        inputs, scores = seen[:, : self.settings.inputs], seen[:, self.settings.inputs :]
+        added = self.head(self.features(grown(inputs, self.settings.stride))[-1])
+        refined: torch.Tensor = scores.float() + added[..., :height, :width].float()
+        return refined
+
+    @classmethod
+    def fresh(cls, settings: UNetSettings) -> Self:
+        """A refiner of random weights that adds nothing yet."""
+        refiner = cls(settings)
+        nn.init.zeros_(refiner.head.weight)
+        nn.init.zeros_(cast("torch.Tensor", refiner.head.bias))
+        return refiner
+
+
+def refined_answer(refiner: UNet, seen: torch.Tensor) -> torch.Tensor:
+    """Scores (N, outputs, Y, X) of the mean of two probabilities: the head's own, and the refined ones.
+
+    From a few slices either may be wrong where the other is right, and what a refiner learns by heart weighs less.
+
+    Parameters
+    ----------
+    refiner : UNet
+        A `Refiner`.
+    seen : tensor, (N, inputs + outputs, Y, X)
+        What it sees.
+    """
+    own, refined = seen[:, refiner.settings.inputs :].float(), refiner(seen)
+    return torch.logaddexp(own.log_softmax(dim=1), refined.log_softmax(dim=1))
+
+
+class LightNet(nn.Module):
+    """Features, a head on them, and a refiner that has half of the say. It takes a stack slice by slice.
+
+    Parameters
+    ----------
+    extractor : Extractor
+        Its U-Net is left out where the head does not look at it.
+    head : Head
+    refiner : UNet or None
+        A `Refiner`.
+    """
+
+    def __init__(self, extractor: Extractor, head: Head, refiner: UNet | None = None) -> None:
+        super().__init__()
+        filters = extractor.filters.settings
+        self.extractor = extractor if len(head.levels) else Extractor(filters)
+        self.head, self.refiner = head, refiner
+        base = self.extractor.base
+        self.settings = LightSettings(
+            filters,
+            base.settings if base is not None else None,
+            head.hidden,
+            head.out.out_features,
+            refiner.settings if refiner is not None else None,
+            head.forest.trees if head.forest is not None else 0,
+            len(head.levels),
+        )
+
+    @classmethod
+    def from_settings(cls, settings: LightSettings) -> Self:
+        """A network with random weights."""
+        extractor = Extractor(settings.filters, UNet(settings.base) if settings.base is not None else None)
+        looked_at = extractor.widths if settings.levels is None else extractor.widths[: 1 + settings.levels]
+        head = Head(looked_at, settings.hidden, settings.outputs, settings.trees)
+        return cls(extractor, head, Refiner(settings.refiner) if settings.refiner is not None else None)
+
+    def forward(self, features: SliceFeatures) -> torch.Tensor:
+        """Class scores (outputs, Y, X) of a slice, before the softmax."""
+        seen = self.seen(features)
+        if self.refiner is None:
+            return seen[-self.settings.outputs :]
+        with half_precision(seen.device):
+            return refined_answer(self.refiner, seen[None])[0]
+
+    def seen(self, features: SliceFeatures) -> torch.Tensor:
+        """What the refiner sees (inputs + hidden + outputs, Y, X): image, hidden layer and the head's scores."""
+        return torch.cat([features.image, *self.head.maps(features)])

@@ -1,0 +1,222 @@
+"""What a light head looks at, slice by slice: hand-made features, joined with those of a frozen 2D U-Net."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from napari_unetseg.core.models.normalisation import Normaliser
+from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.devices import fast_dtype
+from napari_unetseg.engine.networks.pixel.filters import Filters, FilterSettings
+from napari_unetseg.engine.networks.unets.unet import UNet
+
+CACHE_BYTES = 2 * 1024**3
+"""What cached features may take; a slice of 512×512 takes about 80 MB."""
+
+
+@dataclass(frozen=True)
+class SliceFeatures:
+    """Features of one slice.
+
+    Parameters
+    ----------
+    image : tensor, float32, (C, Y, X)
+        The normalised slice itself.
+    hand : tensor, float32, (F, Y, X)
+        Hand-made features.
+    levels : tuple of tensor, float32, (W, Yl, Xl)
+        The U-Net's decoder levels, finest first, each at its own resolution; they begin where the slice begins and
+        may reach beyond its end. Empty without a U-Net.
+    strides : tuple of (y, x)
+        Pixels of the slice for one of each level's.
+    """
+
+    image: torch.Tensor
+    hand: torch.Tensor
+    levels: tuple[torch.Tensor, ...] = ()
+    strides: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        return sum(t.element_size() * t.nelement() for t in (self.image, self.hand, *self.levels))
+
+    def at(self, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Features of single pixels: hand-made ones, then each level's, interpolated linearly.
+
+        Parameters
+        ----------
+        y, x : tensor, int64, (P,)
+
+        Returns
+        -------
+        tensor, float32, (P, F + ΣW)
+        """
+        parts = [self.hand[:, y, x]]
+        for level, (stride_y, stride_x) in zip(self.levels, self.strides, strict=True):
+            size = torch.tensor([level.shape[-1] * stride_x, level.shape[-2] * stride_y], device=x.device)
+            place = (2 * torch.stack([x, y], dim=-1) + 1) / size - 1  # of pixel centres, from -1 to 1 over the level
+            sampled = F.grid_sample(
+                level[None], place[None, None].to(level), padding_mode="border", align_corners=False
+            )
+            parts.append(sampled[0, :, 0])
+        return torch.cat(parts).T
+
+    def raised(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Maps (K, Yl, Xl) of the levels, or of the finest, interpolated linearly to the slice's pixels (K, Y, X)."""
+        height, width = self.hand.shape[-2:]
+        raised = []
+        for level, (stride_y, stride_x) in zip(maps, self.strides, strict=False):
+            size = [level.shape[-2] * stride_y, level.shape[-1] * stride_x]
+            full = F.interpolate(level[None], size, mode="bilinear", align_corners=False)
+            raised.append(full[0, :, :height, :width])
+        return raised
+
+
+class Extractor(nn.Module):
+    """Computes the features of a slice. Nothing in it learns.
+
+    Parameters
+    ----------
+    filters : FilterSettings
+    base : UNet or None
+        A 2D network of one input channel; it sees the mean of the image's channels.
+    """
+
+    def __init__(self, filters: FilterSettings, base: UNet | None = None) -> None:
+        super().__init__()
+        self.filters = Filters(filters)
+        self.base = base.eval().requires_grad_(False) if base is not None else None
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many features the hand-made ones and each level of the U-Net are, the finest level first."""
+        levels = self.base.settings.widths if self.base is not None else ()
+        return (self.filters.settings.outputs, *levels)
+
+    @torch.no_grad()
+    def forward(self, slab: torch.Tensor, row: int) -> SliceFeatures:
+        """Features of the slice `row` of a slab of slices (C, Z, Y, X), float32 and normalised."""
+        image = slab[:, row]
+        hand = self.filters(slab[None], slice(row, row + 1))[0, :, 0]
+        if self.base is None:
+            return SliceFeatures(image, hand)
+        grey = grown(image.mean(0, keepdim=True)[None], self.base.settings.stride)
+        with half_precision(slab.device):
+            levels = self.base.features(grey)
+        strides = [(1, 1)]
+        for pool_y, pool_x in self.base.settings.pools:
+            strides.append((strides[-1][0] * pool_y, strides[-1][1] * pool_x))
+        return SliceFeatures(image, hand, tuple(level[0].float() for level in reversed(levels)), tuple(strides))
+
+
+def half_precision(device: torch.device) -> torch.autocast:
+    """Where a U-Net may compute in half precision. The filters and the head need all of float32."""
+    dtype = fast_dtype(device)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def grown(image: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
+    """The image, mirrored at its far ends (or repeated, where it is too thin) up to a multiple of the stride."""
+    extra_y, extra_x = (-length % step for length, step in zip(image.shape[2:], stride, strict=True))
+    fits = extra_y < image.shape[2] and extra_x < image.shape[3]
+    return F.pad(image, (0, extra_x, 0, extra_y), mode="reflect" if fits else "replicate")
+
+
+class FeatureSource:
+    """The features of a volume's slices, computed when they are asked for and kept while there is room.
+
+    Parameters
+    ----------
+    volume : Volume
+    read : Normaliser
+        Turns intensities into the network's input.
+    extractor : Extractor
+    device : torch.device
+    room : int
+        Bytes that cached features may take.
+    """
+
+    def __init__(
+        self,
+        volume: Volume,
+        read: Normaliser,
+        extractor: Extractor,
+        device: torch.device,
+        room: int = CACHE_BYTES,
+    ) -> None:
+        self.volume, self.read, self.device, self.room = volume, read, device, room
+        self.extractor = extractor.to(device)
+        self._features: OrderedDict[int, SliceFeatures] = OrderedDict()
+        self._planes: OrderedDict[int, torch.Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self.volume.shape[0]
+
+    def __getitem__(self, z: int) -> SliceFeatures:
+        """Features of slice `z`."""
+        if z not in self._features:
+            self._features[z] = self._computed(z)
+            while len(self._features) > 1 and sum(f.nbytes for f in self._features.values()) > self.room:
+                self._features.popitem(last=False)
+        self._features.move_to_end(z)
+        return self._features[z]
+
+    def _computed(self, z: int) -> SliceFeatures:
+        reach = self.extractor.filters.settings.halo[0]
+        start, stop = max(0, z - reach), min(len(self), z + reach + 1)
+        slab = torch.stack([self._plane(i) for i in range(start, stop)], dim=1)
+        features: SliceFeatures = self.extractor(slab, z - start)
+        return features
+
+    def _plane(self, z: int) -> torch.Tensor:
+        """The normalised slice (C, Y, X); as many are kept as the filters look through."""
+        if z not in self._planes:
+            values = self.read(np.asarray(self.volume.array[:, z : z + 1]))
+            self._planes[z] = torch.from_numpy(values)[:, 0].to(self.device)
+            while len(self._planes) > 2 * self.extractor.filters.settings.halo[0] + 2:
+                self._planes.popitem(last=False)
+        self._planes.move_to_end(z)
+        return self._planes[z]
+
+
+class MagnifiedSource(FeatureSource):
+    """The features of a source's slices at another size along y and x; computed anew each time.
+
+    Parameters
+    ----------
+    source : FeatureSource
+    factor : float
+        Above 1: larger.
+    """
+
+    def __init__(self, source: FeatureSource, factor: float) -> None:
+        super().__init__(source.volume, source.read, source.extractor, source.device, room=0)
+        self.factor = factor
+
+    def _plane(self, z: int) -> torch.Tensor:
+        plane = super()._plane(z)
+        size = _magnified(plane.shape[1:], self.factor)
+        return F.interpolate(plane[None], size, mode="bilinear", align_corners=False, antialias=True)[0]
+
+
+def magnified_paint(painted: npt.NDArray[Any], factor: float) -> npt.NDArray[Any]:
+    """Painted labels (Z, Y, X) as they lie on the slices of a `MagnifiedSource`."""
+    size = _magnified(painted.shape[1:], factor)
+    rows, columns = (
+        ((np.arange(new) + 0.5) * old / new).astype(int) for new, old in zip(size, painted.shape[1:], strict=True)
+    )
+    return np.ascontiguousarray(painted[:, rows][:, :, columns])
+
+
+def _magnified(size: Sequence[int], factor: float) -> list[int]:
+    return [max(1, round(length * factor)) for length in size]

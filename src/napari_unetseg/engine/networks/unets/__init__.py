@@ -1,0 +1,1 @@
+"""U-Nets, a file an architecture."""

@@ -1,0 +1,87 @@
+"""The state of a training run, and how it is saved so that a killed run goes on where it was."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.engine.networks.unets.unet import UNet
+
+
+@dataclass
+class Run:
+    """A network in training: its weights, their running average, the optimiser and how far it is."""
+
+    network: UNet
+    mean_network: UNet
+    optimiser: torch.optim.AdamW
+    step: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    norm_is_fixed: bool = False
+
+    @classmethod
+    def fresh(cls, network: UNet, learning_rate: float, weight_decay: float) -> Self:
+        """A run at its beginning; it trains `network` itself."""
+        network = network.to(memory_format=channels_last(network))  # type: ignore[call-overload]
+        optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
+        return cls(network, copy.deepcopy(network).eval(), optimiser)
+
+    @torch.no_grad()
+    def average(self, decay: float) -> None:
+        """Move the average towards the weights; early on faster, so that it forgets the random start."""
+        decay = min(decay, (1 + self.step) / (10 + self.step))
+        for mean, now in zip(self.mean_network.parameters(), self.network.parameters(), strict=True):
+            mean.lerp_(now, 1 - decay)
+
+    def averaged(self) -> UNet:
+        """The averaged network, in evaluation mode, with the present statistics of normalisation."""
+        for mean, now in zip(self.mean_network.buffers(), self.network.buffers(), strict=True):
+            mean.copy_(now)
+        return self.mean_network.eval()
+
+
+def channels_last(network: UNet) -> torch.memory_format:
+    """The memory layout that convolutions are fastest in: channels next to each other."""
+    return torch.channels_last if network.settings.dimensions == 2 else torch.channels_last_3d
+
+
+def save_run(path: Path, run: Run) -> None:
+    """Write everything that `load_run` needs to one safetensors file, atomically."""
+    tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
+    tensors |= {f"mean.{k}": v for k, v in run.mean_network.state_dict().items()}
+    for index, state in run.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
+    counters = {name: getattr(run, name) for name in ("step", "seconds", "skipped", "norm_is_fixed")}
+    with atomic_path(path) as temporary:
+        save_file(
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"run": json.dumps(counters)}
+        )
+
+
+def load_run(path: Path, run: Run) -> None:
+    """Put the state that `save_run` wrote into `run`, whose network must be the same."""
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        counters = json.loads(file.metadata()["run"])
+    run.network.load_state_dict(_under(tensors, "network."))
+    run.mean_network.load_state_dict(_under(tensors, "mean."))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in _under(tensors, "optimiser.").items():
+        index, key = name.split(".")
+        state.setdefault(int(index), {})[key] = tensor
+    run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
+    for name, value in counters.items():
+        setattr(run, name, value)
+
+
+def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

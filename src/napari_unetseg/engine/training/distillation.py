@@ -1,0 +1,60 @@
+"""A frozen teacher: what the network knew before stays true where nobody painted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.training.loop import Loss
+from napari_unetseg.engine.training.losses import UNKNOWN
+from napari_unetseg.engine.training.patches import Batches
+
+
+class TaughtBatches:
+    """Batches whose labels carry the teacher's opinion of the same, moved and recoloured patches.
+
+    Parameters
+    ----------
+    batches : Batches
+    teacher : UNet
+        It is not changed.
+    """
+
+    def __init__(self, batches: Batches, teacher: UNet) -> None:
+        self.batches, self.teacher = batches, teacher.eval()
+
+    @torch.no_grad()
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (N, C, [Z,] Y, X), and (N, 1 + K, [Z,] Y, X) float32: classes, then the teacher's probabilities."""
+        image, labels = self.batches[step]
+        opinion = self.teacher(image).float().softmax(dim=1)
+        return image, torch.cat([labels[:, None].to(opinion.dtype), opinion], dim=1)
+
+
+@dataclass(frozen=True)
+class TaughtLoss:
+    """A loss over the paint, and cross-entropy with the teacher's probabilities over all else.
+
+    Only the teacher's own outputs are compared, among themselves: about a structure that it does not know, it says
+    nothing (learning without forgetting, arXiv 1606.09282).
+
+    Parameters
+    ----------
+    painted : Loss
+    strength : float
+        Of the teacher's part.
+    """
+
+    painted: Loss
+    strength: float = 1.0
+
+    def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Of class scores (N, outputs, …) and what `TaughtBatches` gives."""
+        classes, opinion = labels[:, 0].round().long(), labels[:, 1:]
+        known = scores[:, : opinion.shape[1]].float()
+        entropy = -(opinion * known.log_softmax(dim=1)).sum(1)
+        unknown = classes == UNKNOWN
+        taught = entropy[unknown].sum() / unknown.sum().clamp_min(1)
+        return self.painted(scores, classes) + self.strength * taught

@@ -1,0 +1,240 @@
+"""Training: a generator that yields a record a step and can be stopped and resumed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.engine.devices import fast_dtype
+from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.training.checkpoint import Run, channels_last, load_run, save_run
+from napari_unetseg.engine.training.losses import painted_loss
+from napari_unetseg.errors import SettingsError
+
+NORM = nn.modules.batchnorm._BatchNorm
+NORM_BATCHES = 20  # batches that the running statistics of batch normalisation are averaged over when they are fixed
+EMA_DECAY = 0.99
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""The loss, a scalar, of a batch: of class scores, and of the labels as the batches give them."""
+
+
+class BatchSource(Protocol):
+    """Anything that gives batch number `step`: `engine.training.patches.Batches`, or a list of batches."""
+
+    def __getitem__(self, step: int, /) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (N, C, [Z,] Y, X) and labels (N, [Z,] Y, X)."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a network is trained. Give `steps` or `minutes`.
+
+    Parameters
+    ----------
+    steps : int, optional
+        Steps to train: reproducible.
+    minutes : float, optional
+        Wall-clock minutes to train, held-out scoring included.
+    learning_rate : float
+        Peak of the schedule: a linear rise over the first 5 %, then half a cosine to 0.
+    weight_decay, clip : float
+        Of AdamW; the largest norm of the gradient.
+    fix_norm : float
+        From this part of the run on, batch normalisation uses fixed statistics, so that the network learns with what
+        prediction will use, whatever the batch size.
+    class_weights : tuple of float
+        Weight of each output in the loss; empty: all 1.
+    score_every : int
+        Steps between held-out scores; 0: none before the end.
+    save_every : float
+        Seconds between checkpoints.
+    bfloat16 : bool
+        Compute in bfloat16 on a CPU that has instructions for it: some 2.5 times as fast. CUDA always does.
+    loss : Loss, optional
+        Of class scores (N, K, [Z,] Y, X) and labels (N, [Z,] Y, X), in place of `painted_loss` with `class_weights`.
+
+    Raises
+    ------
+    SettingsError
+        If neither or both of `steps` and `minutes` are given, or they are not above 0.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    clip: float = 1.0
+    fix_norm: float = 0.35
+    class_weights: tuple[float, ...] = ()
+    score_every: int = 0
+    save_every: float = 60.0
+    bfloat16: bool = False
+    loss: Loss | None = None
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None) or (self.steps or self.minutes or 0) <= 0:
+            raise SettingsError(f"Expected steps or minutes above 0; got steps={self.steps}, minutes={self.minutes}.")
+
+
+@dataclass(frozen=True)
+class TrainProgress(Progress):
+    """A step of training.
+
+    Parameters
+    ----------
+    loss : float
+        Of this step's batch.
+    score : float or None
+        Held-out score, on the steps that measure it.
+    skipped : int
+        Steps so far whose gradient was not finite and that changed nothing.
+    """
+
+    loss: float = math.nan
+    score: float | None = None
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The averaged network, in evaluation mode, and what its training took."""
+
+    network: UNet
+    steps: int
+    seconds: float
+    skipped: int
+
+
+def iter_train(
+    network: UNet,
+    batches: BatchSource,
+    settings: TrainSettings,
+    score: Callable[[UNet], float] | None = None,
+    checkpoint: Path | None = None,
+) -> Job[Trained]:
+    """Train a copy of `network` on its device; yields a `TrainProgress` a step.
+
+    AdamW; bfloat16 autocast on CUDA, and where `settings` ask for it. The result is an exponential average of the
+    weights. A step whose gradient is not finite is skipped and counted.
+
+    Parameters
+    ----------
+    batches : BatchSource
+    score : callable, optional
+        Gives the held-out score of a network in evaluation mode.
+    checkpoint : Path, optional
+        File to resume from, if it exists, and to save to now and then, atomically.
+    """
+    run = Run.fresh(copy.deepcopy(network), settings.learning_rate, settings.weight_decay)
+    if checkpoint is not None and checkpoint.is_file():
+        load_run(checkpoint, run)
+    started, saved = time.monotonic() - run.seconds, time.monotonic()
+    while (part := _part_done(run, settings)) < 1:
+        if part >= settings.fix_norm and not run.norm_is_fixed:
+            _measure_norm(run, batches, settings)
+        loss = _step(run, batches[run.step], settings, part)
+        run.step, run.seconds = run.step + 1, time.monotonic() - started
+        measured = score(run.averaged()) if score and _is_time(run.step, settings.score_every) else None
+        if checkpoint is not None and time.monotonic() - saved > settings.save_every:
+            save_run(checkpoint, run)
+            saved = time.monotonic()
+        yield _record(run, settings, loss, measured)
+    if not run.norm_is_fixed:
+        _measure_norm(run, batches, settings)
+    if checkpoint is not None:
+        save_run(checkpoint, run)
+    return Trained(run.averaged(), run.step, run.seconds, run.skipped)
+
+
+def _is_time(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _part_done(run: Run, settings: TrainSettings) -> float:
+    if settings.steps is not None:
+        return run.step / settings.steps
+    return run.seconds / (60 * (settings.minutes or 1))
+
+
+def _record(run: Run, settings: TrainSettings, loss: float, score: float | None) -> TrainProgress:
+    part = min(1.0, _part_done(run, settings))
+    total = settings.steps or max(run.step, round(run.step / part))
+    return TrainProgress(
+        run.step, total, "Training", "", run.seconds * (1 / part - 1), loss=loss, score=score, skipped=run.skipped
+    )
+
+
+def _learning_rate(part: float, peak: float) -> float:
+    return peak * min(1.0, 0.02 + part / 0.05) * 0.5 * (1 + math.cos(math.pi * part))
+
+
+def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings, part: float) -> float:
+    """One step of the optimiser; returns the loss."""
+    image, labels = batch
+    for group in run.optimiser.param_groups:
+        group["lr"] = _learning_rate(part, settings.learning_rate)
+    run.network.train()
+    if run.norm_is_fixed:
+        _fix_norm(run.network)
+    run.optimiser.zero_grad(set_to_none=True)
+    loss = _loss(_scores(run.network, image, settings), labels, settings)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
+    if torch.isfinite(norm) and torch.isfinite(loss):
+        run.optimiser.step()
+        run.average(EMA_DECAY)
+    else:
+        run.skipped += 1
+    return float(loss.detach())
+
+
+def _loss(scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
+    if settings.loss is not None:
+        return settings.loss(scores, labels)
+    weights = torch.tensor(settings.class_weights, device=scores.device) if settings.class_weights else None
+    return painted_loss(scores, labels, class_weights=weights)
+
+
+def _scores(network: UNet, image: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
+    image = image.contiguous(memory_format=channels_last(network))
+    half = image.is_cuda or (settings.bfloat16 and fast_dtype(image.device) == torch.bfloat16)
+    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=half):
+        scores: torch.Tensor = network(image)
+    return scores
+
+
+def _norms(network: UNet) -> list[NORM]:
+    return [module for module in network.modules() if isinstance(module, NORM)]
+
+
+def _fix_norm(network: UNet) -> None:
+    for module in _norms(network):
+        module.eval()
+
+
+@torch.no_grad()
+def _measure_norm(run: Run, batches: BatchSource, settings: TrainSettings) -> None:
+    """Average the statistics of batch normalisation over some batches, and use them from now on."""
+    run.norm_is_fixed = True
+    norms = _norms(run.network)
+    if not norms:
+        return
+    momenta = [module.momentum for module in norms]
+    for module in norms:
+        module.reset_running_stats()
+        module.momentum = None  # a plain mean over the batches
+    run.network.train()
+    for step in range(NORM_BATCHES):
+        _scores(run.network, batches[run.step + step][0], settings)
+    for module, momentum in zip(norms, momenta, strict=True):
+        module.momentum = momentum

@@ -1,0 +1,126 @@
+"""Random patches from labelled images, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch.nn import functional as F
+
+from napari_unetseg.engine.training.augment import Augmentation, augment
+from napari_unetseg.engine.training.losses import UNKNOWN
+
+FOCUS_VOXELS = 4000  # remembered for each class of a case
+
+
+@dataclass(frozen=True)
+class Case:
+    """One labelled image, normalised as the model's card says.
+
+    Parameters
+    ----------
+    image : tensor, shape (C, [Z,] Y, X), float32
+    labels : tensor, shape ([Z,] Y, X), integer
+        Network outputs 0, 1, …; `UNKNOWN` (-1) where not known.
+    weight : float
+        How often it is drawn, relative to the others.
+    """
+
+    image: torch.Tensor
+    labels: torch.Tensor
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """How batches are drawn.
+
+    Parameters
+    ----------
+    patch : tuple of int
+        Patch size, one number per spatial axis.
+    batch : int
+        Patches in a batch.
+    focus : float
+        Share of the patches that are centred near a voxel of a randomly chosen known class, so that rare classes and
+        sparse paint are seen; the rest lies anywhere.
+    augmentation : Augmentation
+    seed : int
+    """
+
+    patch: tuple[int, ...]
+    batch: int = 4
+    focus: float = 0.5
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    seed: int = 0
+
+
+class Batches:
+    """Batch number `step` of an endless, reproducible series: ``batches[step]``.
+
+    Every step has a random generator of its own, so training that is resumed sees the same batches as training that
+    never stopped. Batches lie on the device of the cases.
+    """
+
+    def __init__(self, cases: Sequence[Case], settings: BatchSettings) -> None:
+        self.cases, self.settings = tuple(cases), settings
+        self.weights = torch.tensor([case.weight for case in cases], dtype=torch.float64)
+        generator = torch.Generator().manual_seed(settings.seed)
+        self._places = [_places_by_class(case.labels, generator) for case in cases]
+        reach = settings.augmentation.reach
+        self._crop = tuple(length + 2 * round(length * (reach - 1) / 2) for length in settings.patch)
+
+    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image (N, C, *patch) float32 and labels (N, *patch) int64."""
+        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
+        chosen = torch.multinomial(self.weights, self.settings.batch, replacement=True, generator=generator)
+        crops = [self._draw(int(index), generator) for index in chosen]
+        image, labels = (torch.stack(parts) for parts in zip(*crops, strict=True))
+        return augment(image, labels, self.settings.patch, self.settings.augmentation, generator)
+
+    def _draw(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        case, places = self.cases[index], self._places[index]
+        size = case.labels.shape
+        if places and float(torch.rand((), generator=generator)) < self.settings.focus:
+            of_class = places[_pick(len(places), generator)]
+            centre = [int(c) for c in of_class[_pick(len(of_class), generator)]]
+            centre = [
+                c + _pick(half, generator) - half // 2
+                for c, half in zip(centre, (max(1, p // 2) for p in self.settings.patch), strict=True)
+            ]
+        else:
+            centre = [_pick(length, generator) for length in size]
+        start = [
+            min(max(c - p // 2, 0), max(length - p, 0)) - (crop - p) // 2
+            for c, p, crop, length in zip(centre, self.settings.patch, self._crop, size, strict=True)
+        ]
+        return crop_at(case, start, self._crop)
+
+
+def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """A crop that may reach out of the image: mirrored there (repeated where too thin), with unknown labels."""
+    spans = [(max(0, s), min(length, s + n)) for s, n, length in zip(start, size, case.labels.shape, strict=True)]
+    inside = tuple(slice(low, high) for low, high in spans)
+    pads = [(low - s, s + n - high) for s, n, (low, high) in zip(start, size, spans, strict=True)]
+    flat = [side for pad in reversed(pads) for side in pad]
+    labels = F.pad(case.labels[inside].long(), flat, value=UNKNOWN)
+    fits = all(max(pad) < high - low for pad, (low, high) in zip(pads, spans, strict=True))
+    image = F.pad(case.image[(slice(None), *inside)][None], flat, mode="reflect" if fits else "replicate")[0]
+    return image, labels
+
+
+def _places_by_class(labels: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:
+    """For each class that is known somewhere, the indices of some of its voxels, (n, axes)."""
+    flat = labels.flatten().cpu()
+    places = []
+    for value in range(int(flat.max()) + 1):
+        of_class = torch.nonzero(flat == value)[:, 0]
+        if len(of_class):
+            chosen = of_class[torch.randint(len(of_class), (FOCUS_VOXELS,), generator=generator)]
+            places.append(torch.stack(torch.unravel_index(chosen, labels.shape), dim=1))
+    return places
+
+
+def _pick(count: int, generator: torch.Generator) -> int:
+    return int(torch.randint(count, (), generator=generator))
