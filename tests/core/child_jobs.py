@@ -1,4 +1,4 @@
-"""Jobs for the tests of `core.child`: importable in the child by this module's name."""
+"""Jobs for the tests of `service.process`: importable in the child by this module's name."""
 
 import os
 import signal

@@ -13,10 +13,10 @@ import child_jobs
 import numpy as np
 import pytest
 
-from napari_unetseg.core.child import ChildError, Worker
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.errors import InputError, ResourceError
+from napari_unetseg.service.process import ChildError, Worker
 from support import gone_within, is_running
 
 
@@ -178,7 +178,7 @@ def test_a_cancelled_job_leaves_no_half_written_file(worker, tmp_path):
 def test_the_child_vanishes_when_its_parent_is_killed():
     script = """
     import child_jobs, time
-    from napari_unetseg.core.child import Worker
+    from napari_unetseg.service.process import Worker
     worker = Worker()
     job = worker.run(child_jobs.silent, 60)
     next(job)
@@ -197,7 +197,7 @@ def test_the_child_vanishes_when_its_parent_is_killed():
 def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
     script = tmp_path / "analysis.py"
     script.write_text(
-        "print('once')\nimport child_jobs\nfrom napari_unetseg.core.child import Worker\n"
+        "print('once')\nimport child_jobs\nfrom napari_unetseg.service.process import Worker\n"
         "from napari_unetseg.core.progress import finish\nprint(finish(Worker().run(child_jobs.nothing, 5)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(child_jobs.__file__).parent)}

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from napari_unetseg.core.child import Worker, _Child
+from napari_unetseg.service.process import Worker, _Child
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -14,7 +14,6 @@ from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict,
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError, OutputError
-from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
 from napari_unetseg.plugin.learn_job import (
     LIGHT,
     Hint,
@@ -29,6 +28,7 @@ from napari_unetseg.plugin.learn_job import (
 )
 from napari_unetseg.plugin.paint_keeper import PaintKeeper, find_paint, model_beside, place_of, set_aside
 from napari_unetseg.plugin.paint_structures import PaintStructures
+from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
 
 PAINT = PaintCopy(np.ones((5, 2, 2), np.uint8), {1: "cell"})
 

@@ -9,12 +9,12 @@ import psutil
 import pytest
 from qtpy.QtCore import Qt
 
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.io.samples import list_samples
 from napari_unetseg.plugin.layers import LayerSource, labels_of
 from napari_unetseg.plugin.segment import SegmentWidget
 from napari_unetseg.plugin.segment_trials import look_at
+from napari_unetseg.service.process import Worker
 from support import PATIENCE, SLACK, gone_within, is_running
 
 

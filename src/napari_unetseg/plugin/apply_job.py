@@ -9,13 +9,13 @@ from pathlib import Path
 from napari.layers import Layer
 
 from napari_unetseg import api
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.io.batch import Task, plan_tasks
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.errors import OutputError, UnetsegError
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.segment_job import SegmentRequest, segment_layer
+from napari_unetseg.service.process import Worker
 
 ENDING = "learned"
 """Behind an image's name: ``cell.tif`` becomes ``cell-learned.ome.tif``."""

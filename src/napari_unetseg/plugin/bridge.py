@@ -31,9 +31,9 @@ from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_unetseg.core.child import ChildError, Worker
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.errors import UnetsegError
+from napari_unetseg.service.process import ChildError, Worker
 
 P = ParamSpec("P")
 POLL_MILLISECONDS = 30

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from napari_unetseg import api
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.postprocess.context import Evidence
 from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
 from napari_unetseg.core.postprocess.prior import KnownSlices
@@ -19,6 +18,7 @@ from napari_unetseg.core.volume import Labels
 from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import METADATA, LayerSource
+from napari_unetseg.service.process import Worker
 
 STEPS = "cleanup"
 """Key of the steps in our record of a layer's metadata, as plain records; see `core.steps.steps_from_json`."""

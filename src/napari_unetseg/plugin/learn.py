@@ -18,7 +18,6 @@ from napari_unetseg.plugin.layer_rows import LayerRows
 from napari_unetseg.plugin.layers import LayerSource
 from napari_unetseg.plugin.learn_bar import LearnBar
 from napari_unetseg.plugin.learn_choices import LearnChoices
-from napari_unetseg.plugin.learn_desk import Order, PaintCopy, Revert, Save
 from napari_unetseg.plugin.learn_guides import LearnGuides, show_next
 from napari_unetseg.plugin.learn_job import (
     Hint,
@@ -40,6 +39,7 @@ from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_canvas import Canvas
 from napari_unetseg.plugin.paint_keeper import model_beside
 from napari_unetseg.plugin.paint_section import PaintSection
+from napari_unetseg.service.commands import Order, PaintCopy, Revert, Save
 
 
 class LearnWidget(Panel):

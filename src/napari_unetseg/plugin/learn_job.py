@@ -13,14 +13,14 @@ from typing import Any
 
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError, OutputError
-from napari_unetseg.plugin import learn_child as child
 from napari_unetseg.plugin.layers import LayerSource
-from napari_unetseg.plugin.learn_desk import Desk, PaintCopy, Revert, Save
+from napari_unetseg.service import session_jobs as child
+from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
+from napari_unetseg.service.process import Worker
 
 WAITING = "Waiting for paint"
 BREATH = 0.5

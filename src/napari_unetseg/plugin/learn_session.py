@@ -8,8 +8,8 @@ from itertools import count
 from qtpy.QtCore import QObject
 
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.learn_desk import Desk, Order
 from napari_unetseg.plugin.learn_job import LearnRequest, learn
+from napari_unetseg.service.commands import Desk, Order
 
 
 class LearnSession(QObject):

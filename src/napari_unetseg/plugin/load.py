@@ -9,16 +9,16 @@ from napari.viewer import Viewer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QHBoxLayout, QLineEdit, QPushButton
 
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.progress import Job
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels
-from napari_unetseg.plugin import jobs
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.fields import Panel, form
 from napari_unetseg.plugin.job_bar import JobBar
 from napari_unetseg.plugin.layer_data import labels_layer, volume_layers
 from napari_unetseg.plugin.part_rows import PartRows
+from napari_unetseg.service import jobs
+from napari_unetseg.service.process import Worker
 
 
 class LoadWidget(Panel):

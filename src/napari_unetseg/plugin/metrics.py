@@ -9,7 +9,6 @@ from napari.viewer import Viewer
 from qtpy.QtGui import QColor, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.io.csv_table import write_csv
 from napari_unetseg.core.progress import Job
 from napari_unetseg.errors import InputError, OutputError
@@ -26,6 +25,7 @@ from napari_unetseg.plugin.metrics_report import Report, summary
 from napari_unetseg.plugin.metrics_rows import MetricsRows
 from napari_unetseg.plugin.metrics_table import MetricsTable
 from napari_unetseg.plugin.metrics_view import colours_of, index_on_screen, move_to_slice, show_only
+from napari_unetseg.service.process import Worker
 
 ERROR_STYLE, NOTE_STYLE = "color: #ff6b6b; font-size: 11px;", "font-size: 11px;"
 

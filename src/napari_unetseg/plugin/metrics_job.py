@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Job, Progress
@@ -17,6 +16,7 @@ from napari_unetseg.plugin.labels_source import LabelsSource
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import METADATA, LayerSource
 from napari_unetseg.plugin.metrics_report import Report, as_painted, foreground, measure, score
+from napari_unetseg.service.process import Worker
 
 ERRORS_MARK = "errors"
 """Marks our layers of errors, in our record of their metadata: they are no segmentation to be measured."""

@@ -15,7 +15,6 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.fields import LayerBox, note
 from napari_unetseg.plugin.layers import LayerSource
-from napari_unetseg.plugin.learn_desk import PaintCopy
 from napari_unetseg.plugin.learn_preview import is_preview
 from napari_unetseg.plugin.metrics_view import index_on_screen
 from napari_unetseg.plugin.paint_canvas import Canvas, Canvases, Spot
@@ -25,6 +24,7 @@ from napari_unetseg.plugin.paint_structures import PaintStructures
 from napari_unetseg.plugin.paint_table import PaintTable
 from napari_unetseg.plugin.paint_watch import PaintWatch
 from napari_unetseg.plugin.paint_writer import PaintWriter
+from napari_unetseg.service.commands import PaintCopy
 
 
 class PaintSection(QWidget):

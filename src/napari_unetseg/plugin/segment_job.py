@@ -7,13 +7,13 @@ from typing import Any
 
 from napari.layers import Layer
 
-from napari_unetseg.core.child import Worker
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid
-from napari_unetseg.plugin import jobs
 from napari_unetseg.plugin.layer_data import LayerData
 from napari_unetseg.plugin.layers import LayerSource
+from napari_unetseg.service import jobs
+from napari_unetseg.service.process import Worker
 
 
 @dataclass(frozen=True)

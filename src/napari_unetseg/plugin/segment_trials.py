@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg import api
-from napari_unetseg.core.child import ChildError, Worker
 from napari_unetseg.core.geometry.tiles import Box
 from napari_unetseg.core.models.appearance import look_boxes, mean_look
 from napari_unetseg.core.models.card import Look, ModelCard
@@ -25,6 +24,7 @@ from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import UnetsegError
+from napari_unetseg.service.process import ChildError, Worker
 
 if TYPE_CHECKING:
     from napari_unetseg.plugin.layers import LayerSource

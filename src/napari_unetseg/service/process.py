@@ -24,14 +24,14 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from typing import Any, ParamSpec, TypeVar
 
-from napari_unetseg.core import wire
 from napari_unetseg.core.progress import Job, finish
 from napari_unetseg.errors import ResourceError, UnetsegError
+from napari_unetseg.service import wire
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-CHILD = "from napari_unetseg.core.child import main; main()"
+CHILD = "from napari_unetseg.service.process import main; main()"
 GRACE = 1.0
 """Seconds in which a child that is told to end may tidy up (temporary files); then it is ended."""
 TOKEN_BYTES = 32
