@@ -23,8 +23,8 @@ from qtpy.QtTest import QTest
 from fewshot import facts
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.samples import find_sample
-from napari_unetseg.plugin.learn import LearnWidget
-from napari_unetseg.plugin.learn_job import Judged, SliceSeen
+from napari_unetseg.plugin.learn.loop import Judged, SliceSeen
+from napari_unetseg.plugin.learn.widget import LearnWidget
 
 SIDE, SLICES, Z = 512, 8, 3
 LONGEST_WAIT = 400.0

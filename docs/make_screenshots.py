@@ -18,10 +18,10 @@ from napari._qt.qt_event_loop import get_qapp
 from PIL import Image, ImageOps
 
 from napari_unetseg.core.io.samples import find_sample
-from napari_unetseg.plugin.learn import LearnWidget
-from napari_unetseg.plugin.load import LoadWidget
-from napari_unetseg.plugin.metrics import MetricsWidget
-from napari_unetseg.plugin.segment import SegmentWidget
+from napari_unetseg.plugin.learn.widget import LearnWidget
+from napari_unetseg.plugin.load.widget import LoadWidget
+from napari_unetseg.plugin.metrics.widget import MetricsWidget
+from napari_unetseg.plugin.segment.widget import SegmentWidget
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1280, 860)

@@ -28,7 +28,7 @@ def serve() -> None:
     from napari.components import ViewerModel  # noqa: F401
     from npe2 import PluginManager
 
-    import napari_unetseg.plugin.paint_section  # noqa: F401 - so that the programs have it
+    import napari_unetseg.plugin.annotate.section  # noqa: F401 - so that the programs have it
 
     PluginManager.instance().discover()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -46,8 +46,8 @@ def paint_light(path: Path, seed: int, said: Path) -> None:
     from napari.components import ViewerModel
     from qtpy.QtWidgets import QApplication
 
-    from napari_unetseg.plugin.layers import LayerSource
-    from napari_unetseg.plugin.paint_section import PaintSection
+    from napari_unetseg.plugin.annotate.section import PaintSection
+    from napari_unetseg.plugin.layers.source import LayerSource
 
     app = QApplication([])
     viewer = ViewerModel()
@@ -63,7 +63,7 @@ def paint_in_viewer(path: Path, seed: int, said: Path) -> None:
     import napari
     from mouse import stroke
 
-    from napari_unetseg.plugin.learn import LearnWidget
+    from napari_unetseg.plugin.learn.widget import LearnWidget
 
     viewer = napari.Viewer()
     viewer.open(path, plugin="napari-unetseg")

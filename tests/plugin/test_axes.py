@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_unetseg.errors import InputError
-from napari_unetseg.plugin.axes import CHOICES, choices_of, from_spatial, guess_axes, kept_axes, to_volume
+from napari_unetseg.plugin.layers.axes import CHOICES, choices_of, from_spatial, guess_axes, kept_axes, to_volume
 
 SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 5, "X": 6}
 ALL_AXES = [axes for choices in CHOICES.values() for axes in choices]

@@ -4,8 +4,7 @@ import pytest
 
 from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, MergeTiles, Prior, RemoveSmall, Separate
 from napari_unetseg.core.volume import Grid
-from napari_unetseg.plugin.cleanup_form import read_labels
-from napari_unetseg.plugin.cleanup_steps import KINDS, describe, new_step, title
+from napari_unetseg.plugin.cleanup.form import KINDS, describe, new_step, read_labels, title
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")
 

@@ -7,8 +7,8 @@ from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 
 from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure
-from napari_unetseg.plugin.layer_data import labels_layer, volume_layers
-from napari_unetseg.plugin.layers import METADATA, LayerSource, labels_of, volume_of
+from napari_unetseg.plugin.layers.layer_data import labels_layer, volume_layers
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource, labels_of, volume_of
 
 NUCLEUS = Structure(label=1, name="nucleus", colour="#e69f00")
 GOLGI = Structure(label=2, name="golgi", colour="#56b4e9")

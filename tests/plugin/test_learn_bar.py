@@ -7,9 +7,9 @@ from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.learn_bar import LearnBar
-from napari_unetseg.plugin.learn_job import WAITING
-from napari_unetseg.plugin.learn_plot import LossPlot, load_plots
+from napari_unetseg.plugin.learn.bar import LearnBar
+from napari_unetseg.plugin.learn.loop import WAITING
+from napari_unetseg.plugin.learn.plot import LossPlot, load_plots
 
 
 @pytest.fixture

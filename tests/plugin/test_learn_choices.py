@@ -7,8 +7,8 @@ from napari_unetseg.api import segment
 from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.plugin.learn import LearnWidget
-from napari_unetseg.plugin.learn_job import LearnRequest
+from napari_unetseg.plugin.learn.loop import LearnRequest
+from napari_unetseg.plugin.learn.widget import LearnWidget
 from support import PATIENCE
 
 INSIDE, OUTSIDE = (3, 5, 4), (3, 16, 4)

@@ -14,7 +14,9 @@ from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict,
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError, OutputError
-from napari_unetseg.plugin.learn_job import (
+from napari_unetseg.plugin.annotate.classes import PaintStructures
+from napari_unetseg.plugin.annotate.store import PaintKeeper, find_paint, model_beside, place_of, set_aside
+from napari_unetseg.plugin.learn.loop import (
     LIGHT,
     Hint,
     Judged,
@@ -26,8 +28,6 @@ from napari_unetseg.plugin.learn_job import (
     Trained,
     learn,
 )
-from napari_unetseg.plugin.paint_keeper import PaintKeeper, find_paint, model_beside, place_of, set_aside
-from napari_unetseg.plugin.paint_structures import PaintStructures
 from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
 
 PAINT = PaintCopy(np.ones((5, 2, 2), np.uint8), {1: "cell"})

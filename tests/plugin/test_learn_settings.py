@@ -5,7 +5,7 @@ import pytest
 from napari_unetseg.core.models.advice import Advice
 from napari_unetseg.core.models.catalogue import BUNDLED, read_card
 from napari_unetseg.core.models.fine_tuned_card import MOST_WEIGHT, FineTuneSettings
-from napari_unetseg.plugin.learn_settings import LearnSettings
+from napari_unetseg.plugin.learn.settings import LearnSettings
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from napari_unetseg.core.annotations.journal import read_journal
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.core.models.catalogue import read_card
-from napari_unetseg.plugin.learn import LearnWidget
-from napari_unetseg.plugin.segment import SegmentWidget
+from napari_unetseg.plugin.learn.widget import LearnWidget
+from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import PATIENCE, waited
 
 SLICES = (14, 17)

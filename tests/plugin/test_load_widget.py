@@ -8,7 +8,7 @@ from qtpy.QtGui import QDropEvent
 
 from napari_unetseg.core.io.loadsave import save_labels
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.load import LoadWidget
+from napari_unetseg.plugin.load.widget import LoadWidget
 from support import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("warm_child")

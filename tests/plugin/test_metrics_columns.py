@@ -8,7 +8,7 @@ import pytest
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.table import table_rows
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.metrics_columns import as_text, cell, columns_of
+from napari_unetseg.plugin.metrics.columns import as_text, cell, columns_of
 
 
 def rows_of(flat, unit="mm", **more):

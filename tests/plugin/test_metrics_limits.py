@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from napari_unetseg.plugin.metrics_limits import PRESETS, Limit, Rating, judge
+from napari_unetseg.plugin.metrics.limits import PRESETS, Limit, Rating, judge
 
 MET, NARROWLY, MISSED = Rating.MET, Rating.NARROWLY_MISSED, Rating.MISSED
 

@@ -9,8 +9,8 @@ from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.metrics_job import compare
-from napari_unetseg.plugin.metrics_report import Slices, measure, score, summary
+from napari_unetseg.plugin.metrics.job import compare
+from napari_unetseg.plugin.metrics.report import Slices, measure, score, summary
 
 DEFAULTS = MetricSettings()
 CELL = Structure(label=1, name="cell", colour="#e69f00")

@@ -13,13 +13,13 @@ from qtpy.QtWidgets import QFileDialog
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.layer_data import labels_layer
-from napari_unetseg.plugin.layers import labels_of
-from napari_unetseg.plugin.learn import LearnWidget
-from napari_unetseg.plugin.metrics import MetricsWidget
-from napari_unetseg.plugin.metrics_columns import cell
-from napari_unetseg.plugin.metrics_limits import Rating
-from napari_unetseg.plugin.metrics_table import TINTS
+from napari_unetseg.plugin.layers.layer_data import labels_layer
+from napari_unetseg.plugin.layers.source import labels_of
+from napari_unetseg.plugin.learn.widget import LearnWidget
+from napari_unetseg.plugin.metrics.columns import cell
+from napari_unetseg.plugin.metrics.limits import Rating
+from napari_unetseg.plugin.metrics.table import TINTS
+from napari_unetseg.plugin.metrics.widget import MetricsWidget
 from support import PATIENCE
 
 GRID = Grid((2.0, 1.0, 1.0), "mm")
@@ -272,6 +272,7 @@ def test_without_a_reference_the_labels_are_measured(dock, viewer, qtbot, predic
 
 
 def test_docking_loads_neither_torch_nor_the_plot():
-    code = "import sys, napari_unetseg.plugin.metrics; print([m for m in ('torch', 'pyqtgraph') if m in sys.modules])"
+    widget = "napari_unetseg.plugin.metrics.widget"
+    code = f"import sys, {widget}; print([m for m in ('torch', 'pyqtgraph') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

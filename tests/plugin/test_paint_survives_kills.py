@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_unetseg.plugin.paint_keeper import find_paint
+from napari_unetseg.plugin.annotate.store import find_paint
 from support import PATIENCE, gone_within, is_running, waited
 
 PROGRAM = Path(__file__).with_name("painter.py")

@@ -11,7 +11,7 @@ from support import gone_within
 SCRIPT = """
 import endless_jobs, faulthandler, napari, numpy as np, sys
 faulthandler.dump_traceback_later(200, exit=True)
-from napari_unetseg.plugin import segment
+from napari_unetseg.plugin.segment import widget as segment
 segment.segment_layer = endless_jobs.endless_on_a_layer
 viewer = napari.Viewer()
 viewer.add_image(np.zeros((8, 16, 16), np.uint8), axis_labels=("z", "y", "x"))

@@ -10,9 +10,9 @@ from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.io.samples import list_samples
 from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.errors import InputError, OutputError
-from napari_unetseg.plugin.layer_data import labels_layer
-from napari_unetseg.plugin.reader import get_reader, read
-from napari_unetseg.plugin.writer import write_labels
+from napari_unetseg.plugin.layers.layer_data import labels_layer
+from napari_unetseg.plugin.layers.reader import get_reader, read
+from napari_unetseg.plugin.layers.writer import write_labels
 
 NUCLEUS = Structure(label=1, name="nucleus", colour="#e69f00")
 AFFINE = np.array([[0, -1.5, 0, 10], [0.9, 0, 0.1, -20], [0.1, 0, 2, 30], [0, 0, 0, 1]])
@@ -58,7 +58,7 @@ def test_labels_of_a_nifti_go_back_where_it_lies(viewer, tmp_path):
     image = rng.integers(0, 255, (4, 5, 6)).astype(np.uint8)
     nib.save(nib.Nifti1Image(image, AFFINE), tmp_path / "i.nii.gz")
     (layer,) = viewer.open(tmp_path / "i.nii.gz", plugin="napari-unetseg")
-    from napari_unetseg.plugin.layers import LayerSource
+    from napari_unetseg.plugin.layers.source import LayerSource
 
     source = LayerSource.of(layer, "ZYX")
     labels = Labels((source.volume().array[0] > 127).astype(np.uint8), source.grid, (NUCLEUS,))

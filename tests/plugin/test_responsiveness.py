@@ -10,7 +10,7 @@ import time
 import numpy as np
 from qtpy.QtCore import QTimer
 
-from napari_unetseg.plugin.segment import SegmentWidget
+from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import waited
 
 LONGEST = 0.1

@@ -9,9 +9,9 @@ from qtpy.QtGui import QImage
 
 from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.engine.networks.model_file import load_model, save_model
-from napari_unetseg.plugin.layers import LayerSource
-from napari_unetseg.plugin.segment import SegmentWidget
-from napari_unetseg.plugin.segment_compare import voxel_in_view
+from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.segment.compare import voxel_in_view
+from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import PATIENCE
 
 
@@ -35,7 +35,7 @@ def dock(viewer):
 @pytest.fixture
 def only(monkeypatch):
     """No bundled models: only those that the test adds."""
-    monkeypatch.setattr("napari_unetseg.plugin.model_box.list_models", list)
+    monkeypatch.setattr("napari_unetseg.plugin.parts.model_picker.list_models", list)
 
 
 def compare(qtbot, widget):

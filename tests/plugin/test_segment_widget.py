@@ -11,9 +11,9 @@ from qtpy.QtCore import Qt
 
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.io.samples import list_samples
-from napari_unetseg.plugin.layers import LayerSource, labels_of
-from napari_unetseg.plugin.segment import SegmentWidget
-from napari_unetseg.plugin.segment_trials import look_at
+from napari_unetseg.plugin.layers.source import LayerSource, labels_of
+from napari_unetseg.plugin.segment.trials import look_at
+from napari_unetseg.plugin.segment.widget import SegmentWidget
 from napari_unetseg.service.process import Worker
 from support import PATIENCE, SLACK, gone_within, is_running
 
@@ -256,7 +256,7 @@ def start(qtbot, widget):
 @pytest.fixture
 def busy(viewer, dock, qtbot, tiny_model, blocks, monkeypatch):
     """A widget in the middle of a job in its own child that does not end by itself."""
-    monkeypatch.setattr("napari_unetseg.plugin.segment.segment_layer", endless_jobs.endless_on_a_layer)
+    monkeypatch.setattr("napari_unetseg.plugin.segment.widget.segment_layer", endless_jobs.endless_on_a_layer)
     viewer.add_image(blocks, axis_labels=("z", "y", "x"))
     widget = dock(tiny_model)
     start(qtbot, widget)

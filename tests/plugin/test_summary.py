@@ -6,7 +6,7 @@ import pytest
 from napari_unetseg.core.metrics.summary import StructureSummary, summarise
 from napari_unetseg.core.models.card import ModelCard, Score
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.wording import card_lines, duration, lengths, memory, quantity, voxel_size
+from napari_unetseg.plugin.parts.text import card_lines, duration, lengths, memory, quantity, voxel_size
 
 A = Structure(label=1, name="a", colour="#e69f00")
 B = Structure(label=2, name="b", colour="#56b4e9")

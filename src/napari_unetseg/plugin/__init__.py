@@ -1,1 +1,1 @@
-"""The napari plugin: layers to volumes and back, the worker bridge, one file a widget."""
+"""The napari plugin: layers to volumes and back, the worker bridge, one room a widget."""

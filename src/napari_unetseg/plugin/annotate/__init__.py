@@ -1,0 +1,1 @@
+"""Annotating: painted layers, their classes, and how paint is kept."""

@@ -1,0 +1,167 @@
+"""Painted layers: which image each of them belongs to, and that its paint is kept where nobody else's is."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+from napari.layers import Image, Layer
+from napari.layers import Labels as LabelsLayer
+from napari.utils.notifications import show_error
+from qtpy.QtCore import QObject, QTimer, Signal
+
+from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.annotate.classes import PaintStructures
+from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey, set_aside
+from napari_unetseg.plugin.learn.loop import LearnImage
+
+
+class Spot(NamedTuple):
+    """What paint belongs to: an image's layer, and its shape (z, y, x) and time point as they were chosen."""
+
+    image: Image
+    shape: tuple[int, ...]
+    time: int
+
+
+@dataclass(eq=False)
+class Canvas:
+    """A painted layer and what belongs to it.
+
+    Parameters
+    ----------
+    spot : Spot
+        What it is painted on.
+    keeper : PaintKeeper or None
+        None where the paint cannot be kept.
+    last : ndarray or None
+        The paint (Z, Y, X) that was kept last.
+    survey : Survey or None
+        Of that paint, soon after it was kept.
+    learned : LearnImage or None
+        The image as it would be learned from.
+    taught : LearnImage or None
+        The image as a model was last asked for: what is kept beside the journal belongs to it.
+    """
+
+    layer: LabelsLayer
+    spot: Spot
+    structures: PaintStructures
+    keeper: PaintKeeper | None
+    last: npt.NDArray[Any] | None = None
+    survey: Survey | None = None
+    learned: LearnImage | None = None
+    taught: LearnImage | None = None
+
+    @property
+    def image(self) -> Image:
+        """The layer that it is painted on."""
+        return self.spot.image
+
+    @property
+    def journal(self) -> Path | None:
+        """Where its paint is kept."""
+        return self.keeper.path if self.keeper is not None else None
+
+
+class Canvases:
+    """All painted layers that a widget knows, those that were removed too: an undo may bring them back."""
+
+    def __init__(self) -> None:
+        self._canvases: dict[LabelsLayer, Canvas] = {}
+
+    def of(self, layer: LabelsLayer | None) -> Canvas | None:
+        """That of a layer; None where it is not painted on yet."""
+        return None if layer is None else self._canvases.get(layer)
+
+    def at(self, spot: Spot | None) -> Canvas | None:
+        """The newest one on a spot."""
+        return next((canvas for canvas in reversed(list(self._canvases.values())) if canvas.spot == spot), None)
+
+    def beside(self, image: Image | None, layers: Container[Layer]) -> list[Canvas]:
+        """What is painted on other images than this one, among the layers that are open."""
+        return [
+            canvas
+            for canvas in self._canvases.values()
+            if canvas.image is not image and canvas.image in layers and canvas.layer in layers
+            if canvas.last is not None and canvas.learned is not None
+        ]
+
+    def add(self, layer: LabelsLayer, spot: Spot, structures: PaintStructures, place: Path, *, afresh: bool) -> None:
+        """Begin to keep a layer's paint; where that fails, say so once, and let the user paint.
+
+        Parameters
+        ----------
+        place : Path
+            Of its journal. Another layer whose paint is kept there hands it over.
+        afresh : bool
+            Whether the layer does not go on with what the journal holds: then that is put aside.
+        """
+        keeper = None
+        try:
+            self._release(place)
+            if afresh and place.exists():
+                set_aside(place)
+            keeper = PaintKeeper(place, spot.shape)
+        except UnetsegError as error:
+            show_error(f"The paint is not kept on the disk: {error}")
+        self._canvases[layer] = Canvas(layer, spot, structures, keeper)
+
+    def close(self) -> None:
+        """Wait until all paint is on the disk."""
+        for canvas in self._canvases.values():
+            if canvas.keeper is not None:
+                canvas.keeper.close()
+                canvas.keeper = None
+
+    def _release(self, place: Path) -> None:
+        for layer, canvas in list(self._canvases.items()):
+            if canvas.keeper is not None and canvas.keeper.path == place:
+                canvas.keeper.close()
+                del self._canvases[layer]
+
+
+POLL = 50
+"""Milliseconds."""
+
+
+class PaintWriter(QObject):
+    """Has the paint of canvases written and counted; says once what could not be written."""
+
+    surveyed = Signal(object)
+    """A `Canvas` whose survey is new."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._jobs: list[tuple[Future[Any], Canvas | None]] = []
+        self._poll = QTimer(self)
+        self._poll.setInterval(POLL)
+        self._poll.timeout.connect(self._look)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is not on the disk, or not counted, yet."""
+        return bool(self._jobs)
+
+    def write(self, canvas: Canvas) -> None:
+        """Write what a canvas held last, and its structures' names."""
+        if canvas.keeper is not None and canvas.last is not None:
+            self._jobs.append((canvas.keeper.keep(canvas.last, canvas.structures.names), None))
+            self._jobs.append((canvas.keeper.survey(canvas.last), canvas))
+            self._poll.start()
+
+    def _look(self) -> None:
+        while self._jobs and self._jobs[0][0].done():
+            future, surveyed = self._jobs.pop(0)
+            error = future.exception()
+            if error is not None:
+                show_error(str(error))
+            elif surveyed is not None:
+                surveyed.survey = future.result()
+                self.surveyed.emit(surveyed)
+        if not self._jobs:
+            self._poll.stop()

@@ -1,0 +1,88 @@
+"""The painted layer: made on the image's grid, coloured as the output, read as a copy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Labels as LabelsLayer
+
+from napari_unetseg.core.volume import Labels
+from napari_unetseg.errors import InputError
+from napari_unetseg.plugin.annotate.classes import KEYS, PaintStructures
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource, appearance, labels_of
+
+BRUSH = 10
+
+
+def new_layer(source: LayerSource, structures: PaintStructures, painted: npt.NDArray[Any] | None = None) -> LabelsLayer:
+    """A layer to paint on, empty or with earlier paint (Z, Y, X), where an image lies."""
+    if painted is None:
+        painted = np.zeros(source.shape[1:], np.uint8)
+    dtype = np.uint8 if painted.max(initial=0) < 256 else np.uint16
+    labels = Labels(painted.astype(dtype), source.grid, structures.painted, name=source.name)
+    data, attributes = source.labels(labels, f"{source.name} (painted)")
+    layer = LabelsLayer(data, opacity=0.8, **attributes)
+    layer.brush_size = BRUSH
+    return layer
+
+
+def dress(layer: LabelsLayer, structures: PaintStructures) -> None:
+    """Show names and colours of the structures as they are now."""
+    empty = Labels(np.zeros((1, 1, 1), np.uint8), structures=structures.painted)
+    look = appearance(empty)
+    layer.colormap = look["colormap"]
+    layer.features = look["features"]
+    record = layer.metadata.get(METADATA, {})
+    layer.metadata = {**layer.metadata, METADATA: {**record, "structures": structures.painted}}
+
+
+def structures_in(layer: LabelsLayer) -> PaintStructures:
+    """The structures that a painted layer was made or saved with."""
+    recorded = layer.metadata.get(METADATA, {}).get("structures", ())
+    return PaintStructures({s.label: s.name for s in recorded if s.label > 1})
+
+
+def pick(layer: LabelsLayer, value: int) -> None:
+    """Paint this value from now on."""
+    layer.selected_label = value
+    if layer.mode == "pan_zoom":
+        layer.mode = "paint"
+
+
+def bind_keys(layer: LabelsLayer, picked: Callable[[int], None]) -> None:
+    """Ctrl+1, …, while the layer is active: napari's own keys on labels are digits and letters without Ctrl."""
+    for value in range(1, KEYS + 1):
+        layer.bind_key(f"Control-{value}", partial(_on_key, value=value, picked=picked), overwrite=True)
+
+
+def _on_key(_layer: LabelsLayer, *, value: int, picked: Callable[[int], None]) -> None:
+    picked(value)
+
+
+def copy_of(layer: LabelsLayer, source: LayerSource, time: int = 0) -> npt.NDArray[Any]:
+    """A copy of the paint (Z, Y, X) on an image; take it on the GUI's thread, between two strokes.
+
+    Raises
+    ------
+    InputError
+        If the layer has another shape than the image, or lies elsewhere.
+    """
+    if layer.multiscale:
+        raise InputError("Expected a painted layer of one resolution; got a multiscale one. Add a painted layer.")
+    labels = labels_of(layer, time=time)
+    mend = f"Add a painted layer for {source.name}."
+    if labels.array.shape != source.shape[1:]:
+        raise InputError(
+            f"Expected paint of the image's shape {source.shape[1:]} (z, y, x); got {labels.array.shape}. {mend}"
+        )
+    paint, image = labels.grid, source.grid
+    first = 1 if source.shape[1] == 1 else 0  # one slice has no place along z
+    near = np.allclose(paint.origin[first:], image.origin[first:], atol=0.5 * min(image.spacing))
+    alike = paint.unit == image.unit and np.allclose(paint.spacing[first:], image.spacing[first:], rtol=1e-3)
+    if not (near and alike):
+        raise InputError(f"Expected paint that lies on the image; {layer.name} lies elsewhere. {mend}")
+    return labels.array

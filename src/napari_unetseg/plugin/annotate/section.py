@@ -1,0 +1,292 @@
+"""The part of the *Learn* widget about painting: the painted layer, its structures, and that no stroke is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image
+from napari.layers import Labels as LabelsLayer
+from napari.viewer import Viewer
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+
+from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.annotate.annotations import Canvas, Canvases, PaintWriter, Spot
+from napari_unetseg.plugin.annotate.classes import PaintStructures
+from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_layer, pick, structures_in
+from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, place_of
+from napari_unetseg.plugin.annotate.table import PaintTable
+from napari_unetseg.plugin.annotate.watch import PaintWatch
+from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.layers.viewport import index_on_screen
+from napari_unetseg.plugin.learn.preview import is_preview
+from napari_unetseg.plugin.parts.fields import LayerBox, note
+from napari_unetseg.service.commands import PaintCopy
+
+
+class PaintSection(QWidget):
+    """Chooses and adds painted layers, and keeps their paint.
+
+    Parameters
+    ----------
+    viewer : Viewer
+    """
+
+    painted = Signal(object)
+    """A `PaintCopy`, soon after each stroke."""
+    chosen = Signal()
+    """Another painted layer was chosen, or none."""
+    restored = Signal()
+    """Kept paint was brought back, or its model is wanted again."""
+    renamed = Signal()
+    """The structures' names have changed."""
+    visited = Signal(object)
+    """The image of another painted layer, which has become the active one."""
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._image: Image | None = None
+        self._source: LayerSource | None = None
+        self._kept: KeptPaint | None = None
+        self._model_waits = False
+        self._canvases = Canvases()
+        self._watch = PaintWatch(self)
+        self.writer = PaintWriter(self)
+        self._build()
+        self._connect()
+        self._show()
+
+    def _build(self) -> None:
+        self.layer_box = LayerBox(
+            self._viewer,
+            lambda layer: isinstance(layer, LabelsLayer) and not is_preview(layer),
+            follows=False,
+            none="none yet",
+        )
+        self.layer_box.setToolTip("The layer that you paint on: 1 is background, structures follow. It is only read.")
+        self.add_button = QPushButton("Add painted layer")
+        self.add_button.setToolTip("Add an empty layer to paint on. Every stroke is kept on the disk at once.")
+        self.offer = note()
+        self.restore_button = QPushButton("Restore paint")
+        self.table = PaintTable()
+        self.structure_button = QPushButton("Add structure")
+        self.structure_button.setToolTip("Add a structure, at any time: the others are not forgotten.")
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        top = QHBoxLayout()
+        top.addWidget(self.layer_box, 1)
+        top.addWidget(self.add_button)
+        column.addLayout(top)
+        for part in (self.offer, self.restore_button, self.table, self.structure_button):
+            column.addWidget(part)
+
+    def _connect(self) -> None:
+        self.layer_box.layer_changed.connect(self._choose)
+        self.add_button.clicked.connect(self._add_afresh)
+        self.restore_button.clicked.connect(self._restore)
+        self.structure_button.clicked.connect(self._add_structure)
+        self.table.picked.connect(self._pick)
+        self.table.renamed.connect(self._rename)
+        self._watch.stroked.connect(self._take)
+        self._watch.touched.connect(lambda: self._take(only_changed=True))
+        self._watch.picked.connect(self.table.mark)
+        self.writer.surveyed.connect(self._after_survey)
+        self._viewer.layers.selection.events.active.connect(self._visit)
+
+    @property
+    def canvas(self) -> Canvas | None:
+        """What is painted on now; None where there is none."""
+        return self._canvases.of(self.layer_box.layer)
+
+    @property
+    def journal(self) -> Path | None:
+        """Where the paint is kept."""
+        return self.canvas.journal if self.canvas is not None else None
+
+    def set_image(self, image: Image | None, source: LayerSource | None) -> None:
+        """Paint on another image: its own painted layer is chosen, if it has one."""
+        before, self._image, self._source = self._spot, image, source
+        if self._spot != before:
+            self._kept = find_paint(self._place(source), source.shape[1:]) if source is not None else None
+            own = self._canvases.at(self._spot)
+            self.layer_box.choose(own.layer if own is not None else None)
+        self._show()
+
+    @property
+    def _spot(self) -> Spot | None:
+        """What is painted belongs to it."""
+        if self._image is None or self._source is None:
+            return None
+        return Spot(self._image, self._source.shape[1:], self._source.time)
+
+    def copy(self) -> PaintCopy:
+        """The paint as it is now, checked against the image.
+
+        Raises
+        ------
+        InputError
+            If it does not lie on the image.
+        """
+        canvas = self.canvas
+        if canvas is None or self._source is None:
+            raise UnetsegError("Nothing is painted. Add a painted layer, and paint some background and a structure.")
+        painted = copy_of(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
+        return PaintCopy(painted, canvas.structures.output_names)
+
+    def offer_model(self, waits: bool) -> None:
+        """Whether the last accepted model of what is painted here is on offer."""
+        self._model_waits = waits
+        self._show()
+
+    def others(self) -> list[Canvas]:
+        """What is painted on other images that are open."""
+        return self._canvases.beside(self._image, self._viewer.layers)
+
+    def show_dice(self, dice: Mapping[int, float], held_out: Mapping[int, int]) -> None:
+        """Show held-out Dice by output label."""
+        self.table.show_dice(dice, held_out)
+
+    def know(self, names: Mapping[int, str]) -> None:
+        """There are these structures, by painted value: the model that learning begins with goes on with them."""
+        canvas = self.canvas
+        if canvas is not None and canvas.structures.know(names):
+            self._restyle(canvas)
+            self.writer.write(canvas)
+
+    def close_journals(self) -> None:
+        """Wait until all paint is on the disk."""
+        self._canvases.close()
+
+    def _visit(self, _event: object = None) -> None:
+        """Only the chosen layer's strokes are kept: so the one that is painted on becomes the chosen one."""
+        active = self._viewer.layers.selection.active
+        canvas = self._canvases.of(active) if isinstance(active, LabelsLayer) else None
+        if canvas is not None and canvas.image is not self._image:
+            self.visited.emit(canvas.image)
+
+    def _place(self, source: LayerSource) -> Path:
+        path = self._image.source.path if self._image is not None else None
+        return place_of(path, source.name, source.shape[1:])
+
+    def _add_afresh(self) -> None:
+        if self._source is not None:
+            self._add(self._source, PaintStructures(), None)
+
+    def _restore(self) -> None:
+        kept = self._kept
+        if self.canvas is None and kept is not None and self._source is not None:
+            self._add(self._source, PaintStructures(kept.names), kept)
+        self.offer_model(False)
+        self.restored.emit()
+
+    def _add(self, source: LayerSource, structures: PaintStructures, kept: KeptPaint | None) -> None:
+        layer = new_layer(source, structures, kept.painted if kept is not None else None)
+        if kept is not None:
+            structures.cover(int(kept.painted.max()))
+        self._register(layer, structures, afresh=kept is None)
+        dress(layer, structures)
+        self._viewer.add_layer(layer)
+        self.layer_box.choose(layer)
+        self._pick(2)
+        self._watch.look()
+
+    def _register(self, layer: LabelsLayer, structures: PaintStructures, *, afresh: bool) -> None:
+        """Paint on a layer from now on."""
+        if self._source is not None and self._spot is not None:
+            self._canvases.add(layer, self._spot, structures, self._place(self._source), afresh=afresh)
+            self._kept = None
+            bind_keys(layer, self._pick)
+
+    def _choose(self, layer: LabelsLayer | None) -> None:
+        if layer is not None and self._canvases.of(layer) is None:
+            self._register(layer, structures_in(layer), afresh=True)
+        self._watch.watch(layer)
+        self._show()
+        self.chosen.emit()
+
+    def _take(self, *, only_changed: bool = False) -> None:
+        """Copy the paint, have it written, and tell who wants to learn from it."""
+        canvas = self.canvas
+        if canvas is None or self._source is None:
+            return
+        try:
+            copy = self.copy()
+        except UnetsegError:
+            return  # said when someone wants to learn from it
+        if only_changed and canvas.last is not None and np.array_equal(copy.painted, canvas.last):
+            return
+        is_new = canvas.last is None and not copy.painted.any()
+        canvas.last = copy.painted
+        self.writer.write(canvas)
+        if not is_new:
+            self.painted.emit(copy)
+
+    def _after_survey(self, canvas: Canvas) -> None:
+        """There is a row for every value that is painted, and in it how much."""
+        before = len(canvas.structures.names)
+        if canvas.survey is not None:
+            canvas.structures.cover(len(canvas.survey.counts) - 1)
+        if len(canvas.structures.names) > before:
+            self._restyle(canvas)
+        self._show_painted()
+
+    def _add_structure(self) -> None:
+        canvas = self.canvas
+        if canvas is not None and not canvas.structures.is_full:
+            value = canvas.structures.add()
+            self._restyle(canvas)
+            self._pick(value)
+
+    def _rename(self, value: int, name: str) -> None:
+        canvas = self.canvas
+        if canvas is not None:
+            canvas.structures.rename(value, name)
+            self._restyle(canvas)
+            self.writer.write(canvas)
+
+    def _restyle(self, canvas: Canvas) -> None:
+        dress(canvas.layer, canvas.structures)
+        self._show()
+        self.renamed.emit()
+
+    def _pick(self, value: int) -> None:
+        canvas = self.canvas
+        if canvas is not None and value <= max(canvas.structures.names):
+            self._viewer.layers.selection.active = canvas.layer
+            pick(canvas.layer, value)
+            self.table.mark(value)
+
+    def _show(self) -> None:
+        canvas = self.canvas
+        self.add_button.setEnabled(self._source is not None)
+        for part in (self.table, self.structure_button):
+            part.setVisible(canvas is not None)
+        self._show_offer()
+        if canvas is not None:
+            self.table.show_structures(canvas.structures.painted)
+            self._show_painted()
+
+    def _show_offer(self) -> None:
+        """What can be brought back: paint and its model, or of paint that is there the model alone."""
+        kept = self._kept if self.canvas is None else None
+        waits = self._model_waits and self.canvas is not None
+        self.offer.setVisible(kept is not None or waits)
+        self.restore_button.setVisible(kept is not None or waits)
+        if kept is not None:
+            count = int(np.count_nonzero(kept.painted))
+            self.offer.setText(f"{count:,} painted voxels of this image were kept.".replace(",", " "))
+            self.restore_button.setText("Restore paint")
+            self.restore_button.setToolTip("Bring the paint back, with the last accepted model.")
+        elif waits:
+            self.offer.setText("The last accepted model of this image was kept. When you learn, it can be reverted to.")
+            self.restore_button.setText("Restore model")
+            self.restore_button.setToolTip("Use the last accepted model again, and predict with it.")
+
+    def _show_painted(self) -> None:
+        canvas = self.canvas
+        if canvas is not None:
+            self.table.show_painted(canvas.survey.counts if canvas.survey is not None else ())

@@ -1,0 +1,1 @@
+"""The *Clean up* widget."""

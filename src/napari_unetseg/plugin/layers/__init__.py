@@ -1,0 +1,1 @@
+"""Layers: snapshots for jobs, axes, what is in view, reading and writing."""

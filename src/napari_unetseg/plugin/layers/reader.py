@@ -1,0 +1,39 @@
+"""napari's own *Open*, and drag and drop onto its window: every format of `core.io`, with its place and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from napari_unetseg.core.io.formats.registry import open_source
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume
+from napari_unetseg.core.settings import Selection
+from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.layers.layer_data import LayerData, labels_layer, volume_layers
+
+
+def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerData]] | None:
+    """The reader of a path; None for a folder that holds nothing we read, so that napari asks other plugins."""
+    if isinstance(path, list):
+        return None  # a stack of files: napari's own reader joins them; we take the folder
+    if Path(path).is_dir():
+        try:
+            inspect(path)
+        except UnetsegError:
+            return None
+    return read
+
+
+def read(path: str | list[str]) -> list[LayerData]:
+    """All channels and time points, at the finest level; labels that carry structures come as a labels layer.
+
+    Raises
+    ------
+    UnetsegError
+        If the file cannot be read, or does not fit into the memory: *Load volume* loads parts.
+    """
+    path = path if isinstance(path, str) else path[0]
+    if open_source(Path(path)).legend.structures:
+        return [labels_layer(load_labels(path))]
+    times = inspect(path).times
+    return volume_layers([load_volume(path, Selection(time=time)) for time in range(times)])

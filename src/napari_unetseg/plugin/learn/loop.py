@@ -1,0 +1,247 @@
+"""The loop of learning: what was painted is learned, what is in view is predicted first, then the rest, nearest first.
+
+It runs in a thread of the window's process and hands all computing to the child process in short jobs; between them
+it looks for new paint. It holds no Qt object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_unetseg.core.annotations.session_record import Place
+from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.volume import Grid
+from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.service import session_jobs as child
+from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
+from napari_unetseg.service.process import Worker
+
+WAITING = "Waiting for paint"
+BREATH = 0.5
+"""Seconds that fine-tuning computes before it looks for new paint."""
+PATIENCE = 0.25
+"""Seconds that the loop waits for new paint before it looks whether it was cancelled."""
+
+NOWHERE = Place()
+LIGHT = FineTuneSettings(steps=0)
+"""The light head alone."""
+
+
+@dataclass(frozen=True)
+class LearnImage:
+    """An image to learn on.
+
+    Parameters
+    ----------
+    grid : Grid
+        With the voxel size on the form: the layer's own unless it was mended.
+    place : Place
+        Where the layer comes from.
+    """
+
+    source: LayerSource
+    grid: Grid
+    place: Place = NOWHERE
+
+    def is_like(self, other: LearnImage | None) -> bool:
+        """Whether the other one has the same voxels, chosen and measured in the same way: a model of it holds here."""
+        if other is None or self.source.data is not other.source.data:
+            return False
+        chosen = (self.source.axes, self.source.channel, self.grid, self.place)
+        return chosen == (other.source.axes, other.source.channel, other.grid, other.place)
+
+
+@dataclass(frozen=True)
+class LearnRequest:
+    """What to learn on.
+
+    Parameters
+    ----------
+    token : str
+        Of the session: another one for other images, or other settings.
+    images : tuple of LearnImage
+        The one in view, which is predicted, and others whose paint is learned from.
+    start : str or None
+        Name or path of the model to begin with.
+    kept : Path or None
+        Where the last accepted model is kept beside the paint.
+    resumes : bool
+        Whether a new session begins with that model.
+    settings : FineTuneSettings
+        How to train the U-Net, when the light head has predicted everything; 0 steps leave it at that.
+    """
+
+    token: str
+    images: tuple[LearnImage, ...]
+    start: str | None
+    kept: Path | None
+    resumes: bool = False
+    settings: FineTuneSettings = LIGHT
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session was opened; these are its versions."""
+
+    versions: tuple[Version, ...]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate was accepted or not."""
+
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Reverted:
+    """An earlier version is in use again."""
+
+    version: Version
+
+
+@dataclass(frozen=True)
+class SliceSeen:
+    """What the model says about one slice."""
+
+    z: int
+    prediction: Prediction
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Losses of the training steps since the last such record; `begins` with the first ones of a training."""
+
+    losses: tuple[float, ...]
+    begins: bool
+
+
+@dataclass(frozen=True)
+class Saved:
+    """The model was written."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class Hint:
+    """Why one cannot learn from this paint yet."""
+
+    text: str
+
+
+Record = Progress | Opened | Judged | Reverted | SliceSeen | Trained | Saved | Hint
+Loop = Generator[Any, None, None]
+"""Yields `Record`s."""
+
+
+def learn(worker: Worker, request: LearnRequest, desk: Desk) -> Loop:
+    """Do what lies on the desk until everything is done, or until it says stop where it is live.
+
+    Raises
+    ------
+    InputError
+        If one cannot learn from the paint; where it is live, that is a `Hint`.
+    """
+    yield from _Loop(worker, request, desk).run()
+
+
+class _Loop:
+    def __init__(self, worker: Worker, request: LearnRequest, desk: Desk) -> None:
+        self._worker, self._request, self._desk = worker, request, desk
+        self._slices = request.images[0].source.shape[1]
+        self._pending: set[int] = set()
+        self._paint: PaintCopy | None = None
+        self._tuning = self._unkept = self._has_trained = False
+
+    def run(self) -> Loop:
+        """The loop."""
+        yield from self._open()
+        while not self._desk.is_stopped:
+            order = self._desk.take()
+            if isinstance(order, PaintCopy):
+                yield from self._learn(order)
+            elif isinstance(order, Revert):
+                yield Reverted((yield from self._run(child.revert, order.number)))
+                self._renew()
+            elif isinstance(order, Save):
+                yield from self._run(child.save, order.path, order.names)
+                yield Saved(order.path)
+            elif self._pending:
+                yield from self._predict()
+            elif self._unkept:
+                yield from self._keep()
+            elif self._tuning and self._paint is not None:
+                yield from self._fine_tune(self._paint)
+            elif self._desk.live:
+                yield Progress(1, 1, WAITING)
+                self._desk.wait(PATIENCE)
+            else:
+                return
+        if self._unkept:  # stopped before everything was predicted
+            yield from self._keep()
+
+    def _run(self, target: Any, *args: Any) -> Job[Any]:
+        return self._worker.run(target, self._request.token, *args)
+
+    def _open(self) -> Loop:
+        request = self._request
+        if not (yield from self._run(child.is_open)):
+            yield Progress(0, 1, "Reading the layer")
+            volumes = [image.source.volume(image.grid) for image in request.images]
+            kept = request.kept if request.resumes else None
+            versions = yield from self._run(
+                child.begin, volumes, [i.place for i in request.images], request.start, kept
+            )
+            yield Opened(versions)
+            if versions:
+                self._renew()
+
+    def _learn(self, paint: PaintCopy) -> Loop:
+        try:
+            verdict = yield from self._run(child.learn, paint.all, paint.names, self._request.settings)
+        except InputError as error:
+            if not self._desk.live:
+                raise
+            yield Hint(str(error))
+            return
+        self._paint, self._tuning, self._has_trained = paint, self._request.settings.steps != 0, False
+        yield Judged(verdict)
+        if verdict.accepted:
+            self._renew()
+
+    def _renew(self) -> None:
+        """The model has changed: predict everything again, keep it, and train no U-Net on top of the one before."""
+        self._pending, self._unkept = set(range(self._slices)), True
+
+    def _predict(self) -> Loop:
+        z = min(self._pending, key=lambda other: abs(other - self._desk.view))
+        done = self._slices - len(self._pending)
+        yield SliceSeen(z, (yield from self._run(child.predict, z, self._slices, done)))
+        self._pending.remove(z)
+
+    def _keep(self) -> Loop:
+        self._unkept = False
+        if self._request.kept is not None:
+            try:
+                yield from self._run(child.save, self._request.kept, {})
+            except OutputError as error:  # a full disk takes nothing away: the model is in memory
+                yield Hint(f"The model is in use, but not kept for another day: {error}")
+
+    def _fine_tune(self, paint: PaintCopy) -> Loop:
+        settings = self._request.settings
+        tuned: Tuned = yield from self._run(child.fine_tune, paint.all, paint.names, settings, BREATH)
+        if tuned.losses:
+            yield Trained(tuned.losses, begins=not self._has_trained)
+            self._has_trained = True
+        if tuned.verdict is not None:
+            self._tuning = False
+            yield Judged(tuned.verdict)
+            if tuned.verdict.accepted:
+                self._renew()

@@ -1,0 +1,134 @@
+"""The layers on which predictions and their uncertainty appear, slice by slice, while the program learns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels as LabelsLayer
+from napari.layers import Layer
+from napari.viewer import Viewer
+from qtpy.QtCore import QObject, QTimer
+
+from napari_unetseg.core.volume import Labels, Structure
+from napari_unetseg.plugin.layers.axes import kept_axes, to_volume
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource, colormap, features
+from napari_unetseg.plugin.layers.viewport import index_on_screen
+
+PREVIEW = "is_preview"
+"""In our record of a layer's metadata: it is no paint and no result."""
+REST = 300
+"""Milliseconds between repaints for slices that are not the one on screen."""
+
+
+def is_preview(layer: Layer) -> bool:
+    """Whether a layer shows predictions of learning."""
+    return bool(layer.metadata.get(METADATA, {}).get(PREVIEW))
+
+
+class _SliceLayer(QObject):
+    """A layer of our own on one image, filled slice by slice; made when there is something to show.
+
+    Parameters
+    ----------
+    data : ndarray
+        Zeros, with the `kept_axes` of the image.
+    """
+
+    def __init__(self, viewer: Viewer, source: LayerSource, data: npt.NDArray[Any], parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._data = data
+        self._volume = to_volume(data, kept_axes(source.axes))
+        self.layer: Layer | None = None
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(REST)
+        self._timer.timeout.connect(self.repaint)
+
+    @property
+    def volume(self) -> npt.NDArray[np.uint8]:
+        """What is shown (Z, Y, X)."""
+        return self._volume[0]
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the viewer has the layer."""
+        return self.layer is not None and self.layer in self._viewer.layers
+
+    def show(self, z: int, plane: npt.NDArray[np.uint8]) -> None:
+        """Show (Y, X) as a slice: at once, if it is the one on screen."""
+        self._volume[:, z] = plane
+        if not self.is_shown:
+            return
+        flat = self._viewer.dims.ndisplay == 2 and self._viewer.dims.order[-2:] == (
+            self._viewer.dims.ndim - 2,
+            self._viewer.dims.ndim - 1,
+        )
+        if flat and z == index_on_screen(self._viewer, self.layer, "Z"):
+            self.repaint()
+        elif not flat and not self._timer.isActive():
+            self._timer.start()
+
+    def repaint(self) -> None:
+        """Draw the layer again."""
+        if self.layer is not None:
+            self.layer.refresh(extent=False, highlight=False)
+
+    def _add(self, layer: Layer) -> None:
+        """Add the layer under the active one, which stays active: someone is painting on it."""
+        self.layer = layer
+        active = self._viewer.layers.selection.active
+        place = self._viewer.layers.index(active) if isinstance(active, LabelsLayer) else len(self._viewer.layers)
+        self._viewer.layers.insert(place, layer)
+        if active is not None:
+            self._viewer.layers.selection.active = active
+
+
+class Preview(_SliceLayer):
+    """Predicted labels; the layer is made by the first prediction, and again if the user removes it."""
+
+    def __init__(self, viewer: Viewer, source: LayerSource, parent: QObject) -> None:
+        empty = Labels(np.zeros(source.shape[1:], np.uint8), source.grid, name=source.name)
+        data, self._attributes = source.labels(empty, f"{source.name} (learning)")
+        super().__init__(viewer, source, np.array(data), parent)
+        self._attributes["metadata"][METADATA][PREVIEW] = True
+        self._structures: tuple[Structure, ...] = ()
+
+    def dress(self, structures: tuple[Structure, ...]) -> None:
+        """Show names and colours of the structures as they are now."""
+        self._structures = structures
+        if self.layer is not None and structures:
+            labels = Labels(np.zeros((1, 1, 1), np.uint8), structures=structures)
+            self.layer.colormap, self.layer.features = colormap(structures), features(labels)
+            record = {**self.layer.metadata[METADATA], "structures": structures}
+            self.layer.metadata = {**self.layer.metadata, METADATA: record}
+
+    def show(self, z: int, plane: npt.NDArray[np.uint8]) -> None:
+        """Show output labels (Y, X) of a slice: at once, if it is the one on screen."""
+        if not self.is_shown:
+            layer = LabelsLayer(self._data, opacity=0.45, **self._attributes)
+            layer.editable = False
+            self._add(layer)
+            self.dress(self._structures)
+        super().show(z, plane)
+
+
+class UncertaintyView(_SliceLayer):
+    """Where the model is unsure, 0 to 255; the layer is there while it is asked for."""
+
+    def __init__(self, viewer: Viewer, source: LayerSource, parent: QObject) -> None:
+        data, self._attributes = source.image(np.zeros(source.shape[1:], np.uint8))
+        super().__init__(viewer, source, np.array(data), parent)
+        self._name = f"{source.name} (uncertainty)"
+
+    def set_shown(self, shown: bool) -> None:
+        """Add the layer, or take it away."""
+        if shown and not self.is_shown:
+            look = {"colormap": "magenta", "blending": "additive", "contrast_limits": (0, 255), "opacity": 0.8}
+            record = {METADATA: {PREVIEW: True}}
+            self._add(ImageLayer(self._data, name=self._name, metadata=record, **look, **self._attributes))
+        elif not shown and self.is_shown:
+            self._viewer.layers.remove(self.layer)

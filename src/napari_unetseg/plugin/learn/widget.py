@@ -1,0 +1,267 @@
+"""The *Learn* widget: paint parts of a few slices, and the model learns while you paint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Layer
+from napari.viewer import Viewer
+
+from napari_unetseg.core.annotations.session_record import Place
+from napari_unetseg.core.annotations.versions import Verdict, Version
+from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.annotate.annotations import Canvas
+from napari_unetseg.plugin.annotate.section import PaintSection
+from napari_unetseg.plugin.annotate.store import model_beside
+from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.layers.viewport import index_on_screen
+from napari_unetseg.plugin.learn.bar import LearnBar
+from napari_unetseg.plugin.learn.controller import LearnSession
+from napari_unetseg.plugin.learn.guides import LearnGuides, OtherImages, show_next
+from napari_unetseg.plugin.learn.layers import LearnLayers
+from napari_unetseg.plugin.learn.loop import (
+    Hint,
+    Judged,
+    LearnImage,
+    LearnRequest,
+    Opened,
+    Reverted,
+    Saved,
+    SliceSeen,
+    Trained,
+)
+from napari_unetseg.plugin.learn.plot import load_plots
+from napari_unetseg.plugin.learn.results import LearnResults
+from napari_unetseg.plugin.learn.settings import LearnChoices
+from napari_unetseg.plugin.parts.fields import Panel, form
+from napari_unetseg.plugin.parts.layer_form import LayerRows
+from napari_unetseg.service.commands import Order, PaintCopy, Revert, Save
+
+
+class LearnWidget(Panel):
+    """Learns from a painted layer in a process of its own, and shows on a layer of its own what was learned.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        napari hands itself over by this name.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._watched: Layer | None = None
+        self.bridge = Bridge(self)
+        self.session = LearnSession(self.bridge, self.request, self._slice_on_screen)
+        self.layers = LearnLayers(napari_viewer, self)
+        self._build()
+        self._connect()
+        self._begin_anew()
+
+    def _build(self) -> None:
+        top = form()
+        self.rows.addLayout(top)
+        self.image = LayerRows(top, self._viewer)
+        self.paint = PaintSection(self._viewer)
+        self.others = OtherImages()
+        self.choices = LearnChoices()
+        self.bar = LearnBar(self.bridge)
+        self.guides = LearnGuides()
+        self.results = LearnResults(self._viewer)
+        for part in (self.paint, self.others, self.choices, self.bar, self.guides, self.results):
+            self.rows.addWidget(part)
+        self.rows.addStretch(1)
+
+    def _connect(self) -> None:
+        self.image.changed.connect(self._change_image)
+        self.others.changed.connect(self._begin_anew)
+        self.choices.start_changed.connect(self._begin_anew)
+        self.choices.settings_changed.connect(self._after_settings)
+        self.paint.painted.connect(self._after_stroke)
+        self.paint.chosen.connect(self._after_choice)
+        self.paint.visited.connect(self.image.layer_box.choose)
+        self.paint.renamed.connect(self._dress)
+        self.paint.restored.connect(self._resume)
+        self.bar.asked.connect(self._learn_now)
+        self.bar.live_changed.connect(self._set_live)
+        self.bar.stopped.connect(self.session.stop)
+        self.guides.doubt_toggled.connect(self.layers.show_doubt)
+        self.guides.next_asked.connect(self._go_next)
+        self.results.reverted.connect(lambda number: self._order(Revert(number)))
+        self.results.save_asked.connect(self.save)
+        self.bridge.started.connect(load_plots)
+        self.bridge.progressed.connect(self._hear)
+        self._viewer.dims.events.current_step.connect(self.session.look)
+        self._viewer.layers.events.removed.connect(self._after_removal)
+
+    def request(self) -> LearnRequest | None:
+        """What learning would work on now; None where there is no image."""
+        source = self.image.source()
+        if source is None:
+            return None
+        journal = self.paint.journal
+        return LearnRequest(
+            self.session.token,
+            (self._learned(source), *(c.learned for c in self.others.chosen if c.learned is not None)),
+            self.choices.start.model,
+            model_beside(journal) if journal is not None else None,
+            self.session.resumes,
+            self.choices.settings,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the model in use to a file."""
+        canvas = self.paint.canvas
+        self._order(Save(path, canvas.structures.output_names if canvas is not None else {}))
+
+    def _learned(self, source: LayerSource) -> LearnImage:
+        """The image in view, as it is learned from."""
+        layer, level = self.image.layer_box.layer, max(0, self.image.level_box.currentIndex())
+        place = Place(path=layer.source.path, time=source.time, level=level)
+        return LearnImage(source, source.mended_grid(self.image.spacing, self.image.unit), place)
+
+    def _slice_on_screen(self) -> int:
+        canvas = self.paint.canvas
+        return index_on_screen(self._viewer, canvas.layer, "Z") if canvas is not None else 0
+
+    def _begin_anew(self, _event: object = None) -> None:
+        """Another image, or other choices: what was learned on the one before stays in its layers and files."""
+        source, layer = self.image.source(), self.image.layer_box.layer
+        stops = "The image or a choice about it has changed: learning has stopped."
+        self.bar.tell(stops if self.bridge.is_running else "")
+        self.session.begin()
+        self._watch(layer)
+        self.layers.begin(layer, self._learned(source) if source is not None else None)
+        self.results.begin(layer)
+        self.paint.show_dice({}, {})
+        self.paint.set_image(layer, source)
+        self._note_image()
+        self.bar.button.setEnabled(source is not None)
+        self.guides.next_button.setEnabled(source is not None and source.shape[1] > 1)
+
+    def _change_image(self) -> None:
+        """Of an image that one comes back to, the last accepted model waits beside its paint."""
+        self._begin_anew()
+        source, canvas = self.image.source(), self.paint.canvas
+        waits = source is not None and canvas is not None and self._waits(self._learned(source), canvas)
+        self.session.resumes = waits
+        self.paint.offer_model(waits)
+
+    def _waits(self, image: LearnImage, canvas: Canvas) -> bool:
+        kept = model_beside(canvas.journal) if canvas.journal is not None else None
+        return kept is not None and kept.is_file() and image.is_like(canvas.taught)
+
+    def _after_choice(self) -> None:
+        self.session.stop()
+        self._note_image()
+
+    def _note_image(self) -> None:
+        """Let the painted layer know its image, so that it can be learned from when another one is in view."""
+        source, canvas = self.image.source(), self.paint.canvas
+        if source is not None and canvas is not None and canvas.image is self.image.layer_box.layer:
+            canvas.learned = self._learned(source)
+        self.others.show_canvases(self.paint.others())
+        self.paint.know(self.choices.more.kept_names)
+        self._dress()
+
+    def _dress(self) -> None:
+        """Show the structures' names and colours as they are now."""
+        canvas = self.paint.canvas
+        structures = canvas.structures.output if canvas is not None else ()
+        self.layers.dress(structures)
+        self.results.dress(structures)
+
+    def _watch(self, layer: Layer | None) -> None:
+        """Notice when the image's voxels are replaced."""
+        if self._watched is not None:
+            self._watched.events.data.disconnect(self._begin_anew)
+        self._watched = layer
+        if layer is not None:
+            layer.events.data.connect(self._begin_anew)
+
+    def _after_removal(self, event: Any) -> None:
+        canvas = self.paint.canvas
+        self.others.show_canvases(self.paint.others())
+        if event.value is self._watched or (canvas is None and self.bridge.is_running):
+            self.session.stop()
+            self.bar.tell(f"{event.value.name} was removed: learning has stopped. Its paint is kept.")
+
+    def _resume(self) -> None:
+        """Show what the last accepted model of the restored paint predicts."""
+        request = self.request()
+        if request is not None and request.kept is not None and request.kept.is_file():
+            self.session.resume()
+
+    def _after_settings(self) -> None:
+        """A loop that runs was begun with other settings."""
+        self.paint.know(self.choices.more.kept_names)
+        if self.session.is_learning:
+            self.session.stop()
+            self.bar.tell("The settings have changed: they count when you learn again.")
+
+    def _learn_now(self) -> None:
+        try:
+            self._order(self.paint.copy())
+        except UnetsegError as error:
+            self.bar.say(str(error), error=True)
+
+    def _after_stroke(self, copy: PaintCopy) -> None:
+        if self.session.live:
+            self._order(copy)
+
+    def _set_live(self, live: bool) -> None:
+        self.session.set_live(live)
+        if live and self.paint.canvas is not None:
+            self._learn_now()
+
+    def _order(self, order: Order) -> None:
+        source, canvas = self.image.source(), self.paint.canvas
+        if isinstance(order, PaintCopy) and source is not None and canvas is not None:
+            canvas.taught = self._learned(source)
+            others = [canvas.last for canvas in self.others.chosen if canvas.last is not None]
+            order = replace(order, others=tuple(others))
+        self.session.order(order)
+
+    def _go_next(self) -> None:
+        """Move to the slice that is worth painting next."""
+        self.bar.say(show_next(self._viewer, self.paint.canvas, self.layers.doubts))
+
+    def _hear(self, record: object) -> None:
+        """What the loop tells; one that was stopped ends its last job, which may be of another image than this."""
+        if isinstance(record, Saved):
+            said = self.results.after_saving(record.path)
+            if said:
+                self.bar.tell(said)
+        elif self.session.is_current:
+            self._show_record(record)
+
+    def _show_record(self, record: object) -> None:
+        if isinstance(record, SliceSeen):
+            if not self.session.is_stopped:
+                self.layers.show(record)
+        elif isinstance(record, Opened):
+            self.paint.offer_model(False)
+            self.results.set_versions(record.versions)
+        elif isinstance(record, Trained):
+            self.results.show_training(record)
+        elif isinstance(record, Judged):
+            self._show_verdict(record.verdict)
+        elif isinstance(record, Reverted):
+            self.results.versions.use(record.version)
+            self._show_dice(record.version)
+            self.bar.tell(f"Version {record.version.number} is in use again.")
+        elif isinstance(record, Hint):
+            self.bar.tell(record.text)
+
+    def _show_verdict(self, verdict: Verdict) -> None:
+        if verdict.accepted:
+            self.results.add(verdict.version)
+            self.session.resumes = True  # a child that is lost takes its versions along, but not the kept model
+        self._show_dice(verdict.version)
+        self.bar.tell(verdict.reason)
+
+    def _show_dice(self, version: Version) -> None:
+        self.paint.show_dice(version.dice, version.held_out)

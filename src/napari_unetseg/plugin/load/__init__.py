@@ -1,0 +1,1 @@
+"""The *Load volume* widget."""

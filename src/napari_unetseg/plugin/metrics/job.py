@@ -1,0 +1,114 @@
+"""What the Metrics widget asks for, and the jobs that answer it: everything but Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.geometry.same_grid import common_grid
+from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.volume import Labels, Structure, Volume
+from napari_unetseg.plugin.layers.labels_source import LabelsSource
+from napari_unetseg.plugin.layers.layer_data import LayerData
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource
+from napari_unetseg.plugin.metrics.report import Report, as_painted, foreground, measure, score
+from napari_unetseg.service.process import Worker
+
+ERRORS_MARK = "errors"
+"""Marks our layers of errors, in our record of their metadata: they are no segmentation to be measured."""
+ERRORS = (
+    Structure(label=1, name="false positive", colour="#ff2fa0"),
+    Structure(label=2, name="false negative", colour="#39ff14"),
+    Structure(label=3, name="other structure", colour="#ffffff"),
+)
+"""In colours that no structure of ours has."""
+
+
+@dataclass(frozen=True)
+class MetricsRequest:
+    """What the user chose.
+
+    Parameters
+    ----------
+    reference : LabelsSource or None
+        None measures `predicted` alone.
+    painted : bool
+        The reference is paint: 0 is unknown, 1 is background, structures follow.
+    image : LayerSource or None
+        For mean intensities, where there is no reference.
+    each_object : bool
+        A row an object instead of a row a structure, where there is no reference.
+    """
+
+    predicted: LabelsSource
+    reference: LabelsSource | None = None
+    painted: bool = False
+    settings: MetricSettings = MetricSettings()
+    image: LayerSource | None = None
+    each_object: bool = False
+
+    def check(self) -> None:
+        """See that the layers lie on one grid, without looking at a voxel; raises `InputError`, saying what differs."""
+        other = self.reference.outline() if self.reference is not None else self._image_outline()
+        if other is not None:
+            common_grid(self.predicted.outline(), other)
+
+    def _image_outline(self) -> Volume | None:
+        if self.image is None:
+            return None
+        return Volume(np.broadcast_to(np.uint8(0), self.image.shape), self.image.grid)
+
+
+def measure_layers(worker: Worker, request: MetricsRequest) -> Job[Report]:
+    """Work out the table in the child process."""
+    yield Progress(0, 1, "Reading the layers")
+    labels = request.predicted.labels()
+    if request.reference is None:
+        image = None if request.image is None else request.image.volume()
+        return (yield from worker.run(measure, labels, image, request.each_object))
+    return (yield from worker.run(score, labels, request.reference.labels(), request.painted, request.settings))
+
+
+def find_errors(worker: Worker, request: MetricsRequest, label: int | None, as_objects: bool) -> Job[LayerData]:
+    """A labels layer of what is wrong with one structure, or with all, see `compare`; objects are one structure."""
+    yield Progress(0, 1, "Comparing")
+    assert request.reference is not None  # noqa: S101 - for the type checker: the button is off without
+    predicted, reference = request.predicted.labels(), request.reference.labels()
+    known = None
+    if request.painted:
+        predicted, reference, known = as_painted(predicted, reference)
+    one, other = predicted.array, reference.array
+    if as_objects:
+        one, other = foreground(one), foreground(other)
+    errors = compare(one, other, label)
+    if known is not None:
+        errors[~known] = 0
+    kinds = ERRORS[:2] if label is not None else ERRORS
+    name = next((s.name for s in (*reference.structures, *predicted.structures) if s.label == label), None)
+    title = f"Errors of {name or (f'structure {label}' if label else predicted.name)}"
+    data, attributes = request.predicted.source.labels(Labels(errors, predicted.grid, kinds), title)
+    attributes["metadata"][METADATA][ERRORS_MARK] = True
+    return data, attributes, "labels"
+
+
+def compare(predicted: npt.NDArray[Any], reference: npt.NDArray[Any], label: int | None) -> npt.NDArray[np.uint8]:
+    """Where a prediction is wrong: 1 false positive, 2 false negative, 3 found but taken for another structure.
+
+    Parameters
+    ----------
+    predicted, reference : ndarray of integers, one shape
+    label : int or None
+        Compare this structure with all else, so that 3 does not occur; None compares all of them.
+    """
+    if label is not None:
+        predicted, reference = predicted == label, reference == label
+    errors = np.zeros(predicted.shape, np.uint8)
+    differ = predicted != reference
+    errors[differ & (reference == 0)] = 1
+    errors[differ & (predicted == 0)] = 2
+    errors[differ & (predicted != 0) & (reference != 0)] = 3
+    return errors

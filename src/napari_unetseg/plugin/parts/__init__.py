@@ -1,0 +1,1 @@
+"""Parts that the widgets share: fields, pickers, bars, and the job of segmenting a layer."""

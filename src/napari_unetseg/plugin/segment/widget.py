@@ -1,0 +1,246 @@
+"""The *Segment* widget: a layer, a model, one click."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
+from superqt import QCollapsible
+
+from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.selection import rank_models, trial_models
+from napari_unetseg.core.settings import LARGEST_SCALE, SegmentSettings, help_of
+from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.parts.fields import Panel, combo, form, narrow, note
+from napari_unetseg.plugin.parts.job_bar import JobBar
+from napari_unetseg.plugin.parts.layer_form import LayerRows
+from napari_unetseg.plugin.parts.model_picker import ModelBox
+from napari_unetseg.plugin.parts.segment_job import SegmentRequest, Shown, forecast_layer, segment_layer
+from napari_unetseg.plugin.parts.text import duration, memory
+from napari_unetseg.plugin.segment.compare import CompareBox, voxel_in_view
+from napari_unetseg.plugin.segment.results import ResultsTable
+from napari_unetseg.plugin.segment.trials import Candidate, Tried, compare_models, look_at
+
+FORECAST_DELAY = 500
+"""Milliseconds without a change before a forecast is asked for."""
+DEVICES = ("auto", "cpu", "mps") if sys.platform == "darwin" else ("auto", "cpu", "cuda")
+WRITES = {
+    "auto": "automatic",
+    "classes": "classes",
+    "objects": "numbered objects",
+    "probabilities": "probabilities",
+}
+
+
+class SegmentWidget(Panel):
+    """Segments the chosen layer with the chosen model in a process of its own, and adds the result as a layer.
+
+    Parameters
+    ----------
+    napari_viewer : Viewer
+        napari hands itself over by this name.
+    """
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._model_is_chosen = False
+        self.bridge = Bridge(self)
+        self._build()
+        self._forecast_timer = QTimer(self)
+        self._forecast_timer.setSingleShot(True)
+        self._forecast_timer.setInterval(FORECAST_DELAY)
+        self._forecast_timer.timeout.connect(self._ask_forecast)
+        self._connect()
+        self._suggest_model()
+        self._refresh()
+
+    def _build(self) -> None:
+        top = form()
+        self.rows.addLayout(top)
+        self.layer = LayerRows(top, self._viewer)
+        self.model = ModelBox()
+        self.write, self.device = combo(), combo()
+        for key, text in WRITES.items():
+            self.write.addItem(text, key)
+        self.device.addItems(DEVICES)
+        top.addRow("Model", self.model)
+        top.addRow("Output", self.write)
+        self.compare = CompareBox()
+        self.rows.addWidget(self.compare)
+        self.rows.addWidget(self._more())
+        self.forecast = note()
+        self.rows.addWidget(self.forecast)
+        self.job = JobBar(self.bridge, "Segment")
+        self.rows.addWidget(self.job)
+        self.table = ResultsTable()
+        self.table.hide()
+        self.rows.addWidget(self.table)
+        self.notes = note()
+        self.rows.addWidget(self.notes)
+        self.rows.addStretch(1)
+
+    def _more(self) -> QCollapsible:
+        """The settings that few need."""
+        self.flips = QCheckBox("average over mirrored copies")
+        self.vote = QCheckBox("2D model: vote over three axes")
+        self.smallest = QDoubleSpinBox()
+        self.smallest.setRange(0, 1e12)
+        self.smallest.setDecimals(3)
+        narrow(self.smallest)
+        self.smallest.setSpecialValueText("the model's own")
+        self.scale = QDoubleSpinBox()
+        self.scale.setRange(1 / LARGEST_SCALE, LARGEST_SCALE)
+        self.scale.setSingleStep(0.1)
+        self.scale.setPrefix("× ")
+        self.scale.setValue(SegmentSettings.scale)
+        narrow(self.scale)
+        inside = QWidget()
+        rows = form()
+        inside.setLayout(rows)
+        rows.addRow("Device", self.device)
+        rows.addRow("Smallest object", self.smallest)
+        rows.addRow("Scale", self.scale)
+        rows.addRow(self.flips)
+        rows.addRow(self.vote)
+        for name in ("write", "device", "flips", "vote", "smallest", "scale"):
+            getattr(self, name).setToolTip(help_of(SegmentSettings, name))
+        more = QCollapsible("More")
+        more.setDuration(0)
+        more.addWidget(inside)
+        return more
+
+    def _connect(self) -> None:
+        self.layer.layer_box.layer_changed.connect(self._suggest_model)
+        self.layer.changed.connect(self._refresh)
+        self.model.model_changed.connect(self._refresh)
+        self.model.box.activated.connect(self._keep_model)
+        self.layer.layer_box.layer_changed.connect(self.compare.clear)
+        self.compare.asked.connect(self._compare)
+        self.compare.chosen.connect(self._choose)
+        self.bridge.progressed.connect(self._show_tried)
+        for box in (self.write, self.device):
+            box.currentIndexChanged.connect(self._refresh)
+        for check in (self.flips, self.vote):
+            check.toggled.connect(self._refresh)
+        self.scale.valueChanged.connect(self._refresh)
+        self.job.asked.connect(self._start)
+        self.bridge.returned.connect(self._show)
+        self.bridge.ended.connect(self._refresh)
+
+    @property
+    def settings(self) -> SegmentSettings:
+        """What the form says."""
+        return SegmentSettings(
+            device=self.device.currentText(), write=self.write.currentData(), flips=self.flips.isChecked(),
+            vote=self.vote.isChecked() and self.vote.isEnabled(), smallest=self.smallest.value(),
+            scale=self.scale.value(),
+        )  # fmt: skip
+
+    def request(self) -> SegmentRequest | None:
+        """What a click would do now; None where there is no layer or no model."""
+        source = self.layer.source()
+        if source is None or self.model.card is None:
+            return None
+        grid = source.mended_grid(self.layer.spacing, self.layer.unit)
+        return SegmentRequest(source, grid, self.model.model, self.settings)
+
+    def _suggest_model(self) -> None:
+        """Choose the model that fits the layer best, unless the user's own choice fits it as well."""
+        request = self.request()
+        if request is None:
+            return
+        fitting = rank_models(self.model.cards, request.outline.volume(), look_at(request.source))
+        if fitting and not (self._model_is_chosen and self.model.card in fitting):
+            self.model.choose(fitting[0])
+
+    def _keep_model(self) -> None:
+        self._model_is_chosen = True
+
+    def _choose(self, card: ModelCard) -> None:
+        """Take the model whose picture was clicked."""
+        self._keep_model()
+        self.model.choose(card)
+        self.compare.mark(card)
+
+    def _compare(self) -> None:
+        """Try the models that fit on the part in view."""
+        request = self.request()
+        if request is None:
+            return
+        worth = trial_models(self.model.cards, request.outline.volume(), look_at(request.source))
+        by_card = {id(card): Candidate(model, card) for model, card in self.model.offers}
+        candidates = [by_card[id(card)] for card in worth]
+        centre = voxel_in_view(self._viewer, self.layer.layer_box.layer, request.source)
+        self.compare.clear()
+        self.bridge.start("Comparing models", compare_models, request, candidates, centre)
+        self._refresh()
+
+    def _show_tried(self, record: object) -> None:
+        if isinstance(record, Tried):
+            self.compare.add(record)
+            self.compare.mark(self.model.card)
+
+    def _refresh(self) -> None:
+        """Bring what depends on the choices up to date, and ask for a forecast when they rest."""
+        request = self.request()
+        self.job.button.setEnabled(request is not None or self.bridge.is_running)
+        self.compare.button.setEnabled(request is not None and not self.bridge.is_running)
+        self.compare.mark(self.model.card)
+        flat = request is not None and request.source.shape[1] == 1
+        self.vote.setEnabled(self.model.card is not None and self.model.card.dimensions == 2 and not flat)
+        self.smallest.setSuffix(f" {self.layer.unit}{'²' if flat else '³'}")
+        self.forecast.setText("")
+        if request is not None and not self.bridge.is_running:
+            self._forecast_timer.start()
+
+    def _ask_forecast(self) -> None:
+        request = self.request()
+        if request is not None and self.isVisible() and not self.bridge.is_running:
+            self.bridge.ask(self._show_forecast, forecast_layer, request)
+
+    def _show_forecast(self, forecast: Any) -> None:
+        """What the click would cost, or why it would fail, as far as the user can mend that."""
+        if isinstance(forecast, UnetsegError):
+            self.forecast.setText(str(forecast))
+        elif not isinstance(forecast, Exception):
+            self.forecast.setText(
+                f"About {duration(forecast.seconds)} and {memory(forecast.peak_bytes)} on {forecast.device}"
+            )
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Ask for the forecast that a hidden widget did without."""
+        super().showEvent(event)
+        self._refresh()
+
+    def _start(self) -> None:
+        request = self.request()
+        if request is not None:
+            self.table.hide()
+            self.notes.setText("")
+            self.bridge.start("Segmenting", segment_layer, request)
+            self._refresh()
+
+    def _show(self, result: Shown | list[Tried]) -> None:
+        if isinstance(result, Shown):
+            self._show_labels(result)
+        else:
+            self.job.say(
+                "Click a picture to choose its model." if self.compare.pictures else "No model could be tried here."
+            )
+
+    def _show_labels(self, shown: Shown) -> None:
+        """Add the layers and fill the table."""
+        for layer in shown.layers:
+            self._viewer.add_layer(layer)
+        result = shown.finding.segmentation
+        self.job.say(f"Done in {duration(result.seconds)} on {result.device}.")
+        unit = result.labels.grid.unit + ("²" if result.labels.array.shape[0] == 1 else "³")
+        self.table.show_structures(shown.finding.structures, unit)
+        self.table.show()
+        self.notes.setText("\n".join(result.notes))
