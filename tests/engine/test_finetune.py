@@ -12,13 +12,13 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.fewshot import fine_tune
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
+from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.refiner import RefinerBatches, SeenSlice
 from napari_unetseg.engine.fewshot.schedule import loss_of, stages, steady
 from napari_unetseg.engine.fewshot.training_set import Lesson, filters_for
 from napari_unetseg.engine.inference.cost import forecast
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import load_model, save_model
-from napari_unetseg.engine.networks.pixel.head import HeadSettings
 from napari_unetseg.engine.networks.unets.unet import UNetSettings
 from napari_unetseg.engine.training.loop import Trained, TrainProgress
 from napari_unetseg.engine.training.losses import boundary_weights, painted_loss

@@ -17,11 +17,12 @@ from napari_unetseg.engine.fewshot.fit_head import (
     painted_slices,
     thinned,
 )
+from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
 from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings, Refiner, refined_answer
 from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.forest import ForestSettings, grow_forest
-from napari_unetseg.engine.networks.pixel.head import Head, HeadSettings, fit_head, fresh_head, with_forest
+from napari_unetseg.engine.networks.pixel.head import Head, with_forest
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
 

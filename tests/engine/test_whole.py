@@ -13,13 +13,13 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.fewshot import fine_tune, unet
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
+from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.schedule import stages
 from napari_unetseg.engine.fewshot.training_set import Lesson
 from napari_unetseg.engine.fewshot.unet import Whole, augmentation_for, from_nothing, trains_whole
 from napari_unetseg.engine.fewshot.unet_patches import Look, painted_cases, predicted_classes
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
-from napari_unetseg.engine.networks.pixel.head import HeadSettings
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError
 

@@ -17,6 +17,7 @@ from napari_unetseg.core.annotations.sparse_labels import chance, class_count, h
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, Paint, painted_card, structures_of
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.fewshot.fit_head import FittedHead, class_dice, iter_fit_head, mean_dice
+from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.refiner import RefinerBatches, predicted_classes, seen_slices
 from napari_unetseg.engine.fewshot.schedule import Stage, Stages, stages, steady
 from napari_unetseg.engine.fewshot.training_set import Lesson, feature_sources
@@ -24,7 +25,7 @@ from napari_unetseg.engine.fewshot.unet import Whole, trains_whole
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.pixel.classifier import LightNet, Refiner
 from napari_unetseg.engine.networks.pixel.features import MagnifiedSource, magnified_paint
-from napari_unetseg.engine.networks.pixel.head import Head, HeadSettings
+from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.engine.training.loop import Trained, iter_train
 

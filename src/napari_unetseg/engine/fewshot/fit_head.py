@@ -12,9 +12,10 @@ import torch
 
 from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, class_count, to_classes
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.engine.networks.pixel.forest import Forest, ForestSettings, grow_forest
-from napari_unetseg.engine.networks.pixel.head import Head, HeadSettings, fit_head, fresh_head, with_forest
+from napari_unetseg.engine.networks.pixel.head import Head, with_forest
 from napari_unetseg.engine.training.losses import boundary_weights, class_weights
 
 MOST_VOXELS = 40_000  # painted voxels that a head is fitted to

@@ -29,6 +29,7 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.fewshot.fine_tune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.fewshot.fit_head import iter_fit_head, mean_dice
+from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.schedule import TIMED, seconds_a_step
 from napari_unetseg.engine.fewshot.slice_predictor import Slices
 from napari_unetseg.engine.fewshot.training_set import Lesson, feature_sources
@@ -44,7 +45,7 @@ from napari_unetseg.engine.fewshot.versions import (
 )
 from napari_unetseg.engine.networks.model_file import Model, save_model
 from napari_unetseg.engine.networks.pixel.classifier import LightNet
-from napari_unetseg.engine.networks.pixel.head import Head, HeadSettings
+from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.training.loop import TrainProgress
 from napari_unetseg.errors import InputError
 
