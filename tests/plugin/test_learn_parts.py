@@ -15,12 +15,12 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.annotate.classes import PaintStructures
+from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, find_paint, model_beside, place_of, set_aside
 from napari_unetseg.plugin.learn.loop import (
     LIGHT,
     Hint,
     Judged,
-    LearnImage,
     LearnRequest,
     Reverted,
     Saved,

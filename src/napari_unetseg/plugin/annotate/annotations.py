@@ -16,8 +16,8 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.classes import PaintStructures
+from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey, set_aside
-from napari_unetseg.plugin.learn.loop import LearnImage
 
 
 class Spot(NamedTuple):

@@ -19,9 +19,9 @@ from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_
 from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, place_of
 from napari_unetseg.plugin.annotate.table import PaintTable
 from napari_unetseg.plugin.annotate.watch import PaintWatch
+from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
-from napari_unetseg.plugin.learn.preview import is_preview
 from napari_unetseg.plugin.parts.fields import LayerBox, note
 from napari_unetseg.service.commands import PaintCopy
 

@@ -13,9 +13,9 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unetseg.core.io.formats.registry import READERS
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource, axes_of
 from napari_unetseg.plugin.learn.apply_job import Applied, apply_to_files, apply_to_layers
-from napari_unetseg.plugin.learn.preview import is_preview
 from napari_unetseg.plugin.parts.job_bar import JobBar
 
 FILES = f"Images ({' '.join(f'*{suffix}' for group in READERS.values() for suffix in group)});;All files (*)"

@@ -11,7 +11,8 @@ from qtpy.QtCore import QObject
 
 from napari_unetseg.core.annotations.next_slice import DoubtMap
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.plugin.learn.loop import LearnImage, SliceSeen
+from napari_unetseg.plugin.annotate.learn_image import LearnImage
+from napari_unetseg.plugin.learn.loop import SliceSeen
 from napari_unetseg.plugin.learn.preview import Preview, UncertaintyView
 
 

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError, OutputError
-from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.service import session_jobs as child
 from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
 from napari_unetseg.service.process import Worker
@@ -28,33 +26,8 @@ BREATH = 0.5
 PATIENCE = 0.25
 """Seconds that the loop waits for new paint before it looks whether it was cancelled."""
 
-NOWHERE = Place()
 LIGHT = FineTuneSettings(steps=0)
 """The light head alone."""
-
-
-@dataclass(frozen=True)
-class LearnImage:
-    """An image to learn on.
-
-    Parameters
-    ----------
-    grid : Grid
-        With the voxel size on the form: the layer's own unless it was mended.
-    place : Place
-        Where the layer comes from.
-    """
-
-    source: LayerSource
-    grid: Grid
-    place: Place = NOWHERE
-
-    def is_like(self, other: LearnImage | None) -> bool:
-        """Whether the other one has the same voxels, chosen and measured in the same way: a model of it holds here."""
-        if other is None or self.source.data is not other.source.data:
-            return False
-        chosen = (self.source.axes, self.source.channel, self.grid, self.place)
-        return chosen == (other.source.axes, other.source.channel, other.grid, other.place)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,12 @@ from qtpy.QtCore import QObject, QTimer
 
 from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.axes import kept_axes, to_volume
+from napari_unetseg.plugin.layers.marks import PREVIEW
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource, colormap, features
 from napari_unetseg.plugin.layers.viewport import index_on_screen
 
-PREVIEW = "is_preview"
-"""In our record of a layer's metadata: it is no paint and no result."""
 REST = 300
 """Milliseconds between repaints for slices that are not the one on screen."""
-
-
-def is_preview(layer: Layer) -> bool:
-    """Whether a layer shows predictions of learning."""
-    return bool(layer.metadata.get(METADATA, {}).get(PREVIEW))
 
 
 class _SliceLayer(QObject):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from napari.viewer import Viewer
 
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import Verdict, Version
+from napari_unetseg.core.models.advice import Advice
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import Canvas
+from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.section import PaintSection
 from napari_unetseg.plugin.annotate.store import model_beside
 from napari_unetseg.plugin.bridge import Bridge
@@ -22,17 +25,7 @@ from napari_unetseg.plugin.learn.bar import LearnBar
 from napari_unetseg.plugin.learn.controller import LearnSession
 from napari_unetseg.plugin.learn.guides import LearnGuides, OtherImages, show_next
 from napari_unetseg.plugin.learn.layers import LearnLayers
-from napari_unetseg.plugin.learn.loop import (
-    Hint,
-    Judged,
-    LearnImage,
-    LearnRequest,
-    Opened,
-    Reverted,
-    Saved,
-    SliceSeen,
-    Trained,
-)
+from napari_unetseg.plugin.learn.loop import Hint, Judged, LearnRequest, Opened, Reverted, Saved, SliceSeen, Trained
 from napari_unetseg.plugin.learn.plot import load_plots
 from napari_unetseg.plugin.learn.results import LearnResults
 from napari_unetseg.plugin.learn.settings import LearnChoices
@@ -116,6 +109,10 @@ class LearnWidget(Panel):
         """Write the model in use to a file."""
         canvas = self.paint.canvas
         self._order(Save(path, canvas.structures.output_names if canvas is not None else {}))
+
+    def take_advice(self, advice: Iterable[Advice]) -> None:
+        """Set what the advice says, for the next training."""
+        self.choices.more.follow(advice)
 
     def _learned(self, source: LayerSource) -> LearnImage:
         """The image in view, as it is learned from."""

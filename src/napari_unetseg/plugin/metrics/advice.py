@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.models.advice import Advice
-from napari_unetseg.plugin.learn.widget import LearnWidget
 from napari_unetseg.plugin.parts.fields import note
+
+
+@runtime_checkable
+class TakesAdvice(Protocol):
+    """The *Learn* widget, as much of it as is known here: the rooms of the widgets do not know each other."""
+
+    def take_advice(self, advice: Iterable[Advice]) -> None:
+        """Set what the advice says, for the next training."""
+
+    def parentWidget(self) -> Any:  # noqa: N802 - Qt's name
+        """The dock that it is in."""
 
 
 class AdviceBox(QWidget):
@@ -49,18 +60,18 @@ class AdviceBox(QWidget):
         self.setVisible(bool(advice))
 
     def _follow(self) -> None:
-        learn_widget(self._viewer).choices.more.follow(self._advice)
+        learn_widget(self._viewer).take_advice(self._advice)
         self.followed.emit("Set in Learn, under More settings. It counts when you learn again.")
 
 
-def learn_widget(viewer: Viewer) -> LearnWidget:
+def learn_widget(viewer: Viewer) -> TakesAdvice:
     """The viewer's *Learn* widget, in front of the other docks; it is opened where there is none."""
-    docked = (widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, LearnWidget))
+    docked = (widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, TakesAdvice))
     widget = next(docked, None)
     if widget is None:
         _, widget = viewer.window.add_plugin_dock_widget("napari-unetseg", "Learn", tabify=True)
     dock = widget.parentWidget()
     dock.show()
     dock.raise_()
-    found: LearnWidget = widget
+    found: TakesAdvice = widget
     return found

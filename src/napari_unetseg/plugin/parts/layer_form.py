@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFormLayout
 from napari_unetseg.core.volume import Triple
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.axes import choices_of
+from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource, axes_of
-from napari_unetseg.plugin.learn.preview import is_preview
 from napari_unetseg.plugin.parts.fields import LayerBox, VoxelSize, combo, note, show_row
 from napari_unetseg.plugin.parts.text import lengths
 
