@@ -26,7 +26,7 @@ import tifffile
 from napari_unetseg.plugin.annotate.store import find_paint
 from support import PATIENCE, gone_within, is_running, waited
 
-PROGRAM = Path(__file__).with_name("painter.py")
+PROGRAM = Path(__file__).parents[1] / "painter.py"
 GRACE = 2.0
 """Seconds that a stroke may take to the disk."""
 LONGEST = 3.0
