@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.io.formats.legend import Legend
+from napari_unetseg.core.io.legend import Legend
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError, UnetsegError
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - the custom of the field
 
 from napari_unetseg.core.io import orientation
-from napari_unetseg.core.io.formats.legend import KEY, Legend, segment_fields, segment_keys
+from napari_unetseg.core.io.legend import KEY, Legend, segment_fields, segment_keys
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.volume import COLOUR, Labels, default_channels
 from napari_unetseg.errors import InputError, OutputError

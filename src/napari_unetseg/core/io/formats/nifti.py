@@ -14,7 +14,7 @@ import numpy.typing as npt
 from nibabel import imageglobals
 
 from napari_unetseg.core.io import orientation
-from napari_unetseg.core.io.formats.legend import KEY, Legend
+from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError

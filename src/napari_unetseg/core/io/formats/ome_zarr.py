@@ -19,7 +19,7 @@ import pydantic
 import zarr
 from yaozarrs import v05
 
-from napari_unetseg.core.io.formats.legend import KEY, Legend, describe_image_label, parse_image_label
+from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
 from napari_unetseg.core.io.source import Part, Shape, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.volume import UNITS, Grid, Labels, Triple, Volume, default_channels
 from napari_unetseg.errors import InputError

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import tifffile
 
 from napari_unetseg.core.io.formats import tiff_metadata
-from napari_unetseg.core.io.formats.legend import KEY, Legend
+from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import Part, Shape, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.volume import COLOUR, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError, OutputError

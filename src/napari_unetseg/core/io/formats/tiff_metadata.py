@@ -10,7 +10,7 @@ from typing import Any
 
 import tifffile
 
-from napari_unetseg.core.io.formats.legend import KEY, Legend
+from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.volume import UNITS, Grid
 
 MICROMETRES = {"um": "µm", "μm": "µm", "\\u00B5m": "µm", "micron": "µm", "microns": "µm", "micrometer": "µm"}
