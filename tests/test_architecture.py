@@ -1,5 +1,6 @@
 """The rooms stay apart, and loading the package stays cheap."""
 
+import ast
 import subprocess
 import sys
 import time
@@ -8,6 +9,10 @@ from pathlib import Path
 import pytest
 
 HEAVY = ("torch", "napari", "qtpy", "PyQt6", "magicgui")
+PACKAGE = Path(__file__).parents[1] / "src/napari_unetseg"
+FACES_WITH_CODE = {"napari_unetseg", "api", "cli", "engine"}
+"""The lazy names, the verbs, `main`, and what must be set before torch is imported."""
+MOST_MODULES = {"formats": 15}
 
 
 def run(code: str) -> str:
@@ -23,6 +28,21 @@ def test_the_import_contracts_hold() -> None:
     root = Path(__file__).parents[1]
     done = subprocess.run([linter, "--no-cache"], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def folders() -> list[Path]:
+    return sorted(face.parent for face in PACKAGE.rglob("__init__.py"))
+
+
+def test_a_room_has_few_modules() -> None:
+    counts = {folder: len([m for m in folder.glob("*.py") if m.stem != "__init__"]) for folder in folders()}
+    assert {folder.name: n for folder, n in counts.items() if n > MOST_MODULES.get(folder.name, 12)} == {}
+
+
+def test_the_faces_of_rooms_hold_no_code() -> None:
+    faces = {folder: ast.parse((folder / "__init__.py").read_text(encoding="utf-8")) for folder in folders()}
+    assert {folder.name for folder, face in faces.items() if len(face.body) > 1} == FACES_WITH_CODE
+    assert [folder for folder, face in faces.items() if ast.get_docstring(face) is None] == []
 
 
 def test_the_package_alone_loads_nothing_heavy() -> None:
