@@ -17,7 +17,7 @@ from napari_unetseg.core.models.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.bioimageio.description import describe, minimum_size
-from napari_unetseg.engine.bioimageio.package import export_model, import_model, preprocess, sample_image
+from napari_unetseg.engine.bioimageio.packages import export_model, import_model, preprocess, sample_image
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, ResourceError

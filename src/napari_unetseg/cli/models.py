@@ -99,7 +99,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a model as a package for other programs, and check it."""
-    from napari_unetseg.engine.bioimageio.package import export_model
+    from napari_unetseg.engine.bioimageio.packages import export_model
 
     if form != FORMAT or out.suffix != ".zip":
         raise SettingsError(f"Expected --format {FORMAT} and a file that ends with .zip; got {form!r} and {out}.")
@@ -117,11 +117,11 @@ def import_model(
     as_json: Json = False,
 ) -> None:
     """Take a model out of a BioImage Model Zoo package. Nothing in the package is ever executed."""
-    from napari_unetseg.engine.bioimageio import package as zoo
+    from napari_unetseg.engine.bioimageio import packages
 
     if out.suffix != ".safetensors":
         raise OutputError(f"Expected a model file that ends with .safetensors; got {out}.")
-    card = zoo.import_model(package, out)
+    card = packages.import_model(package, out)
     if as_json:
         terminal.say_json({"output": str(out), "model": card.name})
     else:

@@ -33,7 +33,7 @@ def separate(mask: Mask, depth: float, spacing: tuple[float, ...], along: Along,
     depth : float
         In the unit of `spacing`.
     along : str
-        Where to cut: see `cleanup_steps.Separate`.
+        Where to cut: see `core.steps.Separate`.
     image : ndarray, shape of `mask`, or None
         Needed unless `along` is ``distance``.
 
