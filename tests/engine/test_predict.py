@@ -11,7 +11,7 @@ from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.structure import Structure
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine import plan, predict
+from napari_unetseg.engine import plan, precision, predict
 from napari_unetseg.engine.fast import FastUNet
 from napari_unetseg.engine.model_file import Model, load_model
 from napari_unetseg.engine.predict import iter_predict
@@ -61,7 +61,7 @@ def untiled(model, volume):
 @pytest.fixture
 def exact(monkeypatch):
     """Float32, so that results can be compared bit by bit or nearly so."""
-    for module in (predict, plan):
+    for module in (predict, plan, precision):
         monkeypatch.setattr(module, "fast_dtype", lambda _device: torch.float32)
 
 

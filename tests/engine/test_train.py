@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_unetseg.core.progress import finish
+from napari_unetseg.engine import precision
 from napari_unetseg.engine.batches import Batches, BatchSettings, Case
 from napari_unetseg.engine.train import TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.unet import UNet, UNetSettings
@@ -51,8 +52,8 @@ def test_it_learns_what_is_bright(norm):
 
 
 def test_it_learns_in_bfloat16_too(monkeypatch):
-    monkeypatch.setattr("napari_unetseg.engine.train.fast_dtype", lambda device: torch.bfloat16)
-    settings = TrainSettings(steps=80, learning_rate=1e-2, bfloat16=True)
+    monkeypatch.setattr(precision, "fast_dtype", lambda device: torch.bfloat16)
+    settings = TrainSettings(steps=80, learning_rate=1e-2, half=True)
     trained = finish(iter_train(make_network(), make_batches(), settings))
     assert accuracy(trained.network) > 0.97
     assert {tensor.dtype for tensor in trained.network.parameters()} == {torch.float32}

@@ -12,7 +12,7 @@ import torch
 
 from napari_unetseg.core.painted import to_classes
 from napari_unetseg.engine.augment import Augmentation, move, recolour
-from napari_unetseg.engine.features import FeatureSource, half_precision
+from napari_unetseg.engine.features import FeatureSource
 from napari_unetseg.engine.learn import painted_slices
 from napari_unetseg.engine.light import LightNet, refined_answer
 from napari_unetseg.engine.unet import UNet
@@ -133,8 +133,7 @@ def predicted_classes(refiner: UNet | None, slices: Sequence[SeenSlice], outputs
     predicted, true = [], []
     for part in slices:
         seen = part.seen[None].float()
-        with half_precision(seen.device):
-            scores = seen[:, -outputs:] if refiner is None else refined_answer(refiner, seen)
+        scores = seen[:, -outputs:] if refiner is None else refined_answer(refiner, seen)
         known = part.classes >= 0
         predicted.append(scores[0].argmax(0)[known].cpu())
         true.append(part.classes[known].cpu().long())
