@@ -53,7 +53,7 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
         minutes=minutes,
         learning_rate=recipe.learning_rate,
         class_weights=recipe.class_weights,
-        bfloat16=True,
+        half=True,
         loss=recipe.loss,
     )
     job = iter_train(network, Batches(cases, recipe.batches), settings, checkpoint=RUNS / f"{recipe.name}.safetensors")

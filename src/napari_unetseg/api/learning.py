@@ -107,7 +107,9 @@ def replay(
     inputs: Sequence[str | Path] = (),
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Replayed:
-    """Make the model of a session that was recorded in napari again, and write it; on a CPU it is the same bit for bit.
+    """Make the model of a session that was recorded in napari again, and write it.
+
+    On a CPU with the same instructions it is the same bit for bit.
 
     Parameters
     ----------

@@ -17,5 +17,7 @@ def replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     began = time.perf_counter()
     with terminal.warnings_as_notes(), terminal.progress_bar(session.name) as show:
         done = api.replay(session, out, inputs, show)
+    for line in done.notes:
+        terminal.note(f"note: {line}")
     seconds = time.perf_counter() - began
     return {"model": str(out), "steps": done.steps, "held_out_dice": done.version.mean_dice, "seconds": seconds}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 import psutil
 import torch
@@ -47,7 +50,7 @@ def _is_present(device: torch.device) -> bool:
 
 
 def fast_dtype(device: torch.device) -> torch.dtype:
-    """The precision to predict in: half where the device computes in it, else float32."""
+    """The fastest precision: half where the device computes in it, else float32. Whether right: see `precision`."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
     if device.type == "cpu" and _cpu_computes_in_bfloat16():
@@ -56,9 +59,24 @@ def fast_dtype(device: torch.device) -> torch.dtype:
 
 
 def _cpu_computes_in_bfloat16() -> bool:
-    """Whether the CPU has instructions for it: without them bfloat16 is emulated, and slower than float32."""
+    """Whether the CPU has instructions for it, and oneDNN may use them: else bfloat16 is slower than float32."""
     names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, bool)() for name in names)
+    has_instructions = any(getattr(torch.cpu, name, bool)() for name in names)
+    return has_instructions and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@lru_cache
+def processor(device: torch.device) -> str:
+    """What computes there, with all that decides which kernels run: name, instructions, and limits set on them."""
+    if device.type == "cuda":
+        capability = ".".join(map(str, torch.cuda.get_device_capability(device)))
+        return f"{torch.cuda.get_device_name(device)}, capability {capability}, cuDNN {torch.backends.cudnn.version()}"  # type: ignore[no-untyped-call]
+    known = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    name = str(known.get("cpu_name") or platform.processor() or platform.machine())
+    extensions = [f for f in ("avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16", "avx10_2") if known.get(f) is True]
+    limit = os.environ.get("ONEDNN_MAX_CPU_ISA")
+    parts = (name, torch.backends.cpu.get_cpu_capability(), *extensions, f"limited to {limit}" if limit else "")
+    return ", ".join(filter(None, parts)) if device.type == "cpu" else f"{device.type}, {name}"
 
 
 def free_memory(device: torch.device) -> int:

@@ -12,6 +12,7 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.engine.inference import plan, predict
 from napari_unetseg.engine.inference.predict import iter_predict
+from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.fused import FastUNet
 from napari_unetseg.engine.networks.model_file import Model, load_model
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
@@ -60,7 +61,7 @@ def untiled(model, volume):
 @pytest.fixture
 def exact(monkeypatch):
     """Float32, so that results can be compared bit by bit or nearly so."""
-    for module in (predict, plan):
+    for module in (predict, plan, precision):
         monkeypatch.setattr(module, "fast_dtype", lambda _device: torch.float32)
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from napari_unetseg.core.progress import finish
+from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.engine.training.loop import TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
@@ -51,8 +52,8 @@ def test_it_learns_what_is_bright(norm):
 
 
 def test_it_learns_in_bfloat16_too(monkeypatch):
-    monkeypatch.setattr("napari_unetseg.engine.training.loop.fast_dtype", lambda device: torch.bfloat16)
-    settings = TrainSettings(steps=80, learning_rate=1e-2, bfloat16=True)
+    monkeypatch.setattr(precision, "fast_dtype", lambda device: torch.bfloat16)
+    settings = TrainSettings(steps=80, learning_rate=1e-2, half=True)
     trained = finish(iter_train(make_network(), make_batches(), settings))
     assert accuracy(trained.network) > 0.97
     assert {tensor.dtype for tensor in trained.network.parameters()} == {torch.float32}

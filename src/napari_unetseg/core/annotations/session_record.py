@@ -1,4 +1,6 @@
-"""The record of how a model was learned beside a painter, from which it can be made again, bit for bit on a CPU.
+"""The record of how a model was learned beside a painter, from which it can be made again.
+
+On a CPU with the same instructions that gives the same weights bit for bit, where it was trained for a number of steps.
 
 Beside ``M.safetensors`` lie ``M.session.json``, and a compact journal of each image's paint, ``M.session-1.paint``, ….
 A model to begin with that is not a bundled one is kept too, as ``M.session-start.safetensors``.
@@ -79,6 +81,10 @@ class Session(_Record):
         Names of structures by output label.
     threads : int
         Of the processor, while it was computed: another number may round sums in another way.
+    processor : str
+        What it was computed on. The same weights come out bit for bit on processors with the same instructions.
+    precisions : dict
+        Of each network and shape; empty in records of earlier versions.
     """
 
     schema_version: Literal[1] = 1
@@ -86,6 +92,8 @@ class Session(_Record):
     torch: str
     device: str
     threads: int = Field(ge=1, le=1024)
+    processor: str = ""
+    precisions: dict[str, Literal["float32", "bfloat16", "float16"]] = {}
     images: tuple[SessionImage, ...]
     start: str | None
     start_sha256: str = ""

@@ -107,7 +107,7 @@ def iter_fine_tune(
     elif settings.steps != 0:
         chosen = replace(chosen, note=NOTHING_HELD_OUT)
     plan.forget()
-    notes = (chosen.note,) if chosen.note else ()
+    notes = tuple(dict.fromkeys(filter(None, (chosen.note, *chosen.computing))))
     seconds = time.monotonic() - plan.began
     return FineTuned(chosen.model, chosen.steps, chosen.dice, head_dice, seconds, notes)
 
@@ -124,12 +124,13 @@ def head_settings(settings: FineTuneSettings) -> HeadSettings:
 
 @dataclass(frozen=True)
 class _Chosen:
-    """What training ended with: the model, the steps that it took, its held-out Dice, and what to say about it."""
+    """What training ended with: the model, its steps, its held-out Dice, and what to say of these and the computing."""
 
     model: Model
     steps: int
     dice: dict[int, float]
     note: str = ""
+    computing: tuple[str, ...] = ()
 
 
 def _train_refiner(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
@@ -142,9 +143,10 @@ def _train_refiner(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen
         return replace(light, note=WORSE)
     last = yield from steady(run.train(fitted.head, run.painted, "final", trial.network))
     if last is None:  # the trial has been scored together with the head that it was trained on
-        return _Chosen(run.model(run.light(fitted.trial, trial.network), found), trial.steps, found, BROKE_DOWN)
-    steps = trial.steps + last.steps
-    return _Chosen(run.model(run.light(fitted.head, last.network), found), steps, found, _lower(found, light.dice))
+        model = run.model(run.light(fitted.trial, trial.network), found)
+        return _Chosen(model, trial.steps, found, BROKE_DOWN, trial.notes)
+    model = run.model(run.light(fitted.head, last.network), found)
+    return _Chosen(model, trial.steps + last.steps, found, _lower(found, light.dice), last.notes)
 
 
 def _lower(found: dict[int, float], before: dict[int, float]) -> str:
@@ -168,7 +170,7 @@ def _train_whole(run: _Run, fitted: FittedHead, light: _Chosen) -> Job[_Chosen]:
     network, steps = (trial.network, trial.steps) if last is None else (last.network, trial.steps + last.steps)
     plain = run.model(network, found)
     model = replace(plain, card=whole.card(plain.card, network))
-    return _Chosen(model, steps, found, BROKE_DOWN if last is None else "")
+    return _Chosen(model, steps, found, BROKE_DOWN if last is None else "", trial.notes)
 
 
 class _Run:

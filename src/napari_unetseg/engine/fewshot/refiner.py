@@ -13,7 +13,7 @@ import torch
 from napari_unetseg.core.annotations.sparse_labels import to_classes
 from napari_unetseg.engine.fewshot.fit_head import painted_slices
 from napari_unetseg.engine.networks.pixel.classifier import LightNet, refined_answer
-from napari_unetseg.engine.networks.pixel.features import FeatureSource, half_precision
+from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.augment import Augmentation, move, recolour
 
@@ -133,8 +133,7 @@ def predicted_classes(refiner: UNet | None, slices: Sequence[SeenSlice], outputs
     predicted, true = [], []
     for part in slices:
         seen = part.seen[None].float()
-        with half_precision(seen.device):
-            scores = seen[:, -outputs:] if refiner is None else refined_answer(refiner, seen)
+        scores = seen[:, -outputs:] if refiner is None else refined_answer(refiner, seen)
         known = part.classes >= 0
         predicted.append(scores[0].argmax(0)[known].cpu())
         true.append(part.classes[known].cpu().long())

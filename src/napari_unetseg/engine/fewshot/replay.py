@@ -1,4 +1,4 @@
-"""A live session's model, recorded and made again: the same images, paint, start and steps give the same weights."""
+"""A live session's model, recorded and made again from the same images, paint, start, steps and precisions."""
 
 from __future__ import annotations
 
@@ -32,22 +32,26 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.engine.devices import processor
 from napari_unetseg.engine.fewshot.session import LiveSession
 from napari_unetseg.engine.fewshot.versions import Origin
+from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from napari_unetseg.errors import InputError, ModelError
 
 PROGRAM = "napari-unetseg"
+OTHER_PROCESSOR = "The session was recorded on {}, and repeated on {}: weights may differ in their last digits."
 SLICE_SECONDS = 10.0
 """Of training between two looks at whether it has ended."""
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What a replay gave; its model has been written."""
+    """What a replay gave, and what the user should know of it; its model has been written."""
 
     version: Version
     steps: int
+    notes: tuple[str, ...] = ()
 
 
 def record_session(live: LiveSession, model: Path, places: Sequence[Place]) -> bool:
@@ -74,6 +78,8 @@ def record_session(live: LiveSession, model: Path, places: Sequence[Place]) -> b
         torch=torch.__version__,
         device=str(live.device),
         threads=torch.get_num_threads(),
+        processor=processor(live.device),
+        precisions=precision.choices(),
         images=tuple(images),
         start=start,
         start_sha256=start_hash,
@@ -130,11 +136,19 @@ def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[
     threads = torch.get_num_threads()
     torch.set_num_threads(session.threads)
     try:
-        learned = yield from _learned(live, painted, session)
+        with precision.repeated(session.precisions):
+            learned = yield from _learned(live, painted, session)
     finally:
         torch.set_num_threads(threads)
     live.save(target, session.names)
-    return Replayed(learned, live.origin.settings.steps or 0 if live.origin is not None else 0)
+    steps = live.origin.settings.steps or 0 if live.origin is not None else 0
+    return Replayed(learned, steps, _note_of_processor(session, live.device))
+
+
+def _note_of_processor(session: Session, device: torch.device) -> tuple[str, ...]:
+    """What to say where the record is of a processor that may round in another way."""
+    here = processor(device)
+    return (OTHER_PROCESSOR.format(session.processor, here),) if session.processor not in ("", here) else ()
 
 
 def _learned(live: LiveSession, painted: list[npt.NDArray[Any]], session: Session) -> Job[Version]:

@@ -52,7 +52,7 @@ class Stages:
         share = TRIAL_SHARE if stage == "trial" else 1 - TRIAL_SHARE
         learning_rate = LEARNING_RATE if stage == "trial" else LEARNING_RATE / 2
         loss = loss_of(self.settings)
-        settings = partial(TrainSettings, learning_rate=learning_rate, bfloat16=True, loss=loss)
+        settings = partial(TrainSettings, learning_rate=learning_rate, half=True, loss=loss)
         if self.settings.steps is not None:
             return settings(steps=math.ceil(self.settings.steps * share))
         left = (self.settings.minutes or 0) - (time.monotonic() - self.began) / 60

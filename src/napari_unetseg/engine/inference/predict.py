@@ -18,12 +18,13 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
 from napari_unetseg.engine.inference.aggregate import Blender, LabelCanvas
-from napari_unetseg.engine.inference.augmented import Classifier, passes
+from napari_unetseg.engine.inference.augmented import ALONG_Z, DIRECTIONS, Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_voxels
 from napari_unetseg.engine.inference.predict_slices import LightRun, check_scale, iter_light
 from napari_unetseg.engine.networks.fused import prepare
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.precision import note_of, prediction_dtype
 from napari_unetseg.errors import ResourceError
 
 STAGE = "Predicting"
@@ -84,8 +85,8 @@ def iter_predict(
     count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
     voxels = tile_voxels(model.card, fitted, device, count)
     while True:
-        planned = plan(model.card, fitted, voxels)
-        run = _Run(model, volume, settings, read, fitted, planned, device)
+        planned, dtype = _planned(model, fitted, voxels, device)
+        run = _Run(model, volume, settings, read, fitted, planned, device, dtype)
         try:
             canvas = yield from run.tiles()
         except OutOfMemory as error:
@@ -93,7 +94,22 @@ def iter_predict(
             notes.append(note)
             yield Progress(0, len(planned.tiles), STAGE, note)
         else:
+            notes += note_of(dtype, device)
             return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
+
+
+def _planned(model: Model, fitted: Fit, voxels: int, device: torch.device) -> tuple[Plan, torch.dtype]:
+    """Tiles of at most so many voxels in half precision, and the precision that is trusted with all of them."""
+    planned = plan(model.card, fitted, voxels)
+    seen = {tuple(stop - start for start, stop in tile.seen) for tile in planned.tiles}
+    orders = DIRECTIONS if fitted.vote else (ALONG_Z,)
+    sizes = {tuple((0, *size)[axis] for axis in order[1:]) for size in seen for order in orders}
+    shapes = {(1, model.unet.settings.inputs, *size[-model.card.dimensions :]) for size in sizes}
+    dtypes = [prediction_dtype(model.unet, shape, device) for shape in sorted(shapes)]
+    widest = max(dtypes, key=lambda dtype: dtype.itemsize)
+    if widest.itemsize > fast_dtype(device).itemsize:
+        planned = plan(model.card, fitted, voxels * fast_dtype(device).itemsize // widest.itemsize)
+    return planned, widest
 
 
 @dataclass(frozen=True)
@@ -107,6 +123,7 @@ class _Run:
     fitted: Fit
     planned: Plan
     device: torch.device
+    dtype: torch.dtype
 
     def tiles(self) -> Job[LabelCanvas]:
         """Predict every tile; yields before each."""
@@ -114,7 +131,7 @@ class _Run:
         blender = Blender(canvas)
         began, total = time.monotonic(), len(self.planned.tiles)
         with memory_guard(self.device):
-            network = prepare(self.model.unet, self.device, fast_dtype(self.device))
+            network = prepare(self.model.unet, self.device, self.dtype)
         classify = Classifier(network, flips=self.settings.flips, vote=self.fitted.vote)
         for done, tile in enumerate(self.planned.tiles):
             left = (time.monotonic() - began) / done * (total - done) if done else None

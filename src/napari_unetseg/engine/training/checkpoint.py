@@ -15,6 +15,9 @@ from safetensors.torch import save_file
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.engine.networks.unets.unet import UNet
 
+COUNTERS = ("step", "seconds", "skipped", "norm_is_fixed")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
 
 @dataclass
 class Run:
@@ -27,6 +30,8 @@ class Run:
     seconds: float = 0.0
     skipped: int = 0
     norm_is_fixed: bool = False
+    dtype: torch.dtype | None = None
+    """The precision that it is trained in; None before its first step."""
 
     @classmethod
     def fresh(cls, network: UNet, learning_rate: float, weight_decay: float) -> Self:
@@ -60,11 +65,11 @@ def save_run(path: Path, run: Run) -> None:
     tensors |= {f"mean.{k}": v for k, v in run.mean_network.state_dict().items()}
     for index, state in run.optimiser.state_dict()["state"].items():
         tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
-    counters = {name: getattr(run, name) for name in ("step", "seconds", "skipped", "norm_is_fixed")}
+    counters = {name: getattr(run, name) for name in COUNTERS}
+    dtype = str(run.dtype).removeprefix("torch.")
+    record = {"run": json.dumps({**counters, "dtype": dtype})}
     with atomic_path(path) as temporary:
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"run": json.dumps(counters)}
-        )
+        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, record)
 
 
 def load_run(path: Path, run: Run) -> None:
@@ -79,8 +84,9 @@ def load_run(path: Path, run: Run) -> None:
         index, key = name.split(".")
         state.setdefault(int(index), {})[key] = tensor
     run.optimiser.load_state_dict({**run.optimiser.state_dict(), "state": state})
-    for name, value in counters.items():
-        setattr(run, name, value)
+    for name in COUNTERS:
+        setattr(run, name, counters[name])
+    run.dtype = DTYPES.get(counters.get("dtype", ""))
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

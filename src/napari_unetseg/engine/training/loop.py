@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.engine.devices import fast_dtype
+from napari_unetseg.engine.networks.precision import note_of, training_dtype
 from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.checkpoint import Run, channels_last, load_run, save_run
 from napari_unetseg.engine.training.losses import painted_loss
@@ -58,8 +58,9 @@ class TrainSettings:
         Steps between held-out scores; 0: none before the end.
     save_every : float
         Seconds between checkpoints.
-    bfloat16 : bool
-        Compute in bfloat16 on a CPU that has instructions for it: some 2.5 times as fast. CUDA always does.
+    half : bool
+        Compute in half precision where the device does so and it is found to be right, see `networks.precision`: some
+        2.5 times as fast.
     loss : Loss, optional
         Of class scores (N, K, [Z,] Y, X) and labels (N, [Z,] Y, X), in place of `painted_loss` with `class_weights`.
 
@@ -78,7 +79,7 @@ class TrainSettings:
     class_weights: tuple[float, ...] = ()
     score_every: int = 0
     save_every: float = 60.0
-    bfloat16: bool = False
+    half: bool = False
     loss: Loss | None = None
 
     def __post_init__(self) -> None:
@@ -107,12 +108,13 @@ class TrainProgress(Progress):
 
 @dataclass(frozen=True)
 class Trained:
-    """The averaged network, in evaluation mode, and what its training took."""
+    """The averaged network, in evaluation mode, what its training took, and what the user should know of it."""
 
     network: UNet
     steps: int
     seconds: float
     skipped: int
+    notes: tuple[str, ...] = ()
 
 
 def iter_train(
@@ -124,7 +126,7 @@ def iter_train(
 ) -> Job[Trained]:
     """Train a copy of `network` on its device; yields a `TrainProgress` a step.
 
-    AdamW; bfloat16 autocast on CUDA, and where `settings` ask for it. The result is an exponential average of the
+    AdamW; half precision where `settings` ask for it and it is trusted. The result is an exponential average of the
     weights. A step whose gradient is not finite is skipped and counted.
 
     Parameters
@@ -138,10 +140,11 @@ def iter_train(
     run = Run.fresh(copy.deepcopy(network), settings.learning_rate, settings.weight_decay)
     if checkpoint is not None and checkpoint.is_file():
         load_run(checkpoint, run)
+    run.dtype = run.dtype or _dtype(run.network, batches[run.step][0], settings)
     started, saved = time.monotonic() - run.seconds, time.monotonic()
     while (part := _part_done(run, settings)) < 1:
         if part >= settings.fix_norm and not run.norm_is_fixed:
-            _measure_norm(run, batches, settings)
+            _measure_norm(run, batches)
         loss = _step(run, batches[run.step], settings, part)
         run.step, run.seconds = run.step + 1, time.monotonic() - started
         measured = score(run.averaged()) if score and _is_time(run.step, settings.score_every) else None
@@ -150,10 +153,15 @@ def iter_train(
             saved = time.monotonic()
         yield _record(run, settings, loss, measured)
     if not run.norm_is_fixed:
-        _measure_norm(run, batches, settings)
+        _measure_norm(run, batches)
     if checkpoint is not None:
         save_run(checkpoint, run)
-    return Trained(run.averaged(), run.step, run.seconds, run.skipped)
+    notes = note_of(run.dtype, next(run.network.parameters()).device) if settings.half else ()
+    return Trained(run.averaged(), run.step, run.seconds, run.skipped, notes)
+
+
+def _dtype(network: UNet, image: torch.Tensor, settings: TrainSettings) -> torch.dtype:
+    return training_dtype(network, tuple(image.shape), image.device) if settings.half else torch.float32
 
 
 def _is_time(step: int, every: int) -> bool:
@@ -187,7 +195,7 @@ def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSet
     if run.norm_is_fixed:
         _fix_norm(run.network)
     run.optimiser.zero_grad(set_to_none=True)
-    loss = _loss(_scores(run.network, image, settings), labels, settings)
+    loss = _loss(_scores(run, image), labels, settings)
     loss.backward()  # type: ignore[no-untyped-call]
     norm = nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
     if torch.isfinite(norm) and torch.isfinite(loss):
@@ -205,11 +213,11 @@ def _loss(scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -
     return painted_loss(scores, labels, class_weights=weights)
 
 
-def _scores(network: UNet, image: torch.Tensor, settings: TrainSettings) -> torch.Tensor:
-    image = image.contiguous(memory_format=channels_last(network))
-    half = image.is_cuda or (settings.bfloat16 and fast_dtype(image.device) == torch.bfloat16)
-    with torch.autocast(image.device.type, dtype=torch.bfloat16, enabled=half):
-        scores: torch.Tensor = network(image)
+def _scores(run: Run, image: torch.Tensor) -> torch.Tensor:
+    image = image.contiguous(memory_format=channels_last(run.network))
+    dtype = run.dtype or torch.float32
+    with torch.autocast(image.device.type, dtype=dtype, enabled=dtype != torch.float32):
+        scores: torch.Tensor = run.network(image)
     return scores
 
 
@@ -223,7 +231,7 @@ def _fix_norm(network: UNet) -> None:
 
 
 @torch.no_grad()
-def _measure_norm(run: Run, batches: BatchSource, settings: TrainSettings) -> None:
+def _measure_norm(run: Run, batches: BatchSource) -> None:
     """Average the statistics of batch normalisation over some batches, and use them from now on."""
     run.norm_is_fixed = True
     norms = _norms(run.network)
@@ -235,6 +243,6 @@ def _measure_norm(run: Run, batches: BatchSource, settings: TrainSettings) -> No
         module.momentum = None  # a plain mean over the batches
     run.network.train()
     for step in range(NORM_BATCHES):
-        _scores(run.network, batches[run.step + step][0], settings)
+        _scores(run, batches[run.step + step][0])
     for module, momentum in zip(norms, momenta, strict=True):
         module.momentum = momentum

@@ -8,9 +8,10 @@ from typing import Any, Self, cast
 import torch
 from torch import nn
 
-from napari_unetseg.engine.networks.pixel.features import Extractor, SliceFeatures, grown, half_precision
+from napari_unetseg.engine.networks.pixel.features import Extractor, SliceFeatures, grown
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.head import Head
+from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
 
@@ -120,9 +121,11 @@ def refined_answer(refiner: UNet, seen: torch.Tensor) -> torch.Tensor:
     refiner : UNet
         A `Refiner`.
     seen : tensor, (N, inputs + outputs, Y, X)
-        What it sees.
+        What it sees. Computed in half precision where that is trusted.
     """
-    own, refined = seen[:, refiner.settings.inputs :].float(), refiner(seen)
+    inputs = refiner.settings.inputs
+    with half_precision(refiner, (len(seen), inputs, *seen.shape[2:]), seen.device):
+        own, refined = seen[:, inputs:].float(), refiner(seen)
     return torch.logaddexp(own.log_softmax(dim=1), refined.log_softmax(dim=1))
 
 
@@ -167,8 +170,7 @@ class LightNet(nn.Module):
         seen = self.seen(features)
         if self.refiner is None:
             return seen[-self.settings.outputs :]
-        with half_precision(seen.device):
-            return refined_answer(self.refiner, seen[None])[0]
+        return refined_answer(self.refiner, seen[None])[0]
 
     def seen(self, features: SliceFeatures) -> torch.Tensor:
         """What the refiner sees (inputs + hidden + outputs, Y, X): image, hidden layer and the head's scores."""

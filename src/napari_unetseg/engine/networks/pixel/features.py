@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.devices import fast_dtype
 from napari_unetseg.engine.networks.pixel.filters import Filters, FilterSettings
+from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet
 
 CACHE_BYTES = 2 * 1024**3
@@ -111,18 +111,12 @@ class Extractor(nn.Module):
         if self.base is None:
             return SliceFeatures(image, hand)
         grey = grown(image.mean(0, keepdim=True)[None], self.base.settings.stride)
-        with half_precision(slab.device):
+        with half_precision(self.base, tuple(grey.shape), slab.device):
             levels = self.base.features(grey)
         strides = [(1, 1)]
         for pool_y, pool_x in self.base.settings.pools:
             strides.append((strides[-1][0] * pool_y, strides[-1][1] * pool_x))
         return SliceFeatures(image, hand, tuple(level[0].float() for level in reversed(levels)), tuple(strides))
-
-
-def half_precision(device: torch.device) -> torch.autocast:
-    """Where a U-Net may compute in half precision. The filters and the head need all of float32."""
-    dtype = fast_dtype(device)
-    return torch.autocast(device.type, dtype=dtype, enabled=dtype != torch.float32)
 
 
 def grown(image: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
