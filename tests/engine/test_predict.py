@@ -10,6 +10,7 @@ from napari_unetseg.core.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.structure import Structure
+from napari_unetseg.core.tiles import Budget
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine import plan, predict
 from napari_unetseg.engine.fast import FastUNet
@@ -70,7 +71,7 @@ def tiles_of(monkeypatch):
     """A function that sets the number of voxels in a tile."""
 
     def set_voxels(voxels):
-        monkeypatch.setattr(predict, "tile_voxels", lambda *_: voxels)
+        monkeypatch.setattr(predict, "tile_budget", lambda *_: Budget(voxels, voxels))
 
     return set_voxels
 

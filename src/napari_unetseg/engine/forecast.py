@@ -18,10 +18,11 @@ from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightSettings, is_light
 from napari_unetseg.engine.light_predict import WINDOW, check_scale, seconds_per_pixel
-from napari_unetseg.engine.plan import Plan, bytes_per_voxel, plan, tile_voxels
+from napari_unetseg.engine.plan import Plan, bytes_per_voxel, plan, tile_budget
 from napari_unetseg.engine.unet import UNet, UNetSettings
 
-SAMPLE_VOXELS = 2**16
+SAMPLE_VOXELS, SAMPLE_PASSES, SAMPLE_SECONDS = 2**17, 6, 0.4
+"""How large a tile the speed is measured on, in how many passes at most, and when none is begun any more."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Forecast:
     Parameters
     ----------
     seconds : float
-        From the speed of one small tile on this machine just now.
+        From the speed of one small tile on this machine, measured once. Never less for a larger volume.
     peak_bytes : int
         Memory on top of what the volume takes: one tile, and the result.
     tiles : int
@@ -57,10 +58,10 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
     if is_light(card.architecture):
         return _forecast_light(card, volume, settings, fitted, device)
     count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
-    planned = plan(card, fitted, tile_voxels(card, fitted, device, count))
+    planned = plan(card, fitted, tile_budget(card, fitted, device))
     tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device)) + _slab_bytes(card, fitted, planned)
     return Forecast(
-        seconds=count * planned.seen_voxels * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
+        seconds=count * planned.price * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
         peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
         tiles=len(planned.tiles),
         device=device_name(device),
@@ -105,9 +106,9 @@ def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> floa
     size = [max(1, round(side / step)) * step for step in architecture.stride]
     network = prepare(UNet(architecture), device, fast_dtype(device))
     tile = torch.zeros(1, architecture.inputs, *size, device=device)
-    seconds = []
+    seconds: list[float] = []
     with torch.inference_mode():
-        for _ in range(4):
+        while len(seconds) < 2 or (len(seconds) < SAMPLE_PASSES and sum(seconds) < SAMPLE_SECONDS):
             began = time.perf_counter()
             network(tile).sum().item()  # .item() waits for the device
             seconds.append(time.perf_counter() - began)

@@ -14,15 +14,15 @@ from napari_unetseg.core.intensity import Normaliser, count_not_finite, normalis
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.resample import Part
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.tiles import Tile, blend_weights, triple
+from napari_unetseg.core.tiles import Budget, Tile, blend_weights, triple
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.classify import Classifier, passes
+from napari_unetseg.engine.classify import Classifier
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightNet
 from napari_unetseg.engine.light_predict import LightRun, check_scale, iter_light
 from napari_unetseg.engine.model_file import Model
-from napari_unetseg.engine.plan import Plan, plan, tile_voxels
+from napari_unetseg.engine.plan import Plan, plan, tile_budget
 from napari_unetseg.engine.stitch import Blender, LabelCanvas
 from napari_unetseg.errors import ResourceError
 
@@ -81,15 +81,14 @@ def iter_predict(
         light = LightRun(model.network, model.card.structures, read, device)
         canvas, device = yield from iter_light(light, volume, settings, notes)
         return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
-    count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
-    voxels = tile_voxels(model.card, fitted, device, count)
+    budget = tile_budget(model.card, fitted, device)
     while True:
-        planned = plan(model.card, fitted, voxels)
+        planned = plan(model.card, fitted, budget)
         run = _Run(model, volume, settings, read, fitted, planned, device)
         try:
             canvas = yield from run.tiles()
         except OutOfMemory as error:
-            device, voxels, note = _with_less(model, fitted, planned, device, error)
+            device, budget, note = _with_less(model, fitted, planned, device, error)
             notes.append(note)
             yield Progress(0, len(planned.tiles), STAGE, note)
         else:
@@ -175,14 +174,14 @@ def _note_not_finite(volume: Volume) -> list[str]:
 
 def _with_less(
     model: Model, fitted: Fit, planned: Plan, device: torch.device, error: OutOfMemory
-) -> tuple[torch.device, int, str]:
+) -> tuple[torch.device, Budget, str]:
     """Where to try next: tiles of half the size, then the CPU."""
-    voxels = planned.largest // 2
-    if plan(model.card, fitted, voxels).largest < planned.largest:
-        return device, voxels, f"Not enough memory on {device}: trying again with tiles of half the size."
+    less = Budget(planned.largest // 2, planned.largest // 2)
+    if plan(model.card, fitted, less).largest < planned.largest:
+        return device, less, f"Not enough memory on {device}: trying again with tiles of half the size."
     if device.type != "cpu":
         cpu = torch.device("cpu")
-        return cpu, tile_voxels(model.card, fitted, cpu), f"Not enough memory on {device}: going on with the CPU."
+        return cpu, tile_budget(model.card, fitted, cpu), f"Not enough memory on {device}: going on with the CPU."
     raise ResourceError(
         f"Not enough memory even for the smallest tile, of {planned.largest} voxels. "
         "Close other programs or choose a smaller model."
