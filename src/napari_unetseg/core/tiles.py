@@ -236,7 +236,8 @@ def _options(
     total, stride = _grown(length, needs, axis)[1], needs.stride[axis]
     least = min(_round_up(2 * needs.halo[axis], stride) + stride, total)
     most = total if longest is None else min(max(longest // stride * stride, least), total)
-    lengths, counts = [], []
+    lengths: list[int] = []
+    counts: list[int] = []
     for tile in range(least, most + 1, stride):
         count = _count(total, tile, needs, axis)
         if not counts or (count < counts[-1] and tile * count <= lengths[-1] * counts[-1]):

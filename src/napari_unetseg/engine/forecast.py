@@ -13,7 +13,7 @@ from napari_unetseg.core.card import ModelCard
 from napari_unetseg.core.fit import Fit, fit
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.classify import passes
+from napari_unetseg.engine.classify import Classifier, passes
 from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightSettings, is_light
@@ -104,12 +104,12 @@ def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> floa
     """Time a network of that architecture on one small tile: the best of a few passes, the first only warms up."""
     side = SAMPLE_VOXELS ** (1 / architecture.dimensions)
     size = [max(1, round(side / step)) * step for step in architecture.stride]
-    network = prepare(UNet(architecture), device, fast_dtype(device))
-    tile = torch.zeros(1, architecture.inputs, *size, device=device)
+    classify = Classifier(prepare(UNet(architecture), device, fast_dtype(device)))
+    tile = torch.zeros(architecture.inputs, *[1] * (3 - architecture.dimensions), *size, device=device)
     seconds: list[float] = []
     with torch.inference_mode():
         while len(seconds) < 2 or (len(seconds) < SAMPLE_PASSES and sum(seconds) < SAMPLE_SECONDS):
             began = time.perf_counter()
-            network(tile).sum().item()  # .item() waits for the device
+            classify(tile).sum().item()  # .item() waits for the device
             seconds.append(time.perf_counter() - began)
     return min(seconds) / float(math.prod(size))
