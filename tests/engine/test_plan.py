@@ -51,11 +51,11 @@ def fits(draw, card):
 
 @st.composite
 def cases(draw):
-    """A model, a volume that is not too large to try every split of, bytes of free memory, a precision."""
+    """A model, a volume that is not too large to try every split of, bytes of free memory, a precision, passes."""
     card = draw(cards)
     fitted = draw(fits(card))
     assume(asked_for(card, fitted) < 2**27)
-    return card, fitted, draw(memories), draw(st.sampled_from(PRECISIONS))
+    return card, fitted, draw(memories), draw(st.sampled_from(PRECISIONS)), draw(st.sampled_from([1, 4, 24]))
 
 
 def strides(card, fitted):
@@ -109,32 +109,32 @@ def work(planned):
     return sum(math.prod(stop - start for start, stop in tile.seen) for tile in planned.tiles)
 
 
-def planned_with(card, fitted, memory, dtype, monkeypatch):
+def planned_with(card, fitted, memory, dtype, monkeypatch, passes=1):
     monkeypatch.setattr(plan, "free_memory", lambda _device: memory)
     monkeypatch.setattr(plan, "fast_dtype", lambda _device: dtype)
-    budget = plan.tile_budget(card, fitted, CPU)
+    budget = plan.tile_budget(card, fitted, CPU, passes)
     return budget, plan.plan(card, fitted, budget)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(cases())
 def test_the_network_sees_less_than_the_bound_or_as_little_as_the_best_split(case):
-    card, fitted, memory, dtype = case
+    card, fitted, memory, dtype, passes = case
     with pytest.MonkeyPatch.context() as monkeypatch:
-        budget, planned = planned_with(card, fitted, memory, dtype, monkeypatch)
+        budget, planned = planned_with(card, fitted, memory, dtype, monkeypatch, passes)
     seen = work(planned)
     assert seen < BOUND * asked_for(card, fitted) or seen == best_split(card, fitted, budget.most)
-    assert seen <= planned.price
+    assert seen <= planned.price <= max(seen, 2 * asked_for(card, fitted))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(cases(), st.integers(0, 2), st.integers(1, 120))
 def test_the_price_never_falls_when_a_volume_grows(case, axis, more):
-    card, fitted, memory, dtype = case
+    card, fitted, memory, dtype, passes = case
     grid = [AxisGrid(a.length + more * (i == axis), a.ratio) for i, a in enumerate(fitted.grid)]
     with pytest.MonkeyPatch.context() as monkeypatch:
-        _, planned = planned_with(card, fitted, memory, dtype, monkeypatch)
-        _, larger = planned_with(card, Fit(tuple(grid), None, fitted.vote, ()), memory, dtype, monkeypatch)
+        _, planned = planned_with(card, fitted, memory, dtype, monkeypatch, passes)
+        _, larger = planned_with(card, Fit(tuple(grid), None, fitted.vote, ()), memory, dtype, monkeypatch, passes)
     assert planned.price <= larger.price
 
 
@@ -145,12 +145,12 @@ def test_ordinary_volumes_are_not_cut_to_pieces(name, shape, monkeypatch):
     for dtype in PRECISIONS:
         _, planned = planned_with(card, fitted, 8e9, dtype, monkeypatch)
         assert work(planned) <= 2 * asked_for(card, fitted)
-        assert planned.price < 2.1 * work(planned)
+        assert planned.price < 1.5 * work(planned)
 
 
 def test_less_memory_gives_smaller_tiles_and_never_more_than_there_is():
     card, fitted = card_of("nuclei-3d", "batch"), Fit(tuple(AxisGrid(256) for _ in range(3)), None, False, ())
-    largest = [plan.plan(card, fitted, Budget(most, most)).largest for most in (10**8, 10**7, 10**6, 10**5)]
+    largest = [plan.plan(card, fitted, Budget(most)).largest for most in (10**8, 10**7, 10**6, 10**5)]
     assert largest[0] == 256**3
     assert largest == sorted(largest, reverse=True)
     assert all(seen <= most for seen, most in zip(largest[1:3], (10**7, 10**6), strict=True))

@@ -71,7 +71,7 @@ def tiles_of(monkeypatch):
     """A function that sets the number of voxels in a tile."""
 
     def set_voxels(voxels):
-        monkeypatch.setattr(predict, "tile_budget", lambda *_: Budget(voxels, voxels))
+        monkeypatch.setattr(predict, "tile_budget", lambda *_: Budget(voxels))
 
     return set_voxels
 

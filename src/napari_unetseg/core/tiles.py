@@ -19,10 +19,12 @@ Item = TypeVar("Item")
 Step = tuple[int, int, int]
 Span = tuple[int, int]
 Box = tuple[Span, Span, Span]
-MOST_FOR_MEMORY = 2.0
+MOST_FOR_SIZE = 2.0
 """At most so many times the voxels asked for are computed for the sake of smaller tiles."""
 TILES_FOR_EASE = 8
 """A tile is as large as it likes where the work amounts to this many times what it has above its ease."""
+WAIT = 0.1
+"""The part of the voxels asked for that is computed again, to have tiles end sooner by what `Budget.brisk` takes."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +99,15 @@ class Budget:
     ----------
     most : int
         What memory allows. Only the least tile that the halo asks for may be larger.
-    ease : int
-        Up to this size a tile costs nothing but its work; smaller tiles than a larger one may be worth more work.
+    ease : float
+        Up to this size memory is no matter; smaller tiles than a larger one may be worth more work.
+    brisk : float
+        Up to this size a tile is done soon; smaller tiles than a much larger one may be worth more work.
     """
 
     most: int
-    ease: int
+    ease: float = math.inf
+    brisk: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -125,9 +130,10 @@ class Fitted:
 def fit_size(shape: Step, needs: Needs, budget: Budget, longest: Step | None = None) -> Fitted:
     """The tile size that makes the network see the fewest voxels in all, but for what smaller tiles are worth.
 
-    Every size is tried that an even split of the volume gives. The price of one is its work, or
-    `TILES_FOR_EASE` times what the tile has above its ease where that is more, yet for that reason no more than
-    `MOST_FOR_MEMORY` times the volume. Whatever serves a volume serves a part of it for the same price or less.
+    Every size is tried that an even split of the volume gives. The price of one is its work, or more where the tile is
+    large: `TILES_FOR_EASE` times what it has above its ease, or `WAIT` of the volume for every further `brisk`; yet
+    no more than `MOST_FOR_SIZE` times the volume for these reasons. Whatever serves a volume serves a part of it
+    for the same price or less.
 
     Parameters
     ----------
@@ -140,8 +146,9 @@ def fit_size(shape: Step, needs: Needs, budget: Budget, longest: Step | None = N
     tiles = _products([lengths for lengths, _ in axes])
     work = _products([lengths * counts for lengths, counts in axes])
     asked = math.prod(_round_up(length, stride) for length, stride in zip(shape, needs.stride, strict=True))
-    too_large = np.maximum(0.0, tiles - budget.ease) * TILES_FOR_EASE
-    price = np.maximum(work, np.minimum(too_large, MOST_FOR_MEMORY * asked))
+    memory = TILES_FOR_EASE * (tiles - budget.ease)
+    wait = asked * (1 + WAIT * (tiles / budget.brisk - 1))
+    price = np.maximum(work, np.minimum(np.maximum(memory, wait), MOST_FOR_SIZE * asked))
     fitting = np.flatnonzero(tiles <= max(budget.most, tiles.min()))
     burden = work * np.maximum(tiles, budget.ease)
     best = fitting[np.lexsort([key.flat[fitting] for key in (-tiles, burden, price)])[0]]

@@ -58,7 +58,7 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
     if is_light(card.architecture):
         return _forecast_light(card, volume, settings, fitted, device)
     count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
-    planned = plan(card, fitted, tile_budget(card, fitted, device))
+    planned = plan(card, fitted, tile_budget(card, fitted, device, count))
     tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device)) + _slab_bytes(card, fitted, planned)
     return Forecast(
         seconds=count * planned.price * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),

@@ -16,7 +16,7 @@ from napari_unetseg.engine.devices import fast_dtype, free_memory
 from napari_unetseg.engine.unet import UNet, UNetSettings
 
 TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
-"""Work of one pass over a tile on a CPU, per core, that cancelling waits for with ease: about a second."""
+"""Work in a tile on a CPU, per core, that cancelling waits for with ease: about a second."""
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
@@ -63,24 +63,24 @@ def plan(card: ModelCard, fitted: Fit, budget: Budget) -> Plan:
     if blend:
         longest = _blended_size(card.patch, settings, fitted.vote, budget.most)
         halo = triple(length // 4 for length in longest)
-        budget = replace(budget, ease=budget.most)  # a network is shown what it was trained on, if memory does
+        budget = Budget(budget.most)  # a network is shown what it was trained on, if memory does
     needs = _needs(settings, fitted, halo)
     best = fit_size(shape, needs, budget, longest)
     return Plan(plan_tiles(shape, best.size, needs, blend=blend), blend, best.price)
 
 
-def tile_budget(card: ModelCard, fitted: Fit, device: torch.device) -> Budget:
-    """How many voxels a tile may have on a device: by its memory, and on a CPU with ease by memory and time."""
+def tile_budget(card: ModelCard, fitted: Fit, device: torch.device, passes: int = 1) -> Budget:
+    """How many voxels a tile may have on a device by its memory, and on a CPU how many are easy and soon done."""
     dtype = fast_dtype(device)
     per_voxel = bytes_per_voxel(card, dtype)
     most = int(MEMORY_SHARE * free_memory(device) / per_voxel)
     if device.type != "cpu":
-        most = min(most, GPU_VOXELS)
-        return Budget(most, most)
+        return Budget(min(most, GPU_VOXELS))
     needs = _needs(UNetSettings.from_json(card.architecture), fitted, card.halo)
     useful = math.prod(4 * halo + stride for halo, stride in zip(needs.halo, needs.stride, strict=True))
-    work = TILE_FLOPS[dtype] * torch.get_num_threads() / flops_per_voxel(card)
-    return Budget(most, int(min(max(LEAST_EASE / per_voxel, useful), MOST_EASE / per_voxel, work)))
+    ease = min(max(LEAST_EASE / per_voxel, useful), MOST_EASE / per_voxel)
+    brisk = TILE_FLOPS[dtype] * torch.get_num_threads() / (passes * flops_per_voxel(card))
+    return Budget(most, ease, brisk)
 
 
 def flops_per_voxel(card: ModelCard) -> float:

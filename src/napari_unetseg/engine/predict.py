@@ -16,7 +16,7 @@ from napari_unetseg.core.resample import Part
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.tiles import Budget, Tile, blend_weights, triple
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.classify import Classifier
+from napari_unetseg.engine.classify import Classifier, passes
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
 from napari_unetseg.engine.fast import prepare
 from napari_unetseg.engine.light import LightNet
@@ -81,7 +81,8 @@ def iter_predict(
         light = LightRun(model.network, model.card.structures, read, device)
         canvas, device = yield from iter_light(light, volume, settings, notes)
         return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
-    budget = tile_budget(model.card, fitted, device)
+    count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
+    budget = tile_budget(model.card, fitted, device, count)
     while True:
         planned = plan(model.card, fitted, budget)
         run = _Run(model, volume, settings, read, fitted, planned, device)
@@ -176,7 +177,7 @@ def _with_less(
     model: Model, fitted: Fit, planned: Plan, device: torch.device, error: OutOfMemory
 ) -> tuple[torch.device, Budget, str]:
     """Where to try next: tiles of half the size, then the CPU."""
-    less = Budget(planned.largest // 2, planned.largest // 2)
+    less = Budget(planned.largest // 2)
     if plan(model.card, fitted, less).largest < planned.largest:
         return device, less, f"Not enough memory on {device}: trying again with tiles of half the size."
     if device.type != "cpu":
