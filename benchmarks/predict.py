@@ -3,11 +3,13 @@
     python benchmarks/predict.py                          # the bundled models that have a sample, on the CPU
     python benchmarks/predict.py --device cuda
     python benchmarks/predict.py --model my.safetensors --image my.tif
+    python benchmarks/predict.py --sweep --repeats 3      # sizes from 32³ to 256³, beside plain PyTorch
 
 Every contender runs in a process of its own, so that its peak memory is its own: the highest resident memory during
 the run less what was resident before it (on CUDA, the most that was allocated there). MONAI runs
 `sliding_window_inference` with the training patch as window, overlap 0.5 and Gaussian weights, and its other defaults;
-plain PyTorch is one forward pass over the whole volume in float32. All of them end in labels. Prints Markdown.
+plain PyTorch is one forward pass over the whole volume in float32. All of them end in labels. On a machine that others
+use as well, `--clock cores` with `OMP_NUM_THREADS=1` counts what a contender had of the processor. Prints Markdown.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import json
 import os
 import platform
 import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -46,6 +49,16 @@ CASES = {
 }
 SIZES = {3: (64, 256, 256), 2: (1, 1024, 1024)}
 CONTENDERS = ("napari-unetseg", "MONAI", "PyTorch")
+SWEEP = ("nuclei-3d", "em-membrane-3d")
+SWEEP_SIZES = (
+    *((32, 32, 32), (64, 64, 64), (64, 88, 88), (64, 96, 96), (100, 100, 100), (128, 128, 128)),
+    *((100, 200, 200), (64, 256, 256), (256, 256, 256)),
+)
+PLAIN_BYTES = 600
+"""What plain PyTorch takes for a voxel, with the widths of the swept models."""
+ENOUGH = 2.0
+"""Seconds after which no run is repeated."""
+CLOCKS = {"wall": time.perf_counter, "cores": time.process_time}
 Predict = Callable[["Model", "Volume", "torch.device"], np.ndarray]
 
 
@@ -56,6 +69,8 @@ def main() -> None:
         print(json.dumps(_matrix_peak(arguments.device)))
     elif arguments.contender:
         print(json.dumps(_measure(arguments)))
+    elif arguments.sweep:
+        _report_sweep(arguments)
     else:
         _report(arguments)
 
@@ -65,7 +80,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
     parser.add_argument("--model", help="a bundled model or a model file; with --image")
     parser.add_argument("--image", help="an image of that kind; it is mirrored until it has the benchmark's size")
-    parser.add_argument("--repeats", type=int, default=1, help="runs of each; the fastest counts")
+    parser.add_argument(
+        "--repeats", type=int, default=1, help="runs of each; the fastest counts, in a sweep the median"
+    )
+    parser.add_argument("--sweep", action="store_true", help="many sizes, beside plain PyTorch alone")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="seconds on the wall, or those of all cores")
+    parser.add_argument("--size", type=int, nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--contender", help=argparse.SUPPRESS)
     parser.add_argument("--labels", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -113,6 +133,38 @@ def _table(model: str, image: Path, arguments: argparse.Namespace, peak: dict[st
     return lines
 
 
+def _report_sweep(arguments: argparse.Namespace) -> None:
+    """One table a model, one row a size."""
+    for model in [arguments.model] if arguments.model else SWEEP:
+        print(
+            f"\n**{model}**\n\n"
+            "| voxels | seconds | µs a voxel | tiles | peak memory | PyTorch | its peak memory "
+            "| ours is faster by | ours takes |\n|---|---|---|---|---|---|---|---|---|"
+        )
+        for size in SWEEP_SIZES:
+            print(_sweep_row(model, size, arguments), flush=True)
+
+
+def _sweep_row(model: str, size: tuple[int, int, int], arguments: argparse.Namespace) -> str:
+    def run(contender: str) -> dict[str, Any]:
+        sized = ("--size", *map(str, size), "--clock", arguments.clock, "--repeats", str(arguments.repeats))
+        named = ("--contender", contender, "--model", model, "--image", str(CASES[model]))
+        return _child(*named, *sized, "--device", arguments.device)
+
+    ours, voxels = run("napari-unetseg"), float(np.prod(size))
+    row = (
+        f"| {' × '.join(map(str, size))} | {ours['median']:.2f} | {1e6 * ours['median'] / voxels:.2f} | "
+        f"{ours['tiles']} | {ours['megabytes']:.0f} MB |"
+    )
+    if PLAIN_BYTES * voxels > psutil.virtual_memory().available / 3:
+        return f"{row} memory does not do | | | |"
+    plain = run("PyTorch")
+    return (
+        f"{row} {plain['median']:.2f} | {plain['megabytes']:.0f} MB | {plain['median'] / ours['median']:.1f}× | "
+        f"{ours['megabytes'] / plain['megabytes']:.2f}× |"
+    )
+
+
 def _run(name: str, model: str, image: Path, arguments: argparse.Namespace, labels: Path) -> dict[str, Any]:
     return _child(
         "--contender", name, "--model", model, "--image", str(image), "--labels", str(labels),
@@ -135,23 +187,33 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     from napari_unetseg.engine.networks.model_file import load_model
 
     device, model = choose_device(arguments.device), load_model(arguments.model)
-    volume = _volume(arguments.image, SIZES[model.card.dimensions])
-    predict = PREDICT[arguments.contender]
+    volume = _volume(arguments.image, arguments.size or SIZES[model.card.dimensions])
+    predict, clock = PREDICT[arguments.contender], CLOCKS[arguments.clock]
     predict(model, _corner(volume), device)
     before, seen, seconds = _resident(device), _count_seen_voxels(), []
-    for _ in range(arguments.repeats):
-        began = time.perf_counter()
+    while len(seconds) < arguments.repeats and sum(seconds) < ENOUGH:
+        began = clock()
         labels = predict(model, volume, device)
-        seconds.append(time.perf_counter() - began)
+        seconds.append(clock() - began)
     peak = _peak(device) - before
-    np.save(arguments.labels, labels)
+    if arguments.labels:
+        np.save(arguments.labels, labels)
     return {
         "seconds": min(seconds),
+        "median": statistics.median(seconds),
         "megavoxels": labels.size / min(seconds) / 1e6,
         "megabytes": peak / 1e6,
-        "gflops": sum(seen) / arguments.repeats * flops_per_voxel(model.card) / min(seconds) / 1e9,
+        "gflops": sum(seen) / len(seconds) * flops_per_voxel(model.card) / min(seconds) / 1e9,
         "is_half": arguments.contender == "napari-unetseg" and fast_dtype(device).itemsize == 2,
+        "tiles": _tiles(model, volume, arguments.device) if arguments.contender == "napari-unetseg" else 1,
     }
+
+
+def _tiles(model: Model, volume: Volume, device: str) -> int:
+    from napari_unetseg.core.settings import SegmentSettings
+    from napari_unetseg.engine.inference.cost import forecast
+
+    return forecast(model.card, volume, SegmentSettings(device=device)).tiles
 
 
 def _predict_ours(model: Model, volume: Volume, device: torch.device) -> np.ndarray:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.geometry.tiles import Needs, blend_weights, fit_size, mirrored, plan_tiles
+from napari_unetseg.core.geometry.tiles import Budget, Needs, blend_weights, fit_size, mirrored, plan_tiles
 
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 50), st.integers(1, 50))
 strides = st.sampled_from([(1, 1, 1), (1, 4, 4), (4, 4, 4), (2, 8, 8)])
@@ -67,17 +67,49 @@ def test_tiles_are_no_longer_than_their_number_needs():
     assert [tile.fills[2] for tile in tiles] == [(0, 128), (128, 256)]
 
 
+voxels = st.integers(1, 60_000)
+budgets = st.builds(Budget, voxels, voxels, voxels)
+
+
 @settings(deadline=None, max_examples=30)
-@given(shapes, strides, halos, st.integers(1, 60_000))
-def test_fitted_tiles_hold_to_the_limit_unless_the_halo_forbids_it(shape, stride, halo, limit):
+@given(shapes, strides, halos, budgets)
+def test_fitted_tiles_hold_to_the_limit_unless_the_halo_forbids_it(shape, stride, halo, budget):
     needs = Needs(stride, halo)
-    size = fit_size(shape, needs, limit)
-    smallest = fit_size(shape, needs, 1)
-    assert math.prod(size) <= max(limit, math.prod(smallest))
+    smallest = fit_size(shape, needs, Budget(1)).size
+    assert math.prod(fit_size(shape, needs, budget).size) <= max(budget.most, math.prod(smallest))
 
 
 def test_fitted_tiles_make_the_network_see_the_least():
-    assert fit_size((64, 256, 256), Needs((8, 8, 8), (16, 16, 16)), 64 * 144 * 256) == (64, 144, 256)
+    voxels = 64 * 144 * 256
+    fitted = fit_size((64, 256, 256), Needs((8, 8, 8), (16, 16, 16)), Budget(voxels))
+    assert fitted.size == (64, 144, 256)
+    assert fitted.price == 2 * voxels
+
+
+def test_smaller_tiles_are_worth_a_little_more_work_and_much_more_is_not_done_for_them():
+    roomy = Budget(10**9, 10**5)
+    assert fit_size((64, 256, 256), Needs((8, 8, 8), (8, 8, 8)), roomy).size == (64, 96, 96)
+    assert fit_size((64, 96, 96), Needs((8, 8, 8), (40, 40, 40)), roomy).size == (64, 96, 96)
+
+
+def test_tiles_that_take_long_are_split_for_a_little_more_work():
+    needs = Needs((8, 8, 8), (8, 8, 8))
+    assert fit_size((1024, 1024, 1024), needs, Budget(10**10)).size == (1024, 1024, 1024)
+    brisk = fit_size((1024, 1024, 1024), needs, Budget(10**10, brisk=2 * 10**6))
+    assert math.prod(brisk.size) < 10**7
+    assert brisk.price < 1.4 * 1024**3
+
+
+def test_no_tile_is_longer_than_it_may_be():
+    assert fit_size((5, 100, 100), Needs((1, 8, 8), (0, 16, 16)), Budget(10**9), (1, 64, 64)).size == (1, 56, 56)
+
+
+@settings(deadline=None, max_examples=60)
+@given(shapes, strides, halos, budgets, st.integers(0, 2), st.integers(1, 30))
+def test_the_price_never_falls_when_a_volume_grows(shape, stride, halo, budget, axis, more):
+    needs = Needs(stride, halo)
+    larger = tuple(length + more * (i == axis) for i, length in enumerate(shape))
+    assert fit_size(shape, needs, budget).price <= fit_size(larger, needs, budget).price
 
 
 @settings(deadline=None, max_examples=30)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unetseg.core.geometry.tiles import Budget
 from napari_unetseg.core.models.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
@@ -61,7 +62,7 @@ def untiled(model, volume):
 @pytest.fixture
 def exact(monkeypatch):
     """Float32, so that results can be compared bit by bit or nearly so."""
-    for module in (predict, plan, precision):
+    for module in (plan, precision):
         monkeypatch.setattr(module, "fast_dtype", lambda _device: torch.float32)
 
 
@@ -70,7 +71,7 @@ def tiles_of(monkeypatch):
     """A function that sets the number of voxels in a tile."""
 
     def set_voxels(voxels):
-        monkeypatch.setattr(predict, "tile_voxels", lambda *_: voxels)
+        monkeypatch.setattr(predict, "tile_budget", lambda *_: Budget(voxels))
 
     return set_voxels
 

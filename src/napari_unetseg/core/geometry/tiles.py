@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -18,8 +19,12 @@ Item = TypeVar("Item")
 Step = tuple[int, int, int]
 Span = tuple[int, int]
 Box = tuple[Span, Span, Span]
-CANDIDATES = 12
-"""Tile lengths that are tried per axis when a tile is fitted to a number of voxels."""
+MOST_FOR_SIZE = 2.0
+"""At most so many times the voxels asked for are computed for the sake of smaller tiles."""
+TILES_FOR_EASE = 8
+"""A tile is as large as it likes where the work amounts to this many times what it has above its ease."""
+WAIT = 0.1
+"""The part of the voxels asked for that is computed again, to have tiles end sooner by what `Budget.brisk` takes."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +91,70 @@ def plan_tiles(shape: Step, size: Step, needs: Needs, *, blend: bool = False) ->
     )
 
 
-def fit_size(shape: Step, needs: Needs, voxels: int) -> Step:
-    """The tile size of at most `voxels` seen voxels that makes the network see the fewest voxels in all.
+@dataclass(frozen=True)
+class Budget:
+    """How many voxels a tile may have.
 
-    Where even the smallest tile that the halo allows is larger, that one is returned.
+    Parameters
+    ----------
+    most : int
+        What memory allows. Only the least tile that the halo asks for may be larger.
+    ease : float
+        Up to this size memory is no matter; smaller tiles than a larger one may be worth more work.
+    brisk : float
+        Up to this size a tile is done soon; smaller tiles than a much larger one may be worth more work.
     """
-    options = [list(_options(length, needs, axis)) for axis, length in enumerate(shape)]
-    smallest = math.prod(min(length for length, _ in axis) for axis in options)
-    allowed = max(voxels, smallest)
-    best = min(
-        (combination for combination in itertools.product(*options) if _volume(combination) <= allowed),
-        key=_cost,
-    )
-    return triple(length for length, _ in best)
+
+    most: int
+    ease: float = math.inf
+    brisk: float = math.inf
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A tile size and what it was chosen by.
+
+    Parameters
+    ----------
+    size : (z, y, x)
+    price : float
+        Voxels that the network sees in all, or more where the tile is large for them. It never falls when a volume
+        grows.
+    """
+
+    size: Step
+    price: float
+
+
+@lru_cache(maxsize=256)
+def fit_size(shape: Step, needs: Needs, budget: Budget, longest: Step | None = None) -> Fitted:
+    """The tile size that makes the network see the fewest voxels in all, but for what smaller tiles are worth.
+
+    Every size is tried that an even split of the volume gives. The price of one is its work, or more where the tile is
+    large: `TILES_FOR_EASE` times what it has above its ease, or `WAIT` of the volume for every further `brisk`; yet
+    no more than `MOST_FOR_SIZE` times the volume for these reasons. Whatever serves a volume serves a part of it
+    for the same price or less.
+
+    Parameters
+    ----------
+    shape : (z, y, x)
+        Of the volume.
+    longest : (z, y, x) or None
+        Lengths that no tile may exceed, but for the halo.
+    """
+    axes = [_options(length, needs, axis, longest and longest[axis]) for axis, length in enumerate(shape)]
+    tiles = _products([lengths for lengths, _ in axes])
+    work = _products([lengths * counts for lengths, counts in axes])
+    asked = math.prod(_round_up(length, stride) for length, stride in zip(shape, needs.stride, strict=True))
+    memory = TILES_FOR_EASE * (tiles - budget.ease)
+    wait = asked * (1 + WAIT * (tiles / budget.brisk - 1))
+    price = np.maximum(work, np.minimum(np.maximum(memory, wait), MOST_FOR_SIZE * asked))
+    fitting = np.flatnonzero(tiles <= max(budget.most, tiles.min()))
+    burden = work * np.maximum(tiles, budget.ease)
+    best = fitting[np.lexsort([key.flat[fitting] for key in (-tiles, burden, price)])[0]]
+    place = np.unravel_index(best, tiles.shape)
+    size = triple(int(lengths[i]) for i, (lengths, _) in zip(place, axes, strict=True))
+    return Fitted(size, float(price.flat[best]))
 
 
 def blend_weights(shape: Step) -> list[npt.NDArray[np.float32]]:
@@ -177,25 +233,31 @@ def _tile_length(length: int, most: int, needs: Needs, axis: int) -> int:
     return tile
 
 
-def _options(length: int, needs: Needs, axis: int) -> Iterator[tuple[int, int]]:
-    """Tile lengths along an axis from the whole to the least, each with the number of tiles it makes."""
+def _options(
+    length: int, needs: Needs, axis: int, longest: int | None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Tile lengths along an axis, ascending, and how many tiles each makes: the shortest of every number.
+
+    Lengths are left out where a shorter one makes less work. Floats, as products of three lengths may be large.
+    """
     total, stride = _grown(length, needs, axis)[1], needs.stride[axis]
-    least = _round_up(2 * needs.halo[axis], stride) + stride
-    tried = set()
-    for wanted in np.geomspace(total, min(least, total), CANDIDATES):
-        tile = _tile_length(length, round(wanted), needs, axis)
-        if tile not in tried:
-            tried.add(tile)
-            yield tile, _count(total, tile, needs, axis)
+    least = min(_round_up(2 * needs.halo[axis], stride) + stride, total)
+    most = total if longest is None else min(max(longest // stride * stride, least), total)
+    lengths: list[int] = []
+    counts: list[int] = []
+    for tile in range(least, most + 1, stride):
+        count = _count(total, tile, needs, axis)
+        if not counts or (count < counts[-1] and tile * count <= lengths[-1] * counts[-1]):
+            lengths.append(tile)
+            counts.append(count)
+    return np.array(lengths, dtype=np.float64), np.array(counts, dtype=np.float64)
 
 
-def _cost(combination: tuple[tuple[int, int], ...]) -> tuple[int, ...]:
-    """Voxels seen in all; then large tiles are better than small, and whole rows better than cut ones."""
-    return math.prod(length * count for length, count in combination), -_volume(combination), -combination[-1][0]
-
-
-def _volume(combination: tuple[tuple[int, int], ...]) -> int:
-    return math.prod(length for length, _ in combination)
+def _products(axes: list[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """All products of one number an axis, (z, y, x)."""
+    z, y, x = np.ix_(*axes)
+    products: npt.NDArray[np.float64] = z * y * x
+    return products
 
 
 def _round_up(length: int, stride: int) -> int:

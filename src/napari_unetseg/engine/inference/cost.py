@@ -13,15 +13,16 @@ from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.compatibility import Fit, fit
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.devices import choose_device, device_name, fast_dtype
-from napari_unetseg.engine.inference.augmented import passes
-from napari_unetseg.engine.inference.plan import Plan, bytes_per_voxel, plan, tile_voxels
+from napari_unetseg.engine.devices import choose_device, device_name
+from napari_unetseg.engine.inference.augmented import Classifier, passes
+from napari_unetseg.engine.inference.plan import Plan, bytes_per_voxel, tile_budget, trusted_plan
 from napari_unetseg.engine.inference.predict_slices import WINDOW, check_scale, seconds_per_pixel
 from napari_unetseg.engine.networks.fused import prepare
 from napari_unetseg.engine.networks.pixel.classifier import LightSettings, is_light
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
-SAMPLE_VOXELS = 2**16
+SAMPLE_VOXELS, SAMPLE_PASSES, SAMPLE_SECONDS = 2**17, 6, 0.4
+"""How large a tile the speed is measured on, in how many passes at most, and when none is begun any more."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Forecast:
     Parameters
     ----------
     seconds : float
-        From the speed of one small tile on this machine just now.
+        From the speed of one small tile on this machine, measured once. Never less for a larger volume.
     peak_bytes : int
         Memory on top of what the volume takes: one tile, and the result.
     tiles : int
@@ -57,10 +58,12 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
     if is_light(card.architecture):
         return _forecast_light(card, volume, settings, fitted, device)
     count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
-    planned = plan(card, fitted, tile_voxels(card, fitted, device, count))
-    tile_bytes = planned.largest * bytes_per_voxel(card, fast_dtype(device)) + _slab_bytes(card, fitted, planned)
+    architecture = UNetSettings.from_json(card.architecture)
+    budget = tile_budget(card, fitted, device, count)
+    planned, dtype = trusted_plan(card, UNet(architecture), fitted, budget, device)
+    tile_bytes = planned.largest * bytes_per_voxel(card, dtype) + _slab_bytes(card, fitted, planned)
     return Forecast(
-        seconds=count * planned.seen_voxels * _seconds_per_voxel(UNetSettings.from_json(card.architecture), device),
+        seconds=count * planned.price * _seconds_per_voxel(architecture, device, dtype),
         peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
         tiles=len(planned.tiles),
         device=device_name(device),
@@ -99,16 +102,16 @@ def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> in
 
 
 @lru_cache
-def _seconds_per_voxel(architecture: UNetSettings, device: torch.device) -> float:
+def _seconds_per_voxel(architecture: UNetSettings, device: torch.device, dtype: torch.dtype) -> float:
     """Time a network of that architecture on one small tile: the best of a few passes, the first only warms up."""
     side = SAMPLE_VOXELS ** (1 / architecture.dimensions)
     size = [max(1, round(side / step)) * step for step in architecture.stride]
-    network = prepare(UNet(architecture), device, fast_dtype(device))
-    tile = torch.zeros(1, architecture.inputs, *size, device=device)
-    seconds = []
+    classify = Classifier(prepare(UNet(architecture), device, dtype))
+    tile = torch.zeros(architecture.inputs, *[1] * (3 - architecture.dimensions), *size, device=device)
+    seconds: list[float] = []
     with torch.inference_mode():
-        for _ in range(4):
+        while len(seconds) < 2 or (len(seconds) < SAMPLE_PASSES and sum(seconds) < SAMPLE_SECONDS):
             began = time.perf_counter()
-            network(tile).sum().item()  # .item() waits for the device
+            classify(tile).sum().item()  # .item() waits for the device
             seconds.append(time.perf_counter() - began)
     return min(seconds) / float(math.prod(size))

@@ -9,22 +9,22 @@ from functools import lru_cache
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from napari_unetseg.core.geometry.tiles import Needs, Step, Tile, fit_size, plan_tiles, triple
+from napari_unetseg.core.geometry.tiles import Budget, Needs, Step, Tile, fit_size, plan_tiles, triple
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.compatibility import Fit
 from napari_unetseg.engine.devices import fast_dtype, free_memory
+from napari_unetseg.engine.inference.augmented import ALONG_Z, DIRECTIONS
+from napari_unetseg.engine.networks.precision import prediction_dtype
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
 TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
-"""Work in a tile on a CPU, per core: about a second, so that cancelling takes no longer."""
+"""Work in a tile on a CPU, per core, that cancelling waits for with ease: about a second."""
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
-WHOLE_BYTES = 4e7
-"""On a CPU a volume that takes no more than this goes in one tile."""
-LEAST_BYTES, BYTES_PER_VOXEL, FIXED_BYTES = 7.7e6, 16, 1e7
-"""Tiles of larger volumes take no more than the second for each voxel of the whole grid, less the third, which the
-weights and the like take; and no less than the first."""
+LEAST_EASE, MOST_EASE = 2.5e7, 8e7
+"""Bytes of a tile that are worth no more work. Between the two, a tile that sees halves of itself for its neighbours
+along each axis: split further, most of the work would be done twice."""
 
 
 @dataclass(frozen=True)
@@ -36,49 +36,74 @@ class Plan:
     tiles : tuple of Tile
     blend : bool
         Whether tiles are averaged where they overlap, or partition the volume.
+    price : float
+        By which time is forecast, in voxels: what the network sees in one pass, or little more. It never falls when a
+        volume grows (see `tiles.Fitted`).
     """
 
     tiles: tuple[Tile, ...]
     blend: bool
+    price: float
 
     @property
     def largest(self) -> int:
         """The most voxels that the network sees at once."""
-        return max(_seen(tile) for tile in self.tiles)
-
-    @property
-    def seen_voxels(self) -> int:
-        """What the network sees in all, in one pass."""
-        return sum(_seen(tile) for tile in self.tiles)
+        return max(math.prod(stop - start for start, stop in tile.seen) for tile in self.tiles)
 
 
-def plan(card: ModelCard, fitted: Fit, voxels: int) -> Plan:
-    """Plan tiles of at most `voxels` voxels, where the network allows tiles that small.
+def plan(card: ModelCard, fitted: Fit, budget: Budget) -> Plan:
+    """Plan tiles of the least work within a budget, where the network allows tiles that small.
 
     Tiles with a halo cost least and are exact, but only where a voxel's result does not depend on the tile. Instance
-    and group norm measure the whole tile: there tiles of the training patch overlap by half and are blended.
+    and group norm measure the whole tile: there tiles no larger than the training patch overlap by half of it and are
+    blended.
     """
     settings = UNetSettings.from_json(card.architecture)
     shape = triple(axis.network_length for axis in fitted.grid)
-    if settings.norm in ("instance", "group"):
-        size = _blended_size(card.patch, settings, fitted.vote, voxels)
-        needs = _needs(settings, fitted, triple(length // 4 for length in size))
-        return Plan(plan_tiles(shape, size, needs, blend=True), blend=True)
-    needs = _needs(settings, fitted, card.halo)
-    return Plan(plan_tiles(shape, fit_size(shape, needs, voxels), needs), blend=False)
+    blend = settings.norm in ("instance", "group")
+    halo, longest = card.halo, None
+    if blend:
+        longest = _blended_size(card.patch, settings, fitted.vote, budget.most)
+        halo = triple(length // 4 for length in longest)
+        budget = Budget(budget.most)  # a network is shown what it was trained on, if memory does
+    needs = _needs(settings, fitted, halo)
+    best = fit_size(shape, needs, budget, longest)
+    return Plan(plan_tiles(shape, best.size, needs, blend=blend), blend, best.price)
 
 
-def tile_voxels(card: ModelCard, fitted: Fit, device: torch.device, passes: int = 1) -> int:
-    """How many voxels a tile may have on a device: by its memory, and by how long a tile may take."""
+def trusted_plan(
+    card: ModelCard, network: UNet, fitted: Fit, budget: Budget, device: torch.device
+) -> tuple[Plan, torch.dtype]:
+    """The plan, and the precision that is trusted with all of its tiles; `budget` is that of the fastest one."""
+    fastest, planned = fast_dtype(device), plan(card, fitted, budget)
+    dtypes = [prediction_dtype(network, shape, device) for shape in _shapes(planned, network.settings, fitted.vote)]
+    dtype = max(dtypes, key=lambda dtype: dtype.itemsize)
+    if dtype != fastest:
+        share = fastest.itemsize / dtype.itemsize
+        planned = plan(card, fitted, Budget(int(share * budget.most), share * budget.ease, share * budget.brisk))
+    return planned, dtype
+
+
+def _shapes(planned: Plan, settings: UNetSettings, vote: bool) -> list[tuple[int, ...]]:
+    """Shapes (1, C, [Z,] Y, X) that the network sees, in whatever direction."""
+    seen = {tuple(stop - start for start, stop in tile.seen) for tile in planned.tiles}
+    orders = DIRECTIONS if vote else (ALONG_Z,)
+    turned = {tuple((settings.inputs, *size)[axis] for axis in order) for size in seen for order in orders}
+    return sorted({(1, settings.inputs, *size[-settings.dimensions :]) for size in turned})
+
+
+def tile_budget(card: ModelCard, fitted: Fit, device: torch.device, passes: int = 1) -> Budget:
+    """How many voxels a tile may have on a device by its memory, and on a CPU how many are easy and soon done."""
     dtype = fast_dtype(device)
-    memory = MEMORY_SHARE * free_memory(device)
+    per_voxel = bytes_per_voxel(card, dtype)
+    most = int(MEMORY_SHARE * free_memory(device) / per_voxel)
     if device.type != "cpu":
-        return min(int(memory / bytes_per_voxel(card, dtype)), GPU_VOXELS)
-    whole = math.prod(axis.network_length for axis in fitted.grid)
-    if whole * bytes_per_voxel(card, dtype) > WHOLE_BYTES:
-        memory = min(memory, max(LEAST_BYTES, BYTES_PER_VOXEL * whole - FIXED_BYTES))
-    work = TILE_FLOPS[dtype] * torch.get_num_threads() / passes
-    return int(min(memory / bytes_per_voxel(card, dtype), work / flops_per_voxel(card)))
+        return Budget(min(most, GPU_VOXELS))
+    needs = _needs(UNetSettings.from_json(card.architecture), fitted, card.halo)
+    useful = math.prod(4 * halo + stride for halo, stride in zip(needs.halo, needs.stride, strict=True))
+    ease = min(max(LEAST_EASE / per_voxel, useful), MOST_EASE / per_voxel)
+    brisk = TILE_FLOPS[dtype] * torch.get_num_threads() / (passes * flops_per_voxel(card))
+    return Budget(most, ease, brisk)
 
 
 def flops_per_voxel(card: ModelCard) -> float:
@@ -121,7 +146,3 @@ def _blended_size(patch: Step, settings: UNetSettings, vote: bool, voxels: int) 
         longest = size.index(max(size))
         size = triple(length // 2 if axis == longest else length for axis, length in enumerate(size))
     return size
-
-
-def _seen(tile: Tile) -> int:
-    return math.prod(stop - start for start, stop in tile.seen)

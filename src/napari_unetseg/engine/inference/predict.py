@@ -10,21 +10,21 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.geometry.resample import Part
-from napari_unetseg.core.geometry.tiles import Tile, blend_weights, triple
+from napari_unetseg.core.geometry.tiles import Budget, Tile, blend_weights, triple
 from napari_unetseg.core.models.compatibility import Fit, fit
 from napari_unetseg.core.models.normalisation import Normaliser, count_not_finite, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, fast_dtype, memory_guard
+from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, memory_guard
 from napari_unetseg.engine.inference.aggregate import Blender, LabelCanvas
-from napari_unetseg.engine.inference.augmented import ALONG_Z, DIRECTIONS, Classifier, passes
-from napari_unetseg.engine.inference.plan import Plan, plan, tile_voxels
+from napari_unetseg.engine.inference.augmented import Classifier, passes
+from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
 from napari_unetseg.engine.inference.predict_slices import LightRun, check_scale, iter_light
 from napari_unetseg.engine.networks.fused import prepare
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.pixel.classifier import LightNet
-from napari_unetseg.engine.networks.precision import note_of, prediction_dtype
+from napari_unetseg.engine.networks.precision import note_of
 from napari_unetseg.errors import ResourceError
 
 STAGE = "Predicting"
@@ -83,33 +83,19 @@ def iter_predict(
         canvas, device = yield from iter_light(light, volume, settings, notes)
         return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
     count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
-    voxels = tile_voxels(model.card, fitted, device, count)
+    budget = tile_budget(model.card, fitted, device, count)
     while True:
-        planned, dtype = _planned(model, fitted, voxels, device)
+        planned, dtype = trusted_plan(model.card, model.unet, fitted, budget, device)
         run = _Run(model, volume, settings, read, fitted, planned, device, dtype)
         try:
             canvas = yield from run.tiles()
         except OutOfMemory as error:
-            device, voxels, note = _with_less(model, fitted, planned, device, error)
+            device, budget, note = _with_less(model, fitted, planned, device, error)
             notes.append(note)
             yield Progress(0, len(planned.tiles), STAGE, note)
         else:
             notes += note_of(dtype, device)
             return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
-
-
-def _planned(model: Model, fitted: Fit, voxels: int, device: torch.device) -> tuple[Plan, torch.dtype]:
-    """Tiles of at most so many voxels in half precision, and the precision that is trusted with all of them."""
-    planned = plan(model.card, fitted, voxels)
-    seen = {tuple(stop - start for start, stop in tile.seen) for tile in planned.tiles}
-    orders = DIRECTIONS if fitted.vote else (ALONG_Z,)
-    sizes = {tuple((0, *size)[axis] for axis in order[1:]) for size in seen for order in orders}
-    shapes = {(1, model.unet.settings.inputs, *size[-model.card.dimensions :]) for size in sizes}
-    dtypes = [prediction_dtype(model.unet, shape, device) for shape in sorted(shapes)]
-    widest = max(dtypes, key=lambda dtype: dtype.itemsize)
-    if widest.itemsize > fast_dtype(device).itemsize:
-        planned = plan(model.card, fitted, voxels * fast_dtype(device).itemsize // widest.itemsize)
-    return planned, widest
 
 
 @dataclass(frozen=True)
@@ -192,14 +178,14 @@ def _note_not_finite(volume: Volume) -> list[str]:
 
 def _with_less(
     model: Model, fitted: Fit, planned: Plan, device: torch.device, error: OutOfMemory
-) -> tuple[torch.device, int, str]:
+) -> tuple[torch.device, Budget, str]:
     """Where to try next: tiles of half the size, then the CPU."""
-    voxels = planned.largest // 2
-    if plan(model.card, fitted, voxels).largest < planned.largest:
-        return device, voxels, f"Not enough memory on {device}: trying again with tiles of half the size."
+    less = Budget(planned.largest // 2)
+    if plan(model.card, fitted, less).largest < planned.largest:
+        return device, less, f"Not enough memory on {device}: trying again with tiles of half the size."
     if device.type != "cpu":
         cpu = torch.device("cpu")
-        return cpu, tile_voxels(model.card, fitted, cpu), f"Not enough memory on {device}: going on with the CPU."
+        return cpu, tile_budget(model.card, fitted, cpu), f"Not enough memory on {device}: going on with the CPU."
     raise ResourceError(
         f"Not enough memory even for the smallest tile, of {planned.largest} voxels. "
         "Close other programs or choose a smaller model."
