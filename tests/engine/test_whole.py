@@ -77,7 +77,10 @@ STARTS = {
 }
 
 
-@pytest.mark.parametrize("start", STARTS.values(), ids=STARTS)
+@pytest.mark.parametrize(
+    "start",
+    [pytest.param(s, id=name, marks=[pytest.mark.long] * name.startswith("general")) for name, s in STARTS.items()],
+)
 def test_an_ordinary_u_net_comes_out_and_finds_what_was_painted(start, tmp_path, monkeypatch):
     monkeypatch.setattr(finetune, "mean_dice", lambda _: 1.0)  # training is always kept
     volume, labels = bars()
