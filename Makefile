@@ -1,5 +1,7 @@
 # make demo   install, and segment a real 3D image into demo_output/
 # make test   install, and check everything: lint, types, import contracts, engine, widgets, viewer
+# make test-long   what takes too long for that: kills, soaks, everything there is; stopped, it goes on where it was
+# make engine ISA=AVX2   as on a processor without AVX-512; ISA=AVX512_CORE as with it, but without bfloat16 (any target)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -12,7 +14,12 @@ LIBRARIES := xvfb xauth libegl1 libgl1 libglx-mesa0 libopengl0 libxkbcommon-x11-
 	libxcb-image0 libxcb-keysyms1 libxcb-randr0 libxcb-render-util0 libxcb-shape0 libxcb-xinerama0 libdbus-1-3
 XVFB := xvfb-run --auto-servernum --server-args="-screen 0 1280x1024x24"
 
-.PHONY: demo test lint engine viewer benchmark display clean
+# oneDNN, inside torch, takes at most these instructions; the processes that tests start inherit it.
+ifdef ISA
+export ONEDNN_MAX_CPU_ISA := $(ISA)
+endif
+
+.PHONY: demo test test-long lint engine viewer benchmark display clean
 
 demo: .venv/base
 	$(BIN)/napari-unetseg demo -o demo_output
@@ -33,6 +40,9 @@ engine: .venv/test
 
 viewer: .venv/test display
 	$(XVFB) $(BIN)/python -m pytest tests/plugin
+
+test-long: .venv/test display
+	$(XVFB) $(BIN)/python -m pytest -m long --resume
 
 benchmark: .venv/test
 	$(BIN)/python benchmarks/predict.py

@@ -8,6 +8,8 @@ import pytest
 
 from support import Command, ModelMaker, Outcome
 
+pytest_plugins = ("levels",)
+
 
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]) -> Command:

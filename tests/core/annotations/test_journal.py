@@ -131,11 +131,12 @@ def test_writing_goes_on_after_a_torn_stroke(tmp_path):
     assert set(np.unique(read_journal(path).painted)) == {0, 3}
 
 
-def test_a_killed_writer_loses_no_finished_stroke(tmp_path):
-    """Fifty kills at random moments, each continued by the next writer."""
+@pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.long)])
+def test_a_killed_writer_loses_no_finished_stroke(tmp_path, kills):
+    """Kills at random moments, each continued by the next writer."""
     path, choose = tmp_path / "a.paint", random.Random(0)
     command = [sys.executable, "-c", WRITER, str(path)]
-    for _ in range(50):
+    for _ in range(kills):
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
             finished = int(writer.stdout.readline())
             time.sleep(choose.random() * 0.02)

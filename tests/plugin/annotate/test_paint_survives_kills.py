@@ -1,8 +1,8 @@
 """Paint is never lost: a program that paints is killed (SIGKILL) at random moments, and the paint is found every time.
 
-Fifty kills, each continued by the next program. Forty-eight of them hit a program that starts in no time: napari's
-layers, the Learn widget's own paint section with its timers and its journal, but no window and no mouse. Two hit a
-whole napari with the widget docked, which paints by mouse events; to start that one fifty times takes too long here.
+Five kills, and fifty in a long run, each continued by the next program. All but one or two hit a program that starts in
+no time: napari's layers, the Learn widget's own paint section with its timers and its journal, but no window and no
+mouse. The others hit a whole napari with the widget docked, which paints by mouse events, and is slow to start.
 A stroke may be lost when it ended less than `GRACE` seconds before the kill (those in which other programs had the
 processor are not counted); what is found is always whole.
 """
@@ -114,8 +114,9 @@ def images(tmp_path: Path) -> list[Path]:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="programs are started as copies of one, by fork")
-def test_paint_is_found_after_48_kills(images: list[Path]) -> None:
-    nursery, share = Nursery(), 48 // AT_ONCE
+@pytest.mark.parametrize("kills", [4, pytest.param(48, marks=pytest.mark.long)])
+def test_paint_is_found_after_kills(images: list[Path], kills: int) -> None:
+    nursery, share = Nursery(), kills // AT_ONCE
     with ThreadPoolExecutor(AT_ONCE) as pool:
         jobs = [
             pool.submit(survives, nursery.start, image, list(range(share * number, share * (number + 1))))
@@ -125,8 +126,9 @@ def test_paint_is_found_after_48_kills(images: list[Path]) -> None:
     nursery.close()
 
 
-def test_paint_is_found_after_2_kills_of_a_whole_napari(qtbot, images: list[Path]) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(2, marks=pytest.mark.long)])
+def test_paint_is_found_after_kills_of_a_whole_napari(qtbot, images: list[Path], kills: int) -> None:
     def start(image: Path, seed: int, said: Path) -> int:
         return subprocess.Popen([sys.executable, str(PROGRAM), str(image), str(seed), str(said)]).pid
 
-    assert survives(start, images[0], [48, 49]) == []
+    assert survives(start, images[0], list(range(48, 48 + kills))) == []
