@@ -19,6 +19,9 @@ ifdef ISA
 export ONEDNN_MAX_CPU_ISA := $(ISA)
 endif
 
+# Processes share the cores here: a thread that spins while it waits takes them from the others.
+export OMP_WAIT_POLICY ?= PASSIVE
+
 .PHONY: demo test test-long lint engine viewer benchmark display clean
 
 demo: .venv/base

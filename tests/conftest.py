@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,10 @@ import pytest
 from support import Command, ModelMaker, Outcome
 
 pytest_plugins = ("levels",)
+
+# What one run has found out about this machine is nothing to the next one; processes that tests start inherit it.
+os.environ["NAPARI_UNETSEG_CACHE"] = tempfile.mkdtemp(prefix="napari-unetseg-cache-")
+atexit.register(shutil.rmtree, os.environ["NAPARI_UNETSEG_CACHE"], ignore_errors=True)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from napari_unetseg.api import iter_replay, replay
-from napari_unetseg.core.annotations.session_record import Place, fingerprint, read_session, session_path
+from napari_unetseg.core.annotations.session_record import Place, fingerprint, read_session, session_path, write_session
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
@@ -152,3 +152,24 @@ def test_a_fingerprint_depends_on_values_and_type_but_not_on_layout() -> None:
     assert {fingerprint(other) for other in same} == {fingerprint(array)}
     assert fingerprint(array + 1) != fingerprint(array)
     assert fingerprint(array.astype(np.int32)) != fingerprint(array)
+
+
+def test_a_replay_computes_in_the_recorded_precisions_and_tells_of_another_processor(image: Path, tmp_path: Path):
+    first, again, exact = (tmp_path / f"{name}.safetensors" for name in ("first", "again", "exact"))
+    recorded(image, first, STEPS, None)
+    session = read_session(session_path(first))
+    assert session.precisions
+    assert session.processor
+    changed = session.model_copy(
+        update={"precisions": dict.fromkeys(session.precisions, "float32"), "processor": "abacus"}
+    )
+    write_session(session_path(first), changed)
+    replay(session_path(first), again)
+    other = replay(session_path(first), exact)
+    assert "abacus" in other.notes[0]
+    assert len(other.notes) == 1
+    one, two = load_file(again), load_file(exact)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    if "bfloat16" in session.precisions.values():  # a processor that has it
+        one = load_file(first)
+        assert not all(torch.equal(one[name], two[name]) for name in one)
