@@ -9,10 +9,15 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from support import Command, ModelMaker, Outcome
 
 pytest_plugins = ("levels",)
+
+# Every run of a property test takes the same examples.
+settings.register_profile("repeatable", derandomize=True)
+settings.load_profile("repeatable")
 
 # What one run has found out about this machine is nothing to the next one; processes that tests start inherit it.
 os.environ["NAPARI_UNETSEG_CACHE"] = tempfile.mkdtemp(prefix="napari-unetseg-cache-")
