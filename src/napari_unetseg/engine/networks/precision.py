@@ -62,7 +62,7 @@ def training_dtype(network: UNet, shape: Shape, device: torch.device) -> torch.d
 
 
 def prediction_dtype(network: UNet, shape: Shape, device: torch.device) -> torch.dtype:
-    """The precision to predict in with `fast.prepare`, for tiles of a shape (N, C, [Z,] Y, X)."""
+    """The precision to predict in with `fused.prepare`, for tiles of a shape (N, C, [Z,] Y, X)."""
     shape = _clipped(shape, network.settings.stride)
 
     def agree(half: torch.dtype) -> bool:
@@ -77,11 +77,11 @@ def half_precision(network: UNet, shape: Shape, device: torch.device) -> torch.a
     shape = _clipped(shape, network.settings.stride)
 
     def agree(half: torch.dtype) -> bool:
-        image = _image(shape).to(device)
+        image, probe = _image(shape).to(device), copy.deepcopy(network).to(device).eval()
         levels = []
         for enabled in (True, False):
-            with torch.autocast(device.type, dtype=half, enabled=enabled):
-                levels.append(network.features(image))
+            with torch.no_grad(), torch.autocast(device.type, dtype=half, enabled=enabled):
+                levels.append(probe.features(image))
         return all(_scores_agree(list(pair), half) for pair in zip(*levels, strict=True))
 
     dtype = _chosen("features", network, shape, device, agree)
