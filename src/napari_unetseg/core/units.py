@@ -1,4 +1,4 @@
-"""A voxel size as people type it."""
+"""Units of length, in the spellings of people and of file formats, and voxel sizes as people type them."""
 
 from __future__ import annotations
 

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Structure
 
-Look = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
-"""What an image looks like; see `core.models.appearance`."""
+ImageDescriptor = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+"""The appearance of an image, in numbers; see `core.models.appearance`."""
 
 
 class _Record(BaseModel):
@@ -47,7 +47,7 @@ class DataSource(_Record):
     credit: str = ""
 
 
-class HeldOut(_Record):
+class VerificationSet(_Record):
     """Images that training never saw, where they lie in a folder of labelled sets, and how a model is scored on them.
 
     Parameters
@@ -127,9 +127,9 @@ class ModelCard(_Record):
         Objects of fewer network voxels are dropped; 0 keeps all.
     cleanup : tuple of Step
         Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
-    looks : tuple of Look
+    looks : tuple of ImageDescriptor
         Of training images: a model is proposed for images that look like these.
-    held_out : tuple of HeldOut
+    held_out : tuple of VerificationSet
         The images that `scores` were measured on, so that anyone who has them can measure again.
     """
 
@@ -150,10 +150,10 @@ class ModelCard(_Record):
     cleanup: tuple[Step, ...] = ()
     training_data: tuple[DataSource, ...] = ()
     training: str = ""
-    looks: tuple[Look, ...] = ()
+    looks: tuple[ImageDescriptor, ...] = ()
     licence: str = ""
     scores: tuple[Score, ...] = ()
-    held_out: tuple[HeldOut, ...] = ()
+    held_out: tuple[VerificationSet, ...] = ()
     known_failures: tuple[str, ...] = ()
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Which models there are, and their cards: read from the file's header without loading weights or torch."""
+"""The catalogue of models, and their cards: read from the file's header without loading weights or torch."""
 
 from __future__ import annotations
 

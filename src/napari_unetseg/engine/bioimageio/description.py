@@ -1,4 +1,4 @@
-"""What a package of the BioImage Model Zoo (spec 0.5) says of a model: tensors, axes, processing, files, words."""
+"""Descriptions of packages of the BioImage Model Zoo (spec 0.5): tensors, axes, processing, files, words."""
 
 from __future__ import annotations
 
