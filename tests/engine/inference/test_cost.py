@@ -26,7 +26,7 @@ import numpy as np, psutil, torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.inference.cost import estimate_cost
 from napari_unetseg.engine.networks.model_file import load_model
 from napari_unetseg.engine.inference.predict import iter_predict
 
@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 model, settings = load_model(sys.argv[1]), SegmentSettings(device="cpu")
 volume = Volume(np.random.default_rng(0).integers(0, 255, (1, 40, 160, 160), dtype=np.uint8))
 finish(iter_predict(model, Volume(volume.array[:, :8, :32, :32]), settings))
-expected = forecast(model.card, volume, settings)
+expected = estimate_cost(model.card, volume, settings)
 before = psutil.Process().memory_info().rss
 finish(iter_predict(model, volume, settings))
 # not resource.ru_maxrss: that one begins at what the parent process held
