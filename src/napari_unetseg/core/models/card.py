@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -30,12 +31,18 @@ class Normalisation(_Record):
 
 
 class VoxelSize(_Record):
-    """The voxel size that the network was trained at, and where it is known to work."""
+    """The voxel size that the network was trained at."""
 
     spacing: tuple[float, float, float] = Field(description="z, y, x")
     unit: str
-    smallest: tuple[float, float, float] | None = None
-    largest: tuple[float, float, float] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_limits(cls, fields: Any) -> Any:
+        """Cards of earlier versions also name a smallest and a largest size, which nothing goes by."""
+        if not isinstance(fields, Mapping):
+            return fields
+        return {name: value for name, value in fields.items() if name not in ("smallest", "largest")}
 
 
 class DataSource(_Record):
