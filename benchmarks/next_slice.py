@@ -18,7 +18,7 @@ import torch
 
 from fewshot import VOLUMES, dice, facts, labelled
 from napari_unetseg.api import load_model
-from napari_unetseg.core.annotations.next_slice import DoubtMap, next_slice
+from napari_unetseg.core.annotations.next_slice import UncertaintyMap, next_slice
 from napari_unetseg.core.annotations.sparse_labels import hold_out
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import starting_model
@@ -39,9 +39,9 @@ class Annotator:
     def __init__(self, volume: Volume, labels: np.ndarray, start: str | None) -> None:
         self.labels = labels
         self.sources = feature_sources([volume], load_model(start) if start else None, "cpu")
-        self._seen: dict[tuple[int, ...], tuple[np.ndarray, DoubtMap]] = {}
+        self._seen: dict[tuple[int, ...], tuple[np.ndarray, UncertaintyMap]] = {}
 
-    def predicted(self, slices: Sequence[int]) -> tuple[np.ndarray, DoubtMap]:
+    def predicted(self, slices: Sequence[int]) -> tuple[np.ndarray, UncertaintyMap]:
         """Output labels (Z, Y, X) when these slices are painted, and the doubt about them."""
         key = tuple(sorted(slices))
         if key not in self._seen:
@@ -49,22 +49,22 @@ class Annotator:
             painted[list(key)] = self.labels[list(key)] + 1
             fitted = finish(iter_fit_head(self.sources, [painted], hold_out([painted])[1], QUICK))
             network = LightNet(self.sources[0].extractor, fitted.head).eval()
-            found, doubts = np.zeros_like(self.labels), DoubtMap(self.labels.shape)
+            found, uncertainties = np.zeros_like(self.labels), UncertaintyMap(self.labels.shape)
             with torch.inference_mode():
                 for z in range(len(self.labels)):
                     seen = prediction_of(network(self.sources[0][z]))
                     found[z] = seen.labels
-                    doubts.put(z, seen.doubt)
-            self._seen[key] = (found, doubts)
+                    uncertainties.put(z, seen.summary)
+            self._seen[key] = (found, uncertainties)
         return self._seen[key]
 
     def ours(self, count: int) -> list[int]:
         """The middle slice, and then what is advised."""
         slices = [len(self.labels) // 2]
         while len(slices) < count:
-            _, doubts = self.predicted(slices)
+            _, uncertainties = self.predicted(slices)
             is_painted = np.isin(np.arange(len(self.labels)), slices)
-            advised = next_slice(doubts.along(0), is_painted)
+            advised = next_slice(uncertainties.along(0), is_painted)
             slices.append(advised if advised is not None else slices[0])
         return slices
 

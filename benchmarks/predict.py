@@ -211,9 +211,9 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _tiles(model: Model, volume: Volume, device: str) -> int:
     from napari_unetseg.core.settings import SegmentSettings
-    from napari_unetseg.engine.inference.cost import forecast
+    from napari_unetseg.engine.inference.cost import estimate_cost
 
-    return forecast(model.card, volume, SegmentSettings(device=device)).tiles
+    return estimate_cost(model.card, volume, SegmentSettings(device=device)).tiles
 
 
 def _predict_ours(model: Model, volume: Volume, device: torch.device) -> np.ndarray:
@@ -267,15 +267,15 @@ def _normalised(model: Model, volume: Volume) -> torch.Tensor:
 
 def _labels(model: Model, scores: torch.Tensor) -> np.ndarray:
     """Structures from scores (1, K, [Z,] Y, X), as this program makes them."""
-    from napari_unetseg.engine.inference.aggregate import LabelCanvas
+    from napari_unetseg.engine.inference.aggregate import PredictionAggregator
 
     probabilities = scores[0].softmax(dim=0)
     if model.card.dimensions == 2:
         probabilities = probabilities[:, None]
     z, y, x = probabilities.shape[1:]
-    canvas = LabelCanvas((z, y, x), model.card.structures)
-    canvas.write(((0, z), (0, y), (0, x)), probabilities)
-    return canvas.classes
+    aggregator = PredictionAggregator((z, y, x), model.card.structures)
+    aggregator.write(((0, z), (0, y), (0, x)), probabilities)
+    return aggregator.classes
 
 
 def _volume(path: str, size: tuple[int, int, int]) -> Volume:

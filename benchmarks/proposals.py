@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from napari_unetseg.core.io.loadsave import load_volume
-from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.selection import rank_models
@@ -24,7 +24,7 @@ from napari_unetseg.core.volume import Grid, Volume
 def row(images: str, model: str, cards: Sequence[ModelCard], volumes: Sequence[Volume]) -> str:
     """How often the model is proposed first for some images, and what comes instead of it."""
     bare = [replace(volume, grid=Grid()) for volume in volumes]
-    first = Counter(rank_models(cards, volume, look_of(volume))[0].name for volume in bare)
+    first = Counter(rank_models(cards, volume, describe_image(volume))[0].name for volume in bare)
     others = ", ".join(f"{count} × {name}" for name, count in first.items() if name != model)
     return f"| {images} | {model} | {first[model]} of {len(volumes)} | {others} |"
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unetseg import load_model, segment
-from napari_unetseg.core.models.card import HeldOut
+from napari_unetseg.core.models.card import VerificationSet
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.verification import Example, examples, figures, mean_scores
 from napari_unetseg.engine.networks.model_file import Model
@@ -130,7 +130,7 @@ def _majority(labels: Array, zoom: Zoom) -> Array:
     return best.max(0)
 
 
-def dice(model: Model, rule: HeldOut, data: Path, change: Callable[[Example], Example]) -> float:
+def dice(model: Model, rule: VerificationSet, data: Path, change: Callable[[Example], Example]) -> float:
     """Mean over images and structures."""
     found = []
     for example in map(change, examples(rule, data)):

@@ -11,9 +11,9 @@ import tifffile
 import torch
 
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
-from napari_unetseg.core.models.card import HeldOut, Normalisation
+from napari_unetseg.core.models.card import Normalisation, VerificationSet
 from napari_unetseg.core.models.normalisation import LUMINANCE, normaliser
-from napari_unetseg.core.models.verification import Example, held_out_paths
+from napari_unetseg.core.models.verification import Example, verification_paths
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.training.patches import Case
 from training.held_out import NUCLEI_3D, RULES, SPLITS, held_out
@@ -82,9 +82,9 @@ def nuclei_2d(root: Path) -> Split:
     return Split(train, held_out("nuclei-2d", root))
 
 
-def _training_paths(rule: HeldOut, root: Path) -> list[Path]:
+def _training_paths(rule: VerificationSet, root: Path) -> list[Path]:
     """All images of a set but those that the rule holds out."""
-    return sorted(set(root.glob(rule.images)) - set(held_out_paths(rule, root)))
+    return sorted(set(root.glob(rule.images)) - set(verification_paths(rule, root)))
 
 
 def _label_of(path: Path, kind: str = "label") -> Array:

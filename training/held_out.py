@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.models.card import HeldOut
+from napari_unetseg.core.models.card import VerificationSet
 from napari_unetseg.core.models.verification import Example, examples
 
 SPLITS = tomllib.loads((Path(__file__).parent / "splits.toml").read_text())
@@ -22,25 +22,25 @@ def _slab(split: dict[str, Any]) -> dict[str, Any]:
     return {"axis": split["axis"], "part": tuple(split["held_out"])}
 
 
-def _nuclei_2d(kind: str) -> HeldOut:
+def _nuclei_2d(kind: str) -> VerificationSet:
     every, images = SPLITS["nuclei2d"]["every"], f"nuclei2d/{kind}_*_image.tif"
-    return HeldOut(name=NUCLEI_2D[kind], images=images, every=every, measure="objects")
+    return VerificationSet(name=NUCLEI_2D[kind], images=images, every=every, measure="objects")
 
 
-def _nuclei_3d(stack: str) -> HeldOut:
+def _nuclei_3d(stack: str) -> VerificationSet:
     name, grid = NUCLEI_3D[stack]
     part = _slab(SPLITS["nuclei3d"][stack])
-    return HeldOut(name=name, images=f"nuclei3d/{stack}_image.tif", measure="objects", **part, **grid)
+    return VerificationSet(name=name, images=f"nuclei3d/{stack}_image.tif", measure="objects", **part, **grid)
 
 
-HIPPOCAMPUS = HeldOut(
+HIPPOCAMPUS = VerificationSet(
     name="hippocampus, T1 MR",
     images="hippocampus3d/images/*.nii.gz",
     labels=("/images/", "/labels/"),
     every=SPLITS["hippocampus3d"]["every"],
 )
-AXONS = HeldOut(name="rat nerve, SEM", images="axon2d/*_image.tif", begins=tuple(SPLITS["axon2d"]["held_out"]))
-FLY_MEDULLA = HeldOut(
+AXONS = VerificationSet(name="rat nerve, SEM", images="axon2d/*_image.tif", begins=tuple(SPLITS["axon2d"]["held_out"]))
+FLY_MEDULLA = VerificationSet(
     name="fly medulla, FIB-SEM",
     images="em3d/fib25_image.tif",
     labels=("_image", "_boundary"),
@@ -49,7 +49,7 @@ FLY_MEDULLA = HeldOut(
     unit="nm",
     measure="boundary",
 )
-OVULE_WALLS = HeldOut(
+OVULE_WALLS = VerificationSet(
     name="plant ovule, membrane stain",
     images="cells3d/ovule_image.tif",
     labels=("_image", "_boundary"),
@@ -58,7 +58,7 @@ OVULE_WALLS = HeldOut(
     unit="µm",
     measure="boundary",
 )
-LEAF = HeldOut(
+LEAF = VerificationSet(
     name="plant leaf, EM",
     images="chloroplast2d/image.tif",
     labels=("image.tif", "label.tif"),
@@ -66,7 +66,7 @@ LEAF = HeldOut(
     slices=1,
     truth="foreground",
 )
-RULES: dict[str, tuple[HeldOut, ...]] = {
+RULES: dict[str, tuple[VerificationSet, ...]] = {
     "axon-myelin-2d": (AXONS,),
     "cell-boundary-3d": (OVULE_WALLS,),
     "chloroplast-2d": (LEAF,),

@@ -21,9 +21,9 @@ from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.loop import Trained, TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.training.patches import Batches, Case
 from training.data import seen
+from training.descriptors import descriptors_of
 from training.halo import measured_halo
 from training.held_out import RULES
-from training.looks import looks_of
 from training.recipe import Recipe, Split
 
 HERE = Path(__file__).parent
@@ -110,7 +110,7 @@ def finish_model(recipe: Recipe, split: Split, trained: Trained, data: Path) -> 
         patch=(1,) * (3 - len(recipe.batches.patch)) + recipe.batches.patch,
         halo=measured_halo(network, largest),
         minimum_object=recipe.minimum_object,
-        looks=looks_of(split.train) if recipe.structures else (),
+        looks=descriptors_of(split.train) if recipe.structures else (),
         training_data=recipe.sources,
         training=f"{recipe.training} {trained.steps} steps of {recipe.batches.batch} patches, "
         f"{trained.seconds / 60:.0f} minutes.",

@@ -16,8 +16,8 @@ from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import BUNDLED, CARD_KEY, read_card
 from napari_unetseg.core.models.verification import Check
+from training.descriptors import descriptors_of
 from training.held_out import RULES
-from training.looks import looks_of
 from training.make_models import recipe_named
 
 RENAMED = {
@@ -49,7 +49,7 @@ def measured(card: ModelCard, checks: tuple[Check, ...]) -> ModelCard:
 
 def with_looks(card: ModelCard, data: Path) -> ModelCard:
     """The card with what its training images look like; a start is proposed for nothing."""
-    looks = () if card.is_start else looks_of(recipe_named(card.name).data(data).train)
+    looks = () if card.is_start else descriptors_of(recipe_named(card.name).data(data).train)
     return card.model_copy(update={"looks": looks})
 
 

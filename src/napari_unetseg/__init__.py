@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_unetseg.api import (
         clean,
+        cleanup_context,
         evaluate,
         evaluate_folders,
         fine_tune,
@@ -35,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "clean",
+    "cleanup_context",
     "evaluate",
     "evaluate_folders",
     "fine_tune",

@@ -118,3 +118,11 @@ def test_evaluate_measures_in_the_spacing_that_is_given() -> None:
     evaluation = api.evaluate(labels, labels, spacing=(2, 3, 4), settings=MetricSettings(surfaces=False))
     assert evaluation.structures[0].volume == pytest.approx(24)
     assert evaluation.unit == "µm"
+
+
+def test_scripts_of_earlier_versions_find_their_names() -> None:
+    assert api.look_at is api.cleanup_context
+    assert api.Evidence is api.CleanupContext
+    context = api.look_at(image=np.ones((2, 3, 4)))
+    assert isinstance(context, api.Evidence)
+    assert context.image is not None

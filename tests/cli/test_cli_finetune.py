@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
-from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.catalogue import read_card
 from support import Command
 
@@ -33,7 +33,7 @@ def test_what_finetune_makes_segments(command: Command, stripes: tuple[Path, Pat
     assert set(outcome.json) == {"model", "steps", "held_out_dice", "seconds"}
     assert (outcome.json["model"], outcome.json["steps"]) == (str(model), 0)
     assert outcome.json["held_out_dice"] > 0.95
-    assert read_card(model).looks == (look_of(load_volume(image)),)
+    assert read_card(model).looks == (describe_image(load_volume(image)),)
     outcome = command("segment", image, "-o", out, "--model", model, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["model"] == "stripes"

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_unetseg.core.models.card import HeldOut, Score
+from napari_unetseg.core.models.card import Score, VerificationSet
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from support import Command
 
@@ -33,7 +33,7 @@ def claim(path: Path, dice: float) -> Path:
     """Write figures and where they come from into a model's card."""
     model = load_model(path)
     score = Score(held_out="cells", structure="bright", metric="Dice", value=dice, images=2)
-    rule = HeldOut(name="cells", images="cells/*_image.tif")
+    rule = VerificationSet(name="cells", images="cells/*_image.tif")
     save_model(path, Model(model.network, model.card.model_copy(update={"scores": (score,), "held_out": (rule,)})))
     return path
 

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetseg.core.units import parse_spacing, parse_unit
+from napari_unetseg.core.units import LENGTHS, UNIT_NAMES, in_grid_unit, length_unit, parse_spacing, parse_unit
+from napari_unetseg.core.volume import UNITS
 from napari_unetseg.errors import SettingsError
 
 
@@ -35,3 +36,31 @@ def test_any_size_is_read_back(size: tuple[float, float, float], unit: str) -> N
 
 def test_other_spellings_of_a_unit() -> None:
     assert [parse_unit(text) for text in ("um", "micron", "px", "mm")] == ["µm", "µm", "pixel", "mm"]
+
+
+def test_every_spelling_is_that_of_one_unit() -> None:
+    words = [word for unit in LENGTHS for word in (unit.symbol, unit.name, *unit.spellings)]
+    assert len(words) == len(set(words))
+    assert all(length_unit(word) is unit for unit in LENGTHS for word in (unit.symbol, unit.name, *unit.spellings))
+    assert UNIT_NAMES.keys() == UNITS.keys()
+
+
+@pytest.mark.parametrize(
+    ("size", "word", "expected"),
+    [
+        (0.5, "nm", (0.5, "nm")),
+        (0.5, "\\u00B5m", (0.5, "µm")),
+        (2.0, "micrometer", (2.0, "µm")),
+        (2.0, "inch", (50800.0, "µm")),
+        (3.0, "Å", (3e-4, "µm")),
+        (3.0, "furlong", (3.0, "pixel")),
+        (3.0, "pixel", (3.0, "pixel")),
+    ],
+)
+def test_lengths_of_files_come_in_a_unit_of_grids(size: float, word: str, expected: tuple[float, str]) -> None:
+    found, unit = in_grid_unit(size, word)
+    assert (pytest.approx(found), unit) == expected
+
+
+def test_a_unit_that_grids_do_not_have_stays_for_the_message() -> None:
+    assert [parse_unit(text) for text in ("inch", "furlong", "")] == ["inch", "furlong", ""]

@@ -32,7 +32,7 @@ RECIPE = Recipe(
     sources=(sources.AXONS,),
     licence="BSD-3-Clause; trained on data under MIT",
     training="Five images of three rats, patches with turns, magnification, deformation and changes of intensity.",
-    voxel_size=VoxelSize(spacing=(0.12,) * 3, unit="µm", smallest=(0.06,) * 3, largest=(0.25,) * 3),
+    voxel_size=VoxelSize(spacing=(0.12,) * 3, unit="µm"),
     known_failures=(
         "Trained on few images of one laboratory: transmission electron and light micrographs were not seen.",
         "Axons cut by the image's border, and those above 15 µm across, may be left out.",

@@ -29,9 +29,7 @@ RECIPE = Recipe(
     sources=(sources.CELLS_3D,),
     licence="BSD-3-Clause; trained on data under MIT",
     training="One slab of one stack; patches with turns, magnification, deformation and changes of intensity.",
-    voxel_size=VoxelSize(
-        spacing=(0.235, 0.15, 0.15), unit="µm", smallest=(0.1, 0.07, 0.07), largest=(0.5, 0.35, 0.35)
-    ),
+    voxel_size=VoxelSize(spacing=(0.235, 0.15, 0.15), unit="µm"),
     known_failures=(
         "Trained on one stack of a plant's ovule: animal cells, with thinner and less even membranes, were not seen.",
         "Stains that mark the inside of cells as well.",

@@ -30,7 +30,7 @@ RECIPE = Recipe(
     sources=(sources.FIB25,),
     licence="BSD-3-Clause; trained on data under CC BY",
     training="One slab of one volume; patches with flips and turns along all axes and changes of intensity.",
-    voxel_size=VoxelSize(spacing=(10, 10, 10), unit="nm", smallest=(5, 5, 5), largest=(20, 20, 20)),
+    voxel_size=VoxelSize(spacing=(10, 10, 10), unit="nm"),
     known_failures=(
         "Serial sections with thick slices: membranes between slices look unlike those it was trained on.",
         "Mitochondria and vesicles have membranes too; some of them are found.",

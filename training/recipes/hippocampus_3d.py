@@ -33,7 +33,7 @@ RECIPE = Recipe(
     sources=(sources.HIPPOCAMPUS,),
     licence="CC BY-SA 4.0",
     training="Four in five of 195 cases; patches with flips, magnification and changes of intensity.",
-    voxel_size=VoxelSize(spacing=(1, 1, 1), unit="mm", smallest=(0.5, 0.5, 0.5), largest=(2, 2, 2)),
+    voxel_size=VoxelSize(spacing=(1, 1, 1), unit="mm"),
     known_failures=(
         "A whole head: it knows crops of some 35 to 50 mm around one hippocampus, and finds false parts elsewhere.",
         "T2-weighted images and contrasts other than T1 were not tested.",

@@ -12,7 +12,15 @@ Examples
 from __future__ import annotations
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
-from napari_unetseg.api.labelling import clean, evaluate, evaluate_folders, iter_clean, iter_evaluate_folders, look_at
+from napari_unetseg.api.labelling import (
+    clean,
+    cleanup_context,
+    evaluate,
+    evaluate_folders,
+    iter_clean,
+    iter_evaluate_folders,
+    look_at,
+)
 from napari_unetseg.api.learning import fine_tune, fine_tune_file, iter_fine_tune, iter_replay, replay
 from napari_unetseg.api.segmenting import (
     Segmentation,
@@ -29,11 +37,15 @@ from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
-from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Labels, Volume
 
+Evidence = CleanupContext
+"""The name that scripts of earlier versions know."""
+
 __all__ = [
+    "CleanupContext",
     "Evaluation",
     "Evidence",
     "FineTuneSettings",
@@ -48,6 +60,7 @@ __all__ = [
     "as_labels",
     "as_volume",
     "clean",
+    "cleanup_context",
     "evaluate",
     "evaluate_folders",
     "fine_tune",

@@ -1,4 +1,4 @@
-"""What the verbs take: a volume or labels, an array, or a file."""
+"""Inputs of the verbs: a volume or labels, an array, or a file."""
 
 from __future__ import annotations
 

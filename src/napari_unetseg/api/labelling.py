@@ -10,7 +10,7 @@ from napari_unetseg.core.metrics import evaluation, folders
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.postprocess import apply
-from napari_unetseg.core.postprocess.context import NOTHING, Evidence
+from napari_unetseg.core.postprocess.context import NO_CONTEXT, CleanupContext
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.postprocess.probabilities import Refine
 from napari_unetseg.core.progress import Job, Progress, finish
@@ -24,7 +24,7 @@ MEASURES = MetricSettings()
 def clean(
     labels: Labelling,
     steps: Sequence[Step | str],
-    evidence: Evidence = NOTHING,
+    evidence: CleanupContext = NO_CONTEXT,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Labels:
     """Clean labels up, step by step.
@@ -35,22 +35,22 @@ def clean(
         They stay as they are.
     steps : sequence of Step or str
         In order; as records, or as people type them: ``"remove_small volume=10 unit=um"``.
-    evidence : Evidence
-        What steps look at beside the labels: the image, probabilities, a prior. See `look_at`.
+    evidence : CleanupContext
+        What steps use beside the labels: the image, probabilities, a prior. See `cleanup_context`.
     on_progress : callable
         Called with each `Progress`.
 
     Raises
     ------
     InputError
-        If the labels cannot be read, or the evidence does not lie on their grid or fit their structures.
+        If the labels cannot be read, or the context does not lie on their grid or fit their structures.
     SettingsError
         If there is no such step, or it needs what is not there.
     """
     return finish(iter_clean(labels, steps, evidence), on_progress)
 
 
-def iter_clean(labels: Labelling, steps: Sequence[Step | str], evidence: Evidence = NOTHING) -> Job[Labels]:
+def iter_clean(labels: Labelling, steps: Sequence[Step | str], evidence: CleanupContext = NO_CONTEXT) -> Job[Labels]:
     """`clean` as a generator of progress; its return value is the `Labels`, closing it cancels."""
     parsed = [parse_step(step) if isinstance(step, str) else step for step in steps]
     refine: Refine | None = None
@@ -61,13 +61,13 @@ def iter_clean(labels: Labelling, steps: Sequence[Step | str], evidence: Evidenc
     return (yield from apply.iter_clean(as_labels(labels), parsed, evidence, refine))
 
 
-def look_at(
+def cleanup_context(
     image: Image | None = None,
     probabilities: Image | None = None,
     prior: Image | None = None,
     painted: Labelling | None = None,
-) -> Evidence:
-    """What clean-up may look at beside the labels, of files, arrays or volumes; each may be missing.
+) -> CleanupContext:
+    """The context of clean-up, beside the labels, of files, arrays or volumes; each may be missing.
 
     Parameters
     ----------
@@ -85,7 +85,11 @@ def look_at(
         If one of them cannot be read, or nothing is painted.
     """
     seen, soft, likely = (None if one is None else as_volume(one) for one in (image, probabilities, prior))
-    return Evidence(seen, soft, likely, None if painted is None else KnownSlices.of(as_labels(painted)))
+    return CleanupContext(seen, soft, likely, None if painted is None else KnownSlices.of(as_labels(painted)))
+
+
+look_at = cleanup_context
+"""The name that scripts of earlier versions know."""
 
 
 def evaluate(
@@ -154,4 +158,4 @@ def iter_evaluate_folders(
 ) -> Job[dict[str, Evaluation]]:
     """`evaluate_folders` as a generator of progress; `processes`: one for each processor if not given."""
     pairs = folders.pair_by_name(Path(predicted), Path(reference))
-    return (yield from folders.iter_evaluate_cases(pairs, selection, settings, processes))
+    return (yield from folders.iter_evaluate_pairs(pairs, selection, settings, processes))

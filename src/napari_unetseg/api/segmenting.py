@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from napari_unetseg.api.inputs import EVERYTHING, Image, as_volume
 from napari_unetseg.api.labelling import iter_clean
 from napari_unetseg.core.io.loadsave import load_volume, save_labels, save_volume
-from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import Score
 from napari_unetseg.core.models.catalogue import list_models
-from napari_unetseg.core.models.selection import choose_model
-from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.models.selection import select_model
+from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.from_prediction import (
     classes_of,
     objects_of,
@@ -25,14 +25,14 @@ from napari_unetseg.core.postprocess.from_prediction import (
 )
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings, Selection
-from napari_unetseg.core.steps import weighing_first
+from napari_unetseg.core.steps import leading_probability_steps
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import ModelError
 
 if TYPE_CHECKING:
     from napari_unetseg.core.models.normalisation import Normaliser
     from napari_unetseg.core.models.verification import Check
-    from napari_unetseg.engine.inference.cost import Forecast
+    from napari_unetseg.engine.inference.cost import CostEstimate
     from napari_unetseg.engine.networks.model_file import Model
 
 
@@ -121,13 +121,13 @@ def iter_segment(
     loaded, note = _as_model(model, volume)
     card, objects = loaded.card, wants_objects(loaded.card, settings)
     steps = card.cleanup if settings.cleanup is None else settings.cleanup
-    weighing = weighing_first(steps)
+    weighing = leading_probability_steps(steps)
     asked = replace(settings, write="probabilities") if weighing else settings
     prediction = yield from iter_predict(loaded, volume, asked, read)
     classes, soft = prediction.classes, prediction.probabilities
     if weighing and soft is not None:
-        evidence = Evidence(volume, probabilities_of(soft, card, volume))
-        classes = (yield from iter_clean(classes_of(classes, card, volume, 0), weighing, evidence)).array
+        context = CleanupContext(volume, probabilities_of(soft, card, volume))
+        classes = (yield from iter_clean(classes_of(classes, card, volume, 0), weighing, context)).array
     yield Progress(1, 1, "Labelling")
     smallest = smallest_part(card, volume, settings)
     if objects:
@@ -135,7 +135,7 @@ def iter_segment(
     else:
         labels = classes_of(classes, card, volume, smallest)
     if len(steps) > len(weighing):
-        labels = yield from iter_clean(labels, steps[len(weighing) :], Evidence(volume))
+        labels = yield from iter_clean(labels, steps[len(weighing) :], CleanupContext(volume))
     return Segmentation(
         labels,
         probabilities_of(soft, card, volume) if soft is not None and settings.write == "probabilities" else None,
@@ -172,13 +172,15 @@ def segment_file(
     return replace(result, seconds=time.perf_counter() - started)
 
 
-def forecast(volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS) -> Forecast:
+def forecast(
+    volume: Image, model: Model | str | Path | None = None, settings: SegmentSettings = DEFAULTS
+) -> CostEstimate:
     """How long `segment` would take, and how much memory, before it starts."""
     from napari_unetseg.engine.inference import cost as engine
 
     volume = as_volume(volume)
     loaded, _ = _as_model(model, volume)
-    return engine.forecast(loaded.card, volume, settings)
+    return engine.estimate_cost(loaded.card, volume, settings)
 
 
 def verify(
@@ -216,7 +218,7 @@ def iter_verify(model: str | Path, folder: str | Path) -> Job[tuple[Check, ...]]
     card, scores, done = loaded.card, list[Score](), 0
     if card.scores and not card.held_out:
         raise ModelError(f"{card.name} does not say which images its figures come from; expected a card that does.")
-    total = sum(len(verification.held_out_paths(rule, Path(folder))) for rule in card.held_out)
+    total = sum(len(verification.verification_paths(rule, Path(folder))) for rule in card.held_out)
     for rule in card.held_out:
         measured: list[verification.Measured] = []
         for example in verification.examples(rule, Path(folder)):
@@ -234,5 +236,5 @@ def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, 
         return load_model(model), ()
     if model is not None:
         return model, ()
-    card = choose_model(list_models(), volume, look_of(volume))
+    card = select_model(list_models(), volume, describe_image(volume))
     return load_model(card.name), (f"No model was named: took {card.name}, by the image's voxel size and its look.",)

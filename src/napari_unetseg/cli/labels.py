@@ -69,13 +69,13 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score labels against a reference, structure by structure; of two folders, file by file."""
-    from napari_unetseg.core.metrics.folders import is_case_folder, summarise
+    from napari_unetseg.core.metrics.folders import is_labels_folder, summarise
     from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.metrics.table import save_table
 
     settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
     found: Evaluation | dict[str, Evaluation]
-    if is_case_folder(predicted) or is_case_folder(reference):
+    if is_labels_folder(predicted) or is_labels_folder(reference):
         if painted:
             raise SettingsError("Painted labels are scored file by file; give two files.")
         found = _evaluate_folders(predicted, reference, selection, settings, processes)
@@ -161,8 +161,8 @@ def clean(
     with terminal.warnings_as_notes(), terminal.progress_bar(labels.name) as show:
         seen, soft, likely = (_load(path, selection) for path in (image, probabilities, prior))
         slices = None if painted is None else api.load_labels(painted, selection)
-        evidence = api.look_at(seen, soft, likely, slices)
-        cleaned = api.clean(api.load_labels(labels, selection), steps, evidence, show)
+        context = api.cleanup_context(seen, soft, likely, slices)
+        cleaned = api.clean(api.load_labels(labels, selection), steps, context, show)
     api.save_labels(out, cleaned)
     if as_json:
         beside = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}

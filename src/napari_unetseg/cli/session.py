@@ -1,4 +1,4 @@
-"""``finetune --session``: a session that was recorded in napari, again without it."""
+"""The option ``finetune --session``: a session that was recorded in napari, again without it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the commands speak: results on standard output, progress and notes on standard error."""
+"""Output of the commands: results on standard output, progress and notes on standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a long job tells where it is, and how one runs it to its end."""
+"""Progress of a long job, and the way to run one to its end."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class _Step(BaseModel):
 class Crf(_Step):
     """Make labels follow the image: neighbours that look alike should be alike (a conditional random field).
 
-    `engine.inference.crf` does it. What is weighed are the network's probabilities where they are at hand, else
+    `engine.inference.crf` does it. What is changed are the network's probabilities where they are at hand, else
     the labels, softened.
     """
 
@@ -165,14 +165,14 @@ Step = Annotated[
     | Prior,
     Field(discriminator="kind"),
 ]
-Weighing = Crf | Prior
-"""Steps that weigh probabilities; the others change labels."""
+ProbabilityStep = Crf | Prior
+"""Steps that change probabilities; the others change labels."""
 STEPS: TypeAdapter[tuple[Step, ...]] = TypeAdapter(tuple[Step, ...])
 
 
-def weighing_first(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """The steps at the beginning that weigh probabilities: a network's own hold only until labels are changed."""
-    return tuple(takewhile(lambda step: isinstance(step, Weighing), steps))
+def leading_probability_steps(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps at the beginning that change probabilities: a network's own hold only until labels are changed."""
+    return tuple(takewhile(lambda step: isinstance(step, ProbabilityStep), steps))
 
 
 def steps_to_json(steps: Iterable[Step]) -> list[dict[str, Any]]:

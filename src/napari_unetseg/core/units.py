@@ -1,15 +1,54 @@
-"""A voxel size as people type it."""
+"""Units of length, in the spellings of people and of file formats, and voxel sizes as people type them."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from napari_unetseg.core.volume import Triple
+from napari_unetseg.core.volume import UNITS, Triple
 from napari_unetseg.errors import SettingsError
 
-SPELLINGS = {"um": "µm", "μm": "µm", "micron": "µm", "px": "pixel"}
-"""Other spellings of units; the second one is written with the Greek letter, not with the micro sign."""
 
+@dataclass(frozen=True)
+class LengthUnit:
+    """A unit of length, as people and file formats spell it.
+
+    Parameters
+    ----------
+    symbol : str
+        The symbol of the SI, or of OME-XML where it is none.
+    metres : float
+        Its size.
+    name : str
+        In OME-Zarr, the BioImage Model Zoo and napari: the names of UDUNITS-2.
+    spellings : tuple of str
+        Others, of UCUM, ImageJ and NIfTI, and what people type.
+    """
+
+    symbol: str
+    metres: float
+    name: str
+    spellings: tuple[str, ...] = ()
+
+
+LENGTHS = (
+    LengthUnit("nm", UNITS["nm"], "nanometer", ("nanometre", "nanometers")),
+    # the micro sign is ours; there are also the Greek letter, and what Java writes for it
+    LengthUnit("µm", UNITS["µm"], "micrometer", ("um", "μm", "\\u00B5m", "micron", "microns", "micrometre")),
+    LengthUnit("mm", UNITS["mm"], "millimeter", ("millimetre", "millimeters")),
+    LengthUnit("cm", UNITS["cm"], "centimeter", ("centimetre", "centimeters")),
+    LengthUnit("m", UNITS["m"], "meter", ("metre", "meters")),
+    LengthUnit("pm", 1e-12, "picometer"),
+    LengthUnit("Å", 1e-10, "angstrom", ("Ao", "\u212b")),
+    LengthUnit("in", 25.4e-3, "inch", ("[in_i]", "inches")),
+    LengthUnit("dm", 0.1, "decimeter"),
+    LengthUnit("km", 1e3, "kilometer"),
+)
+"""Those of grids (`UNITS`), and those that occur in files beside them."""
+UNIT_NAMES = {unit.symbol: unit.name for unit in LENGTHS if unit.symbol in UNITS}
+"""The names of the units of grids, by their symbols."""
+_BY_WORD = {word: unit for unit in LENGTHS for word in (unit.symbol, unit.name, *unit.spellings)}
+_PIXEL = ("px", "pixels")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 SPACING = re.compile(rf"(?P<numbers>{NUMBER}(?:\s*,\s*{NUMBER}){{1,2}})\s*(?P<unit>[a-zµμ]*)", re.IGNORECASE)
 
@@ -37,5 +76,23 @@ def parse_spacing(text: str) -> tuple[Triple, str | None]:
 
 
 def parse_unit(text: str) -> str:
-    """The unit's own spelling: ``um`` is ``µm``."""
-    return SPELLINGS.get(text, text)
+    """The symbol of a unit of grids, in whichever way it is spelled: ``um`` is ``µm``. Anything else comes as it is."""
+    if text in _PIXEL:
+        return "pixel"
+    unit = length_unit(text)
+    return unit.symbol if unit is not None and unit.symbol in UNITS else text
+
+
+def length_unit(word: str) -> LengthUnit | None:
+    """The unit of length that a file names by its symbol, its name or another spelling; None where it is none."""
+    return _BY_WORD.get(word)
+
+
+def in_grid_unit(size: float, word: str) -> tuple[float, str]:
+    """A size in a unit of grids: its own where it is one, µm for other lengths, ``pixel`` for all else."""
+    unit = length_unit(word)
+    if unit is None:
+        return size, "pixel"
+    if unit.symbol in UNITS:
+        return size, unit.symbol
+    return size * unit.metres / UNITS["µm"], "µm"

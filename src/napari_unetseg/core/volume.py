@@ -1,4 +1,4 @@
-"""The one form in which images and labels travel through the program: an array and the grid it lies on."""
+"""Volumes and labels, the one form in which images travel through the program: an array and the grid it lies on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where to compute, in which precision, and in how much memory."""
+"""Devices: where to compute, in which precision, and in how much memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between a widget and its jobs: heavy work runs in a child process, and the window never waits for it.
+"""The bridge between a widget and its jobs: heavy work runs in a child process, and the window never waits for it.
 
 A widget owns one `Bridge`, starts jobs on it and listens to its signals, which all come on the GUI's thread::
 

@@ -1,4 +1,4 @@
-"""Where the window puts what the loop of learning should do next. Nothing here waits for the other side."""
+"""The command queue: what the loop of learning should do next. Nothing here waits for the other side."""
 
 from __future__ import annotations
 

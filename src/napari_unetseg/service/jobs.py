@@ -1,4 +1,4 @@
-"""What the widgets' child process runs: generator functions without Qt, over the verbs of `api`.
+"""Jobs of the widgets' child process: generator functions without Qt, over the verbs of `api`.
 
 This module is imported by the window's process too, to name the functions; so it loads no torch by itself.
 """
@@ -20,7 +20,7 @@ from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.volume import Grid, Labels, Volume
 
 if TYPE_CHECKING:
-    from napari_unetseg.engine.inference.cost import Forecast
+    from napari_unetseg.engine.inference.cost import CostEstimate
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def segment(volume: Volume, model: str | Path, settings: SegmentSettings) -> Job
     return Finding(segmentation, summarise(segmentation.labels))
 
 
-def forecast(outline: Outline, model: str | Path, settings: SegmentSettings) -> Job[Forecast]:
+def forecast(outline: Outline, model: str | Path, settings: SegmentSettings) -> Job[CostEstimate]:
     """How long `segment` will take; the first call loads the engine, which makes the child ready for the job."""
     yield Progress(0, 1, "Loading the engine")
     return api.forecast(outline.volume(), model, settings)

@@ -1,4 +1,4 @@
-"""Long jobs in a process of their own: the window stays alive, a cancelled job ends at once, its memory is given back.
+"""Worker processes: the window stays alive, a cancelled job ends at once, its memory is given back.
 
 `Worker` starts a fresh Python (not a fork, not `multiprocessing`'s spawn, which runs the user's script again) and
 keeps it for the next job, because importing torch takes seconds. The two talk over a local socket. When the socket

@@ -1,4 +1,4 @@
-"""What learning runs in the child process: short jobs on one session, so that a new stroke never waits for long.
+"""Jobs of learning in the child process: short ones on one session, so that a new stroke never waits for long.
 
 This module is imported by the window's process too, to name the functions; so it loads no torch by itself.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy.typing as npt
 
 from napari_unetseg.core.annotations.session_record import Place
-from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
@@ -54,7 +54,9 @@ def begin(
     return _sessions[token].versions
 
 
-def learn(token: str, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings) -> Job[Verdict]:
+def learn(
+    token: str, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings
+) -> Job[AcceptDecision]:
     """`LiveSession.learn`."""
     return (yield from _sessions[token].learn(painted, names, settings))
 
@@ -66,7 +68,7 @@ def fine_tune(
     return (yield from _sessions[token].fine_tune(painted, names, settings, seconds))
 
 
-def predict(token: str, z: int, total: int, done: int) -> Job[Prediction]:
+def predict(token: str, z: int, total: int, done: int) -> Job[SlicePrediction]:
     """`LiveSession.predict`, of the slice after the first `done` of `total`."""
     yield Progress(done, total, "Predicting")
     return _sessions[token].predict(z)

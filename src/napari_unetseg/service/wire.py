@@ -1,4 +1,4 @@
-"""Python values over a socket between two processes of ours; arrays travel as they are, never copied into a pickle."""
+"""Messages between two processes of ours, over a socket; arrays travel as they are, never copied into a pickle."""
 
 from __future__ import annotations
 

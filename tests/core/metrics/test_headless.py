@@ -12,7 +12,7 @@ import pytest
 from napari_unetseg import api
 from napari_unetseg.core.io.loadsave import load_labels, save_labels, save_volume
 from napari_unetseg.core.io.samples import find_sample
-from napari_unetseg.core.metrics.folders import iter_evaluate_cases, pair_by_name, summarise
+from napari_unetseg.core.metrics.folders import iter_evaluate_pairs, pair_by_name, summarise
 from napari_unetseg.core.metrics.scores import METRICS
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
@@ -85,7 +85,7 @@ def test_two_folders_give_a_table_that_the_oracles_agree_with(folders, tmp_path,
 
 def test_one_pair_gives_the_same_figures(folders, command):
     outcome = command("evaluate", folders[0] / f"{CASES[0]}-labels.nii.gz", folders[1] / f"{CASES[0]}.nii.gz", "--json")
-    (evaluation,) = finish(iter_evaluate_cases(dict(list(pair_by_name(*folders).items())[:1]))).values()
+    (evaluation,) = finish(iter_evaluate_pairs(dict(list(pair_by_name(*folders).items())[:1]))).values()
     assert outcome.json["structures"] == evaluation.to_dict()["structures"]
     assert outcome.json["unit"] == "mm"
     assert outcome.json["structures"][0].keys() == {"label", "name", *METRICS}
@@ -110,7 +110,7 @@ def test_a_case_that_cannot_be_scored_is_named(folders, tmp_path):
     for case in CASES:
         write(tmp_path / f"{case}.nii.gz", np.ones((3, 4, 5), np.uint8))
     with pytest.raises(UnetsegError, match=r"hippocampus_00\d: .* shapes differ"):
-        finish(iter_evaluate_cases(pair_by_name(folders[0], tmp_path), processes=2))
+        finish(iter_evaluate_pairs(pair_by_name(folders[0], tmp_path), processes=2))
 
 
 def test_names_may_differ_in_format_alone(tmp_path):
@@ -177,8 +177,8 @@ def test_clean_follows_the_image_and_a_prior(cell, tmp_path, command):
     assert outcome.code == 0
     assert [step["kind"] for step in outcome.json["steps"]] == ["crf", "prior"]
     assert outcome.json["painted"] == str(tmp_path / "painted.ome.tif")
-    evidence = api.look_at(tmp_path / "image.ome.tif", painted=tmp_path / "painted.ome.tif")
-    expected = api.clean(cell, steps, evidence)
+    context = api.cleanup_context(tmp_path / "image.ome.tif", painted=tmp_path / "painted.ome.tif")
+    expected = api.clean(cell, steps, context)
     np.testing.assert_array_equal(load_labels(out).array, expected.array)
     assert (int(expected.array[1:3].sum()), expected.array[0, 9, 9]) == (72, 0)
 

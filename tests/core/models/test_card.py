@@ -22,6 +22,13 @@ def test_a_card_survives_json():
     assert ModelCard.model_validate_json(card.model_dump_json()) == card
 
 
+def test_limits_of_the_voxel_size_in_earlier_cards_are_read_over():
+    size = {"spacing": (2, 1, 1), "unit": "µm", "smallest": (1, 0.5, 0.5), "largest": (4, 2, 2)}
+    card = ModelCard.model_validate({**FIELDS, "voxel_size": size})
+    assert card.voxel_size == VoxelSize(spacing=(2, 1, 1), unit="µm")
+    assert "smallest" not in card.model_dump_json()
+
+
 def test_a_seed_channel_makes_objects():
     assert ModelCard(**FIELDS).finds_objects
     plain = {"label": 1, "name": "nucleus", "colour": "#00ff00", "channels": (1,)}

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.models.card import HeldOut, ModelCard, VoxelSize
-from napari_unetseg.core.models.selection import choose_model, rank_models, trial_models, trial_part
+from napari_unetseg.core.models.card import ModelCard, VerificationSet, VoxelSize
+from napari_unetseg.core.models.selection import rank_models, select_model, trial_models, trial_part
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.errors import ModelError
@@ -40,20 +40,20 @@ def image(spacing: float, unit: str, channels: int = 1, depth: int = 4, names: t
 
 def test_the_nearest_voxel_size_comes_first_whatever_the_unit() -> None:
     assert [c.name for c in rank_models(CARDS, image(4e-4, "mm"))] == ["nuclei", "any", "membrane", "brain"]
-    assert choose_model(CARDS, image(0.02, "µm")).name == "membrane"
-    assert choose_model(CARDS, image(900, "µm")).name == "brain"
+    assert select_model(CARDS, image(0.02, "µm")).name == "membrane"
+    assert select_model(CARDS, image(900, "µm")).name == "brain"
 
 
 def test_a_model_for_any_voxel_size_is_near_what_it_was_measured_at() -> None:
-    rule = HeldOut(name="cells", images="*.tif", spacing=(0.5, 0.3, 0.3), unit="µm")
+    rule = VerificationSet(name="cells", images="*.tif", spacing=(0.5, 0.3, 0.3), unit="µm")
     measured = card("measured", 3, None).model_copy(update={"held_out": (rule,)})
-    assert choose_model([*CARDS, measured], image(0.31, "µm")).name == "measured"
-    assert choose_model([*CARDS, measured], image(0.2, "µm")).name == "nuclei"
-    assert choose_model([*CARDS, measured], image(5, "µm")).name == "any"
+    assert select_model([*CARDS, measured], image(0.31, "µm")).name == "measured"
+    assert select_model([*CARDS, measured], image(0.2, "µm")).name == "nuclei"
+    assert select_model([*CARDS, measured], image(5, "µm")).name == "any"
 
 
 def test_a_voxel_size_that_is_far_off_speaks_against_a_model() -> None:
-    assert choose_model(CARDS, image(5, "µm")).name == "any"
+    assert select_model(CARDS, image(5, "µm")).name == "any"
 
 
 def test_without_a_voxel_size_the_order_of_the_cards_stays() -> None:
@@ -69,12 +69,12 @@ def test_only_models_of_the_dimension_and_the_channels_fit() -> None:
 
 def test_where_no_model_fits_the_message_lists_them() -> None:
     with pytest.raises(ModelError, match="No model takes 3D images of 5 channels; there are: any, brain"):
-        choose_model(CARDS, image(1, "µm", channels=5))
+        select_model(CARDS, image(1, "µm", channels=5))
 
 
 def test_a_start_to_learn_from_is_never_chosen() -> None:
     start = card("general", 3, None).model_copy(update={"structures": ()})
-    assert choose_model([start, *CARDS], image(0.2, "µm")).name == "nuclei"
+    assert select_model([start, *CARDS], image(0.2, "µm")).name == "nuclei"
     assert rank_models([start], image(0.2, "µm")) == trial_models([start], image(0.2, "µm")) == []
 
 
@@ -93,13 +93,13 @@ def test_2d_models_are_tried_on_stacks_too_and_those_that_would_refuse_are_not()
 def test_the_look_decides_among_models_whose_voxel_size_is_not_far_off() -> None:
     like = {"any": (5.0, 5.0), "brain": (0.0, 0.0), "nuclei": (9.0, 9.0), "membrane": (1.0, 1.0)}
     cards = [c.model_copy(update={"looks": (like[c.name],)}) if c.name in like else c for c in CARDS]
-    unknown, look = image(1, "pixel"), (0.0, 0.2)
-    assert [c.name for c in rank_models(cards, unknown, look)] == ["brain", "membrane", "any", "nuclei"]
-    assert [c.name for c in rank_models(cards, image(0.2, "µm"), look)] == ["any", "nuclei", "brain", "membrane"]
-    assert [c.name for c in trial_models(cards, unknown, look)] == ["brain", "membrane", "any", "nuclei", "flat"]
-    assert choose_model(cards, unknown, look).name == "brain"
-    assert choose_model(cards, unknown).name == "any"
-    assert choose_model([*cards, card("own", 3, None)], image(0.2, "µm"), look).name == "any"
+    unknown, descriptor = image(1, "pixel"), (0.0, 0.2)
+    assert [c.name for c in rank_models(cards, unknown, descriptor)] == ["brain", "membrane", "any", "nuclei"]
+    assert [c.name for c in rank_models(cards, image(0.2, "µm"), descriptor)] == ["any", "nuclei", "brain", "membrane"]
+    assert [c.name for c in trial_models(cards, unknown, descriptor)] == ["brain", "membrane", "any", "nuclei", "flat"]
+    assert select_model(cards, unknown, descriptor).name == "brain"
+    assert select_model(cards, unknown).name == "any"
+    assert select_model([*cards, card("own", 3, None)], image(0.2, "µm"), descriptor).name == "any"
 
 
 def test_a_look_that_no_card_can_be_compared_with_changes_nothing() -> None:

@@ -7,15 +7,15 @@ import pydantic
 import pytest
 import tifffile
 
-from napari_unetseg.core.models.card import HeldOut, Score
+from napari_unetseg.core.models.card import Score, VerificationSet
 from napari_unetseg.core.models.verification import (
     boundary_dice,
     compare,
     dice_of,
     examples,
     figures,
-    held_out_paths,
     mean_scores,
+    verification_paths,
 )
 from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError
@@ -37,19 +37,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def rule(**fields: object) -> HeldOut:
-    return HeldOut.model_validate({"name": "cells", "images": "cells/*_image.tif", **fields})
+def rule(**fields: object) -> VerificationSet:
+    return VerificationSet.model_validate({"name": "cells", "images": "cells/*_image.tif", **fields})
 
 
 def test_every_nth_image_by_name_is_held_out(folder: Path) -> None:
-    assert [path.name for path in held_out_paths(rule(every=4), folder)] == ["c3_image.tif", "c7_image.tif"]
-    assert len(held_out_paths(rule(), folder)) == 10
-    assert [path.name for path in held_out_paths(rule(begins=("c2", "c9")), folder)] == ["c2_image.tif", "c9_image.tif"]
+    assert [path.name for path in verification_paths(rule(every=4), folder)] == ["c3_image.tif", "c7_image.tif"]
+    assert len(verification_paths(rule(), folder)) == 10
+    assert [path.name for path in verification_paths(rule(begins=("c2", "c9")), folder)] == [
+        "c2_image.tif",
+        "c9_image.tif",
+    ]
 
 
 def test_a_folder_without_the_set_is_told(folder: Path) -> None:
     with pytest.raises(InputError, match=r"holds no cells/\*_image.tif; expected the folder of the sets"):
-        held_out_paths(rule(), folder / "cells")
+        verification_paths(rule(), folder / "cells")
 
 
 def test_a_part_is_cut_from_image_and_labels_alike(folder: Path) -> None:

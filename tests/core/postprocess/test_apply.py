@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.postprocess.apply import clean, iter_clean
-from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.steps import (
     Dilate,
     Erode,
@@ -137,7 +137,7 @@ def test_a_physical_size_needs_a_voxel_size():
 
 def test_an_image_of_another_shape_is_refused():
     with pytest.raises(InputError, match="shapes differ"):
-        clean(scene(), [], Evidence(Volume(np.zeros((1, 2, 3, 4)))))
+        clean(scene(), [], CleanupContext(Volume(np.zeros((1, 2, 3, 4)))))
 
 
 def test_thousands_of_objects():

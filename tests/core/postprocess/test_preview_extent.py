@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
-from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
 from napari_unetseg.core.steps import Crf, Dilate, Erode, FillHoles, KeepLargest, Prior, Smooth
 from napari_unetseg.core.volume import Grid, Labels, Volume
@@ -33,11 +33,11 @@ def test_the_part_is_enough_and_no_more_than_it_takes(steps, width, z):
     rng = np.random.default_rng(0)
     labels = Labels((rng.random(SHAPE) > 0.4).astype(np.uint8), GRID)
     likely = rng.random((1, *SHAPE)).astype(np.float32)
-    evidence = Evidence(Volume(rng.random((1, *SHAPE)), GRID), prior=Volume(likely, GRID))
+    context = CleanupContext(Volume(rng.random((1, *SHAPE)), GRID), prior=Volume(likely, GRID))
     start, stop = slices_for(steps, GRID, z, SHAPE[0])
     assert stop - start == (width if z == 7 else (width + 1) // 2)
-    part = api.clean(replace(labels, array=labels.array[start:stop]), steps, evidence.cropped(start, stop))
-    np.testing.assert_array_equal(part.array[z - start], api.clean(labels, steps, evidence).array[z])
+    part = api.clean(replace(labels, array=labels.array[start:stop]), steps, context.cropped(start, stop))
+    np.testing.assert_array_equal(part.array[z - start], api.clean(labels, steps, context).array[z])
 
 
 def test_connected_parts_need_the_whole_volume():

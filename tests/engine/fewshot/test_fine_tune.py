@@ -16,7 +16,7 @@ from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.refiner import RefinerBatches, SeenSlice
 from napari_unetseg.engine.fewshot.schedule import loss_of, stages, steady
 from napari_unetseg.engine.fewshot.training_set import Lesson, filters_for
-from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.inference.cost import estimate_cost
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import load_model, save_model
 from napari_unetseg.engine.networks.unets.unet import UNetSettings
@@ -100,7 +100,7 @@ def test_a_light_model_refuses_a_scale(tuned):
     with pytest.raises(SettingsError, match=r"takes images as they are: expected a scale of 1; got 0\.5"):
         finish(iter_predict(tuned.model, volume, half))
     with pytest.raises(SettingsError, match="expected a scale of 1"):
-        forecast(tuned.model.card, volume, half)
+        estimate_cost(tuned.model.card, volume, half)
 
 
 def test_windows_of_a_large_slice_give_what_the_whole_gives(tuned, monkeypatch):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress, finish
@@ -100,7 +100,7 @@ def test_a_saved_model_has_the_names_of_today_and_begins_the_next_session(volume
     session.save(path, {1: "left"})
     card = read_card(path)
     assert (card.name, card.structures[0].name, card.scores[0].structure) == ("left-side", "left", "left")
-    assert card.looks == (look_of(volume),)
+    assert card.looks == (describe_image(volume),)
     again = LiveSession([volume], None, "cpu", kept=load_model(path))
     assert [(version.number, version.kind) for version in again.versions] == [(1, "restored")]
     assert (again.predict(1).labels == session.predict(1).labels).mean() > 0.99
@@ -126,7 +126,7 @@ def test_uncertainty_is_high_where_two_classes_are_alike(painted):
     seen = session.predict(1)
     assert (seen.uncertainty.dtype, seen.uncertainty.shape) == (np.uint8, (32, 32))
     assert seen.uncertainty[26:, 4:28].mean() > seen.uncertainty[:20, 2:12].mean() + 10
-    assert seen.doubt.rows.sum() == pytest.approx(seen.uncertainty.sum() / 255)
+    assert seen.summary.rows.sum() == pytest.approx(seen.uncertainty.sum() / 255)
 
 
 def test_one_learns_from_the_paint_of_several_images(volume, painted):

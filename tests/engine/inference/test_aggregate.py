@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from napari_unetseg.core.geometry.tiles import Needs, blend_weights, plan_tiles
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.inference.aggregate import Blender, LabelCanvas
+from napari_unetseg.engine.inference.aggregate import Blender, PredictionAggregator
 
 ONE = (Structure(label=1, name="a", colour="#ff0000", channels=(1,)),)
 TWO = (
@@ -18,8 +18,8 @@ TWO = (
 
 
 def blended(shape, size, halo, outputs_of):
-    canvas = LabelCanvas(shape, ONE, keep_probabilities=True)
-    blender = Blender(canvas)
+    aggregator = PredictionAggregator(shape, ONE, keep_probabilities=True)
+    blender = Blender(aggregator)
     for tile in plan_tiles(shape, size, Needs((2, 2, 2), halo), blend=True):
         seen = [np.arange(*span) for span in tile.seen]
         inside = [slice(fill[0] - see[0], fill[1] - see[0]) for fill, see in zip(tile.fills, tile.seen, strict=True)]
@@ -27,7 +27,7 @@ def blended(shape, size, halo, outputs_of):
         weights = [torch.from_numpy(axis[part]) for axis, part in zip(whole, inside, strict=True)]
         blender.add(tile.fills, outputs_of(tile), weights)
     blender.flush()
-    return canvas
+    return aggregator
 
 
 def sized(tile, values):
@@ -38,25 +38,25 @@ def sized(tile, values):
 @settings(deadline=None, max_examples=25)
 @given(st.tuples(*[st.integers(1, 23)] * 3), st.tuples(*[st.integers(6, 16)] * 3))
 def test_ones_in_ones_out(shape, size):
-    canvas = blended(shape, size, (1, 2, 2), lambda tile: sized(tile, [0.25, 0.75]))
-    np.testing.assert_allclose(canvas.probabilities[0], 0.25, atol=1e-3)
-    np.testing.assert_allclose(canvas.probabilities[1], 0.75, atol=1e-3)
-    assert (canvas.classes == 1).all()
+    aggregator = blended(shape, size, (1, 2, 2), lambda tile: sized(tile, [0.25, 0.75]))
+    np.testing.assert_allclose(aggregator.probabilities[0], 0.25, atol=1e-3)
+    np.testing.assert_allclose(aggregator.probabilities[1], 0.75, atol=1e-3)
+    assert (aggregator.classes == 1).all()
 
 
 def test_a_blended_image_is_the_image():
     image = torch.rand(1, 13, 21, 17, generator=torch.Generator().manual_seed(0))
     both = torch.cat([1 - image, image])
-    canvas = blended(
+    aggregator = blended(
         image.shape[1:], (8, 8, 8), (2, 2, 2), lambda tile: both[:, *(slice(*span) for span in tile.fills)].clone()
     )
-    np.testing.assert_allclose(canvas.probabilities[1], image[0], atol=1e-3)
-    np.testing.assert_array_equal(canvas.classes, (image[0] > 0.5).numpy())
+    np.testing.assert_allclose(aggregator.probabilities[1], image[0], atol=1e-3)
+    np.testing.assert_array_equal(aggregator.classes, (image[0] > 0.5).numpy())
 
 
 def test_only_a_slab_is_held():
-    canvas = LabelCanvas((100, 4, 4), ONE)
-    blender = Blender(canvas)
+    aggregator = PredictionAggregator((100, 4, 4), ONE)
+    blender = Blender(aggregator)
     ones = [torch.ones(10), torch.ones(4), torch.ones(4)]
     for start in range(0, 91, 5):
         blender.add(((start, start + 10), (0, 4), (0, 4)), torch.ones(2, 10, 4, 4), ones)
@@ -74,24 +74,24 @@ def test_a_structure_is_the_sum_of_its_outputs_and_its_cores_are_where_the_seed_
             [0.10, 0.10, 0.10, 0.70],  # b
         ]
     ).T.reshape(4, 1, 1, 5)
-    canvas = LabelCanvas((1, 1, 5), TWO, keep_probabilities=True)
-    canvas.write(((0, 1), (0, 1), (0, 5)), outputs)
-    assert canvas.classes.ravel().tolist() == [1, 1, 0, 1, 2]
-    assert canvas.seeds.ravel().tolist() == [False, True, False, True, False]
-    np.testing.assert_allclose(canvas.probabilities[:, 0, 0, 0], [0.40, 0.55, 0.05], atol=1e-3)
+    aggregator = PredictionAggregator((1, 1, 5), TWO, keep_probabilities=True)
+    aggregator.write(((0, 1), (0, 1), (0, 5)), outputs)
+    assert aggregator.classes.ravel().tolist() == [1, 1, 0, 1, 2]
+    assert aggregator.seeds.ravel().tolist() == [False, True, False, True, False]
+    np.testing.assert_allclose(aggregator.probabilities[:, 0, 0, 0], [0.40, 0.55, 0.05], atol=1e-3)
 
 
 def test_nothing_that_was_not_asked_for_is_kept():
-    canvas = LabelCanvas((1, 1, 2), ONE)
-    assert canvas.seeds is None
-    assert canvas.probabilities is None
-    assert canvas.classes.dtype == np.uint8
+    aggregator = PredictionAggregator((1, 1, 2), ONE)
+    assert aggregator.seeds is None
+    assert aggregator.probabilities is None
+    assert aggregator.classes.dtype == np.uint8
 
 
 @pytest.mark.parametrize("outputs", [2, 3, 9])
 def test_classes_are_the_argmax(outputs):
     probabilities = torch.rand(outputs, 4, 5, 6, generator=torch.Generator().manual_seed(outputs)).softmax(0)
     structures = tuple(Structure(label=i, name=str(i), colour="#000000", channels=(i,)) for i in range(1, outputs))
-    canvas = LabelCanvas((4, 5, 6), structures)
-    canvas.write(((0, 4), (0, 5), (0, 6)), probabilities)
-    np.testing.assert_array_equal(canvas.classes, probabilities.argmax(0))
+    aggregator = PredictionAggregator((4, 5, 6), structures)
+    aggregator.write(((0, 4), (0, 5), (0, 6)), probabilities)
+    np.testing.assert_array_equal(aggregator.classes, probabilities.argmax(0))

@@ -12,7 +12,7 @@ import torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.inference.cost import estimate_cost
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
@@ -26,7 +26,7 @@ import numpy as np, psutil, torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.inference.cost import forecast
+from napari_unetseg.engine.inference.cost import estimate_cost
 from napari_unetseg.engine.networks.model_file import load_model
 from napari_unetseg.engine.inference.predict import iter_predict
 
@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 model, settings = load_model(sys.argv[1]), SegmentSettings(device="cpu")
 volume = Volume(np.random.default_rng(0).integers(0, 255, (1, 40, 160, 160), dtype=np.uint8))
 finish(iter_predict(model, Volume(volume.array[:, :8, :32, :32]), settings))
-expected = forecast(model.card, volume, settings)
+expected = estimate_cost(model.card, volume, settings)
 before = psutil.Process().memory_info().rss
 finish(iter_predict(model, volume, settings))
 # not resource.ru_maxrss: that one begins at what the parent process held
@@ -63,7 +63,7 @@ def test_memory_is_forecast_within_a_factor_of_three(wide_model):
 def test_time_tiles_and_device_are_forecast(wide_model):
     model = load_model(wide_model)
     volume = Volume(np.zeros((1, 16, 40, 50), dtype=np.uint8))
-    expected = forecast(model.card, volume, CPU)
+    expected = estimate_cost(model.card, volume, CPU)
     steps = []
     result = finish(iter_predict(model, volume, CPU), steps.append)
     assert expected.tiles == steps[-1].total
@@ -74,25 +74,27 @@ def test_time_tiles_and_device_are_forecast(wide_model):
 def test_more_work_takes_longer(wide_model):
     card = load_model(wide_model).card
     small, large = (Volume(np.zeros((1, 16, side, side), dtype=np.uint8)) for side in (32, 128))
-    one = forecast(card, small, CPU)
-    assert forecast(card, large, CPU).seconds == pytest.approx(16 * one.seconds, rel=0.3)
-    assert forecast(card, small, SegmentSettings(device="cpu", flips=True)).seconds == pytest.approx(8 * one.seconds)
+    one = estimate_cost(card, small, CPU)
+    assert estimate_cost(card, large, CPU).seconds == pytest.approx(16 * one.seconds, rel=0.3)
+    assert estimate_cost(card, small, SegmentSettings(device="cpu", flips=True)).seconds == pytest.approx(
+        8 * one.seconds
+    )
 
 
 def test_probabilities_and_blending_are_counted(wide_model):
     card, volume = load_model(wide_model).card, Volume(np.zeros((1, 16, 64, 64), dtype=np.uint8))
-    plain = forecast(card, volume, CPU).peak_bytes
-    kept = forecast(card, volume, SegmentSettings(device="cpu", write="probabilities")).peak_bytes
+    plain = estimate_cost(card, volume, CPU).peak_bytes
+    kept = estimate_cost(card, volume, SegmentSettings(device="cpu", write="probabilities")).peak_bytes
     assert kept - plain == 2 * 2 * volume.array.size
     blended = card.model_copy(update={"architecture": {**card.architecture, "norm": "instance"}})
     tile = 8 * 64 * 64  # a slab as thick as the patch: two outputs and the weight as floats, twice
-    assert forecast(blended, volume, CPU).peak_bytes > 2 * 4 * 3 * tile
+    assert estimate_cost(blended, volume, CPU).peak_bytes > 2 * 4 * 3 * tile
 
 
 def test_it_refuses_what_a_prediction_refuses(wide_model, monkeypatch):
     card = load_model(wide_model).card
     with pytest.raises(ModelError, match="needs a stack"):
-        forecast(card, Volume(np.zeros((1, 1, 9, 9), dtype=np.uint8)), CPU)
+        estimate_cost(card, Volume(np.zeros((1, 1, 9, 9), dtype=np.uint8)), CPU)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ResourceError):
-        forecast(card, Volume(np.zeros((1, 9, 9, 9), dtype=np.uint8)), SegmentSettings(device="cuda"))
+        estimate_cost(card, Volume(np.zeros((1, 9, 9, 9), dtype=np.uint8)), SegmentSettings(device="cuda"))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from napari_unetseg.core.geometry.resample import AxisGrid
 from napari_unetseg.core.geometry.tiles import Budget
 from napari_unetseg.core.models.catalogue import BUNDLED
-from napari_unetseg.core.models.compatibility import Fit
+from napari_unetseg.core.models.compatibility import InputMapping
 from napari_unetseg.engine.inference import plan
 from napari_unetseg.engine.networks.model_file import load_model
 from napari_unetseg.engine.networks.unets.unet import UNetSettings
@@ -46,7 +46,7 @@ def fits(draw, card):
     zoom, vote = draw(ratios), card.dimensions == 2 and draw(st.booleans())
     along_z = zoom if card.dimensions == 3 or vote else 1.0
     z, y, x = draw(shapes)
-    return Fit((AxisGrid(z, along_z), AxisGrid(y, zoom), AxisGrid(x, zoom)), None, vote, ())
+    return InputMapping((AxisGrid(z, along_z), AxisGrid(y, zoom), AxisGrid(x, zoom)), None, vote, ())
 
 
 @st.composite
@@ -60,7 +60,7 @@ def cases(draw):
 
 def strides(card, fitted):
     steps = UNetSettings.from_json(card.architecture).stride
-    return steps if card.dimensions == 3 else (steps[0] if fitted.vote else 1, *steps)
+    return steps if card.dimensions == 3 else (steps[0] if fitted.orthogonal_planes else 1, *steps)
 
 
 def asked_for(card, fitted):
@@ -72,10 +72,12 @@ def best_split(card, fitted, voxels):
     """The least work of all tilings whose neighbours overlap as they must, of tiles of that many voxels."""
     blend = card.architecture["norm"] == "instance"
     halo, longest = card.halo, (10**6,) * 3
-    if card.dimensions == 2 and fitted.vote:
+    if card.dimensions == 2 and fitted.orthogonal_planes:
         halo = (halo[1], *halo[1:])
     if blend:
-        longest = card.patch if card.dimensions == 3 else (card.patch[1] if fitted.vote else 1, *card.patch[1:])
+        longest = (
+            card.patch if card.dimensions == 3 else (card.patch[1] if fitted.orthogonal_planes else 1, *card.patch[1:])
+        )
         while math.prod(longest) > voxels and max(longest) > 4 * max(strides(card, fitted)):
             halved = longest.index(max(longest))
             longest = tuple(length // 2 if i == halved else length for i, length in enumerate(longest))
@@ -134,14 +136,16 @@ def test_the_price_never_falls_when_a_volume_grows(case, axis, more):
     grid = [AxisGrid(a.length + more * (i == axis), a.ratio) for i, a in enumerate(fitted.grid)]
     with pytest.MonkeyPatch.context() as monkeypatch:
         _, planned = planned_with(card, fitted, memory, dtype, monkeypatch, passes)
-        _, larger = planned_with(card, Fit(tuple(grid), None, fitted.vote, ()), memory, dtype, monkeypatch, passes)
+        _, larger = planned_with(
+            card, InputMapping(tuple(grid), None, fitted.orthogonal_planes, ()), memory, dtype, monkeypatch, passes
+        )
     assert planned.price <= larger.price
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("3d")])
 @pytest.mark.parametrize("shape", [(64, 96, 96), (100, 100, 100), (100, 200, 200), (64, 256, 256), (256, 256, 256)])
 def test_ordinary_volumes_are_not_cut_to_pieces(name, shape, monkeypatch):
-    card, fitted = card_of(name, "batch"), Fit(tuple(AxisGrid(length) for length in shape), None, False, ())
+    card, fitted = card_of(name, "batch"), InputMapping(tuple(AxisGrid(length) for length in shape), None, False, ())
     for dtype in PRECISIONS:
         _, planned = planned_with(card, fitted, 8e9, dtype, monkeypatch)
         assert work(planned) <= 2 * asked_for(card, fitted)
@@ -149,7 +153,7 @@ def test_ordinary_volumes_are_not_cut_to_pieces(name, shape, monkeypatch):
 
 
 def test_less_memory_gives_smaller_tiles_and_never_more_than_there_is():
-    card, fitted = card_of("nuclei-3d", "batch"), Fit(tuple(AxisGrid(256) for _ in range(3)), None, False, ())
+    card, fitted = card_of("nuclei-3d", "batch"), InputMapping(tuple(AxisGrid(256) for _ in range(3)), None, False, ())
     largest = [plan.plan(card, fitted, Budget(most)).largest for most in (10**8, 10**7, 10**6, 10**5)]
     assert largest[0] == 256**3
     assert largest == sorted(largest, reverse=True)

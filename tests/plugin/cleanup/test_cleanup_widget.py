@@ -108,17 +108,17 @@ def with_slice(labels, changed, z):
 
 def test_a_crf_is_previewed_on_the_slice_in_view_and_applied_to_all(widget, viewer, labels, qtbot):
     image = add_image(viewer, labels)
-    assert widget.beside.image.isHidden()
+    assert widget.context.image.isHidden()
     viewer.dims.set_point(0, 3 * 2.0)
     step = Crf(appearance=9.0, smoothness=0.0)
     preview(qtbot, widget, lambda: add(widget, Crf))
-    assert widget.beside.image.layer is image
-    assert (widget.list.item(0).text(), widget.beside.image.isHidden()) == ("1. Follow image (CRF)", False)
+    assert widget.context.image.layer is image
+    assert (widget.list.item(0).text(), widget.context.image.isHidden()) == ("1. Follow image (CRF)", False)
     widget.form.editors["smoothness"].widget.setValue(0)
     preview(qtbot, widget, lambda: widget.form.editors["appearance"].widget.setValue(9))
     assert widget.list.item(0).text() == "1. Follow image (CRF): appearance 9, smoothness 0"
-    evidence = api.look_at(Volume(image.data[None], labels.grid))
-    sliced = api.clean(labels, [step.model_copy(update={"per_slice": True})], evidence).array
+    context = api.cleanup_context(Volume(image.data[None], labels.grid))
+    sliced = api.clean(labels, [step.model_copy(update={"per_slice": True})], context).array
     assert (sliced != labels.array).any(axis=(1, 2))[[2, 3, 5]].all()
     assert np.array_equal(viewer.layers[PREVIEW].data, with_slice(labels, sliced, 3))
     preview(qtbot, widget, lambda: viewer.dims.set_point(0, 5 * 2.0))
@@ -127,7 +127,7 @@ def test_a_crf_is_previewed_on_the_slice_in_view_and_applied_to_all(widget, view
     with qtbot.waitSignal(widget.bridge.ended, timeout=PATIENCE):
         click(qtbot, widget.job.button)
     cleaned = viewer.layers["cells (cleaned)"]
-    assert np.array_equal(cleaned.data, api.clean(labels, [step], evidence).array)
+    assert np.array_equal(cleaned.data, api.clean(labels, [step], context).array)
     assert steps_from_json(cleaned.metadata[METADATA]["cleanup"]) == (step,)
 
 
@@ -139,10 +139,10 @@ def test_a_prior_comes_from_painted_slices(widget, viewer, labels, qtbot):
     painted[[1, 6]] = 1
     painted[[1, 6], 2:10, 2:10] = 2
     paint = viewer.add_labels(painted, name="paint", scale=labels.grid.spacing, units="um")
-    preview(qtbot, widget, lambda: widget.beside.prior.choose(paint))
+    preview(qtbot, widget, lambda: widget.context.prior.choose(paint))
     step = Prior(softness=0.2, unit="µm")
     preview(qtbot, widget, lambda: widget.form.editors["softness"].widget.setValue(0.2))
-    expected = api.clean(labels, [step], api.look_at(painted=Labels(painted, labels.grid))).array
+    expected = api.clean(labels, [step], api.cleanup_context(painted=Labels(painted, labels.grid))).array
     assert not expected[:, 14:].any()
     z = int(viewer.dims.current_step[0])
     assert np.array_equal(viewer.layers[PREVIEW].data[z], expected[z])

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.annotations.journal import read_journal
-from napari_unetseg.core.annotations.next_slice import Doubt
-from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.annotations.next_slice import SliceUncertainty
+from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError, OutputError
@@ -25,7 +25,7 @@ from napari_unetseg.plugin.learn.loop import (
     Reverted,
     Saved,
     SliceSeen,
-    Trained,
+    TrainingFinished,
     learn,
 )
 from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
@@ -115,7 +115,7 @@ def test_waiting_at_the_desk_ends_with_an_order():
 
 
 PLANE = np.zeros((2, 2), np.uint8)
-SEEN = Prediction(PLANE, PLANE, Doubt.of(PLANE, PLANE))
+SEEN = SlicePrediction(PLANE, PLANE, SliceUncertainty.of(PLANE, PLANE))
 
 
 class FakeSource:
@@ -152,7 +152,7 @@ class FakeWorker:
 
 
 def accepted(number=1):
-    return Verdict(Version(number, "light head"), True, "better")
+    return AcceptDecision(Version(number, "light head"), True, "better")
 
 
 def run(worker, desk, orders=(PAINT,), minutes=0.0, kept=None):
@@ -172,7 +172,7 @@ def test_the_slice_in_view_comes_first_and_then_the_nearest(tmp_path):
 
 
 def test_a_rejected_candidate_leaves_the_preview_alone():
-    worker = FakeWorker([Verdict(Version(1, "light head"), False, "worse")])
+    worker = FakeWorker([AcceptDecision(Version(1, "light head"), False, "worse")])
     (judged,) = [record for record in run(worker, Desk()) if isinstance(record, Judged)]
     assert judged.verdict.reason == "worse"
     assert not any(call.startswith("predict") for call in worker.calls)
@@ -187,8 +187,8 @@ def test_an_open_session_is_used_again():
 def test_a_unet_is_trained_when_everything_is_predicted():
     worker = FakeWorker([accepted(), None, None, accepted(2)])
     records = run(worker, Desk(), minutes=1)
-    assert [r for r in records if isinstance(r, Trained)] == [
-        Trained((0.5, 0.25), begins) for begins in (True, False, False)
+    assert [r for r in records if isinstance(r, TrainingFinished)] == [
+        TrainingFinished((0.5, 0.25), begins) for begins in (True, False, False)
     ]
     assert worker.calls.count("fine_tune") == 3
     assert worker.calls.index("fine_tune") > worker.calls.index("predict 4")
@@ -235,7 +235,7 @@ def test_what_was_accepted_before_a_stop_is_kept(tmp_path):
 
 
 def test_a_full_disk_is_told_and_learning_goes_on(tmp_path):
-    worker = FakeWorker([accepted(), Verdict(Version(1, "light head"), False, "worse")], is_full=True)
+    worker = FakeWorker([accepted(), AcceptDecision(Version(1, "light head"), False, "worse")], is_full=True)
     records = run(worker, Desk(), minutes=1, kept=tmp_path / "kept")
     assert "No space left" in next(record.text for record in records if isinstance(record, Hint))
     assert worker.calls.index("fine_tune") > worker.calls.index("save")

@@ -338,10 +338,10 @@ def test_uncertainty_is_shown_while_it_is_asked_for(viewer, dock, qtbot, blocks)
     painted_blocks(viewer, widget, blocks)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert not widget.layers.doubt_view.is_shown
+    assert not widget.layers.uncertainty_view.is_shown
     active = viewer.layers.selection.active
-    widget.guides.doubt_check.setChecked(True)
-    layer = widget.layers.doubt_view.layer
+    widget.guides.uncertainty_check.setChecked(True)
+    layer = widget.layers.uncertainty_view.layer
     assert viewer.layers.selection.active is active
     assert (layer.data.shape, layer.data.dtype) == (blocks.shape, np.uint8)
     assert layer.scale.tolist() == image.scale.tolist()
@@ -351,9 +351,9 @@ def test_uncertainty_is_shown_while_it_is_asked_for(viewer, dock, qtbot, blocks)
     viewer.layers.remove(layer)
     widget.bar.button.click()
     finished(qtbot, widget)
-    assert widget.layers.doubt_view.is_shown
-    widget.guides.doubt_check.setChecked(False)
-    assert not widget.layers.doubt_view.is_shown
+    assert widget.layers.uncertainty_view.is_shown
+    widget.guides.uncertainty_check.setChecked(False)
+    assert not widget.layers.uncertainty_view.is_shown
 
 
 @pytest.mark.usefixtures("warm_child")

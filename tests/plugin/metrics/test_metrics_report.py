@@ -10,7 +10,7 @@ from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.metrics.job import compare
-from napari_unetseg.plugin.metrics.report import Slices, measure, score, summary
+from napari_unetseg.plugin.metrics.report import SliceScores, measure, score, summary
 
 DEFAULTS = MetricSettings()
 CELL = Structure(label=1, name="cell", colour="#e69f00")
@@ -38,12 +38,12 @@ def test_figures_are_the_core_s_and_dice_is_told_for_each_slice(reference):
 
 
 def test_of_equally_bad_slices_the_worst_has_most_wrong_voxels():
-    slices = Slices((5,), np.array([[0.5], [0.0], [np.nan], [0.0]]), np.array([[9], [2], [0], [3]]))
+    slices = SliceScores((5,), np.array([[0.5], [0.0], [np.nan], [0.0]]), np.array([[9], [2], [0], [3]]))
     assert slices.worst(5) == 3
 
 
 def test_a_structure_in_no_slice_has_no_worst_one():
-    assert Slices((5,), np.full((2, 1), np.nan), np.zeros((2, 1), int)).worst(5) is None
+    assert SliceScores((5,), np.full((2, 1), np.nan), np.zeros((2, 1), int)).worst(5) is None
 
 
 def test_paint_is_scored_where_it_is_known(reference):

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.io.samples import list_samples
 from napari_unetseg.plugin.layers.source import LayerSource, labels_of
-from napari_unetseg.plugin.segment.trials import look_at
+from napari_unetseg.plugin.segment.trials import describe_layer
 from napari_unetseg.plugin.segment.widget import SegmentWidget
 from napari_unetseg.service.process import Worker
 from support import PATIENCE, SLACK, gone_within, is_running
@@ -197,8 +197,8 @@ def test_a_model_is_proposed_by_what_the_layer_looks_like(viewer, dock, sample):
 
 def test_a_lazy_layer_is_not_computed_for_a_proposal(viewer):
     source = LayerSource.of(viewer.add_image(np.zeros((8, 64, 64), np.uint8)))
-    assert len(look_at(source)) == 15
-    assert look_at(replace(source, data=dask.array.from_array(source.data))) is None
+    assert len(describe_layer(source)) == 15
+    assert describe_layer(replace(source, data=dask.array.from_array(source.data))) is None
 
 
 def test_the_model_s_card_is_shown(dock, tiny_model):

@@ -1,4 +1,4 @@
-"""Painted labels: the only place that knows 0 is unknown, 1 is background and structures follow from 2."""
+"""Sparse labels, as painted: the only place that knows 0 is unknown, 1 is background and structures follow from 2."""
 
 from __future__ import annotations
 

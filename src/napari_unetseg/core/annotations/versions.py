@@ -1,4 +1,4 @@
-"""What learning beside a painter tells: the versions of its model, and why one was taken or not."""
+"""Versions of a model that is learned beside a painter, and the decision to accept one or not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.next_slice import Doubt
+from napari_unetseg.core.annotations.next_slice import SliceUncertainty
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Version:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class AcceptDecision:
     """How a candidate fared.
 
     Parameters
@@ -61,7 +61,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class SlicePrediction:
     """What the model in use says about one slice.
 
     Parameters
@@ -70,13 +70,13 @@ class Prediction:
         Output labels.
     uncertainty : ndarray, uint8, (Y, X)
         255 · (1 − (p₁ − p₂)) of the two likeliest classes' probabilities: 0 is sure, 255 is a draw.
-    doubt : Doubt
+    summary : SliceUncertainty
         The same, summed up.
     """
 
     labels: npt.NDArray[np.uint8]
     uncertainty: npt.NDArray[np.uint8]
-    doubt: Doubt
+    summary: SliceUncertainty
 
 
 @dataclass(frozen=True)
@@ -87,9 +87,9 @@ class Tuned:
     ----------
     losses : tuple of float
         Of the training steps that were done in it.
-    verdict : Verdict or None
+    verdict : AcceptDecision or None
         None while there is more to do.
     """
 
     losses: tuple[float, ...]
-    verdict: Verdict | None = None
+    verdict: AcceptDecision | None = None

@@ -1,4 +1,4 @@
-"""What every tool on label arrays needs: which labels there are, where they are, and smaller numbers for them."""
+"""Label arrays: which labels there are, where they are, and smaller numbers for them."""
 
 from __future__ import annotations
 

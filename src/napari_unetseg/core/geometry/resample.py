@@ -1,4 +1,4 @@
-"""From the volume's voxels to the network's and back, in exact coordinates, one axis at a time.
+"""Resampling from the volume's voxels to the network's and back, in exact coordinates, one axis at a time.
 
 Network voxel n lies at (n + 0.5) / ratio - 0.5 of the volume: both grids share their outer borders. So a tile can be
 resampled on its own and meets its neighbours without a seam.
@@ -19,7 +19,7 @@ NEAR = 1.15
 
 
 @dataclass(frozen=True)
-class Part:
+class AxisSampling:
     """A stretch of one axis, and how to get the wanted positions from it.
 
     Parameters
@@ -59,10 +59,10 @@ class AxisGrid:
         """How many network voxels around its position a voxel of the result is interpolated from."""
         return 0 if self.ratio == 1.0 else math.ceil(max(1.0, self.ratio))
 
-    def seen(self, span: Span) -> Part:
+    def seen(self, span: Span) -> AxisSampling:
         """How to read network voxels from the volume, mirrored where `span` lies outside."""
         if self.ratio == 1.0 and span[0] >= 0 and span[1] <= self.length:
-            return Part(span)
+            return AxisSampling(span)
         index = mirrored(*span, self.network_length)
         return _interpolation((index + 0.5) / self.ratio - 0.5, self.length, max(1.0, 1.0 / self.ratio))
 
@@ -71,15 +71,15 @@ class AxisGrid:
         start, stop = (math.ceil(edge / self.ratio - 0.5) for edge in span)
         return start, self.length if span[1] == self.network_length else stop
 
-    def result(self, span: Span, seen: Span) -> Part:
+    def result(self, span: Span, seen: Span) -> AxisSampling:
         """How to get voxels of the volume from those of a tile that saw `seen`; the part is relative to the tile."""
         if self.ratio == 1.0:
-            return Part((span[0] - seen[0], span[1] - seen[0]))
+            return AxisSampling((span[0] - seen[0], span[1] - seen[0]))
         inside = max(seen[0], 0), min(seen[1], self.network_length)
         positions = (np.arange(*span) + 0.5) * self.ratio - 0.5
         part = _interpolation(positions - inside[0], inside[1] - inside[0], max(1.0, self.ratio))
         shift = inside[0] - seen[0]
-        return Part((part.span[0] + shift, part.span[1] + shift), part.matrix)
+        return AxisSampling((part.span[0] + shift, part.span[1] + shift), part.matrix)
 
 
 def axis_ratio(ratio: float) -> float:
@@ -87,7 +87,7 @@ def axis_ratio(ratio: float) -> float:
     return 1.0 if 1 / NEAR <= ratio <= NEAR else ratio
 
 
-def _interpolation(positions: npt.NDArray[np.floating], length: int, support: float) -> Part:
+def _interpolation(positions: npt.NDArray[np.floating], length: int, support: float) -> AxisSampling:
     """Linear interpolation at positions of an axis of `length` voxels; a triangle of `support` voxels to each side.
 
     A support above 1 averages over what a coarser voxel covers, so that shrinking does not alias. Positions beyond
@@ -98,4 +98,4 @@ def _interpolation(positions: npt.NDArray[np.floating], length: int, support: fl
     stop = min(length, math.ceil(positions.max() + support))
     away = np.abs(positions[:, None] - np.arange(start, stop))
     weights = np.maximum(0, 1 - away / support)
-    return Part((start, stop), (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))
+    return AxisSampling((start, stop), (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -1,4 +1,4 @@
-"""Volumes are compared voxel by voxel, so they must lie on one grid. Nothing is resampled here."""
+"""Grids of volumes that are compared voxel by voxel: they must be one. Nothing is resampled here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which parts of a volume a network sees one after the other, and which voxels each of them fills.
+"""Tiles: the parts of a volume that a network sees one after the other, and the voxels that each of them fills.
 
 Positions are in network voxels, along z, y, x. Boxes are half-open.
 """

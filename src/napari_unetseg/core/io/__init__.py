@@ -1,1 +1,1 @@
-"""Reading and writing: sources, selections, files written whole or not at all, and the plan of outputs."""
+"""Input and output: sources, selections, files written whole or not at all, and the plan of outputs."""

@@ -1,4 +1,4 @@
-"""Which images a command works on, and where their results go."""
+"""The plan of outputs: the images that a command works on, and where their results go."""
 
 from __future__ import annotations
 

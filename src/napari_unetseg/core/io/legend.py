@@ -1,4 +1,4 @@
-"""Names and colours of structures in files: our JSON text, OME-Zarr's ``image-label``, 3D Slicer's segments.
+"""Legends: names and colours of structures in files, as our JSON text, OME-Zarr's ``image-label`` or 3D Slicer's keys.
 
 What a format has no field of its own for (structures, objects, origin and orientation) is one JSON text. Names and
 colours of labels are written as OME-Zarr (https://ngff.openmicroscopy.org/0.5/#label-md) and 3D Slicer

@@ -1,4 +1,4 @@
-"""Reading images and writing results, in every format the program knows.
+"""Readers of images and writers of results, in every format the program knows.
 
 Formats are told by suffix, folders by what lies in them. A format's library is imported when a file of it is opened.
 """

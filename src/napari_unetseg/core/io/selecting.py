@@ -1,4 +1,4 @@
-"""From what a user asked for to a checked part of a file and the grid that it lies on."""
+"""Selections: from what a user asked for to a checked part of a file and the grid that it lies on."""
 
 from __future__ import annotations
 

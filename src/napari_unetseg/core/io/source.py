@@ -1,4 +1,4 @@
-"""What every format gives: the facts of a file before it is loaded, and a way to read a part of it."""
+"""Sources, which every format gives: the facts of a file before it is loaded, and a way to read a part of it."""
 
 from __future__ import annotations
 

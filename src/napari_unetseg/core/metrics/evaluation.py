@@ -1,4 +1,4 @@
-"""Score a prediction against a reference, structure by structure."""
+"""Evaluation of a prediction against a reference, structure by structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many predictions against many references: paired by name, scored in parallel, and summarised."""
+"""Folder pairs: many predictions and their references, paired by name, scored in parallel, and summarised."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ RESULT_ENDING = "-labels"
 """What `segment` puts behind an image's name; it does not count when names are compared."""
 DEFAULTS = MetricSettings()
 EVERYTHING = Selection()
-Pairs = dict[str, tuple[Path, Path]]
+FolderPairs = dict[str, tuple[Path, Path]]
 
 
-def is_case_folder(path: Path) -> bool:
+def is_labels_folder(path: Path) -> bool:
     """Whether a path is a folder of label files."""
-    return path.is_dir() and path.suffix != ".zarr" and bool(_cases(path))
+    return path.is_dir() and path.suffix != ".zarr" and bool(_files_by_name(path))
 
 
-def pair_by_name(predicted: Path, reference: Path) -> Pairs:
+def pair_by_name(predicted: Path, reference: Path) -> FolderPairs:
     """The files of two folders that have the same name, whatever their formats.
 
     Names are compared up to the first dot, without ``-labels``.
@@ -49,19 +49,19 @@ def pair_by_name(predicted: Path, reference: Path) -> Pairs:
         message names it.
     """
     for folder in (predicted, reference):
-        if not is_case_folder(folder):
+        if not is_labels_folder(folder):
             raise InputError(f"Expected a folder with files of labels; {folder} is none.")
-    ours, theirs = _cases(predicted), _cases(reference)
+    ours, theirs = _files_by_name(predicted), _files_by_name(reference)
     for folder, others, other in ((predicted, theirs, reference), (reference, ours, predicted)):
-        lonely = sorted(_cases(folder).keys() - others.keys())
+        lonely = sorted(_files_by_name(folder).keys() - others.keys())
         if lonely:
             names = ", ".join(lonely[:5]) + (" …" if len(lonely) > 5 else "")
             raise InputError(f"Expected the same names in both folders; {other} lacks {len(lonely)} of them: {names}.")
     return {case: (ours[case], theirs[case]) for case in sorted(ours)}
 
 
-def iter_evaluate_cases(
-    pairs: Pairs,
+def iter_evaluate_pairs(
+    pairs: FolderPairs,
     selection: Selection = EVERYTHING,
     settings: MetricSettings = DEFAULTS,
     processes: int | None = None,
@@ -91,10 +91,10 @@ def iter_evaluate_cases(
     if count <= 1:
         for case, paths in pairs.items():
             yield Progress(len(done), len(pairs), f"Scoring {case}")
-            done[case] = _evaluate_case(case, *paths, selection, settings)
+            done[case] = _evaluate_pair(case, *paths, selection, settings)
         return done
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(_evaluate_case, case, *paths, selection, settings): case for case, paths in pairs.items()}
+        jobs = {pool.submit(_evaluate_pair, case, *paths, selection, settings): case for case, paths in pairs.items()}
         try:
             for job in as_completed(jobs):
                 done[jobs[job]] = job.result()
@@ -135,7 +135,7 @@ def _mean(figures: Iterable[float | None]) -> float:
     return sum(known) / len(known) if known else math.nan
 
 
-def _evaluate_case(
+def _evaluate_pair(
     case: str, predicted: Path, reference: Path, selection: Selection, settings: MetricSettings
 ) -> Evaluation:
     try:
@@ -144,7 +144,7 @@ def _evaluate_case(
         raise type(error)(f"{case}: {error}") from error
 
 
-def _cases(folder: Path) -> dict[str, Path]:
+def _files_by_name(folder: Path) -> dict[str, Path]:
     """The label files of a folder by case."""
     files = [
         path

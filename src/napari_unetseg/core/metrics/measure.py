@@ -1,4 +1,4 @@
-"""What can be measured without a reference: size, surface, extent and brightness of structures and of objects."""
+"""Measures without a reference: size, surface, extent and brightness of structures and of objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many numbered objects were found, and how well: from one table of which object overlaps which."""
+"""Detection scores of numbered objects, from one table of which object overlaps which."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many voxels of each structure two label arrays share: one pass, no volume per structure."""
+"""Overlap of two label arrays, in voxels of each structure: one pass, no volume per structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A prediction beside its reference."""
+"""Pairs of a prediction and its reference, on one grid."""
 
 from __future__ import annotations
 

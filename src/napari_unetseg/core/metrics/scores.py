@@ -1,4 +1,4 @@
-"""What an evaluation says: one row of figures for each structure, and their means."""
+"""Scores of an evaluation: one row of figures for each structure, and their means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What to measure, and what counts as close."""
+"""Settings of an evaluation: what to measure, and what counts as close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a segmentation amounts to, structure by structure."""
+"""Summary of a segmentation: how much there is of each structure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is likely wrong with a model, in words, from the figures of what it predicted; and what to try."""
+"""Advice in words, from the figures of a prediction: what is likely wrong with its model, and what to try."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an image looks like, in a few numbers: enough to tell which model was trained on images like it."""
+"""Appearance of an image, in a few numbers: enough to tell which model was trained on images like it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_unetseg.core.geometry.tiles import Box, Span
-from napari_unetseg.core.models.card import Look, Normalisation
+from napari_unetseg.core.models.card import ImageDescriptor, Normalisation
 from napari_unetseg.core.models.normalisation import LUMINANCE, normaliser
 from napari_unetseg.core.volume import Volume
 
@@ -23,12 +23,12 @@ LEAST = 1e-3
 MOST_SKEW = 4.0
 
 
-def look_of(volume: Volume) -> Look:
-    """The look of a volume; see `mean_look`."""
-    return mean_look(part_of(volume, box) for box in look_boxes(volume.shape))
+def describe_image(volume: Volume) -> ImageDescriptor:
+    """The descriptor of a volume; see `mean_descriptor`."""
+    return mean_descriptor(part_of(volume, box) for box in descriptor_boxes(volume.shape))
 
 
-def look_boxes(shape: tuple[int, int, int]) -> list[Box]:
+def descriptor_boxes(shape: tuple[int, int, int]) -> list[Box]:
     """The parts of a volume (Z, Y, X) that are looked at: the middle of some slices."""
     depth, *sides = shape
     rows, columns = (_middle(length) for length in sides)
@@ -40,7 +40,7 @@ def part_of(volume: Volume, box: Box) -> Volume:
     return replace(volume, array=volume.array[:, *(slice(*span) for span in box)])
 
 
-def mean_look(parts: Iterable[Volume]) -> Look:
+def mean_descriptor(parts: Iterable[Volume]) -> ImageDescriptor:
     """The mean over slices, each of luminance or of the first channel, of 15 numbers.
 
     Mean, standard deviation and skewness of the intensities, as a network would get them; then, octave by octave from
@@ -52,22 +52,22 @@ def mean_look(parts: Iterable[Volume]) -> Look:
     parts : iterable of Volume
         At least one, none of them empty. A constant image is allowed.
     """
-    looks = [_plane_look(plane) for part in parts for plane in _planes(part)]
-    return tuple(round(float(number), 3) for number in np.mean(looks, axis=0))
+    descriptors = [_describe_plane(plane) for part in parts for plane in _planes(part)]
+    return tuple(round(float(number), 3) for number in np.mean(descriptors, axis=0))
 
 
-def unlikeness(look: Look, known: Sequence[Sequence[Look]]) -> list[float]:
-    """How far a look is from the nearest one of each group, in standard deviations of all that are known.
+def descriptor_distances(descriptor: ImageDescriptor, known: Sequence[Sequence[ImageDescriptor]]) -> list[float]:
+    """How far a descriptor is from the nearest one of each group, in standard deviations of all that are known.
 
     Returns
     -------
     list of float
-        Infinite for a group without looks, or with looks of another length only, as other versions may have them.
+        Infinite for a group without descriptors, or with those of another length only, as other versions may have them.
     """
-    groups = [[one for one in group if len(one) == len(look)] for group in known]
-    spread = np.std([one for group in groups for one in group] or [look], axis=0) + LEAST
+    groups = [[one for one in group if len(one) == len(descriptor)] for group in known]
+    spread = np.std([one for group in groups for one in group] or [descriptor], axis=0) + LEAST
     return [
-        float(np.sqrt((((np.array(group) - look) / spread) ** 2).mean(axis=1)).min()) if group else np.inf
+        float(np.sqrt((((np.array(group) - descriptor) / spread) ** 2).mean(axis=1)).min()) if group else np.inf
         for group in groups
     ]
 
@@ -84,15 +84,15 @@ def _planes(part: Volume) -> npt.NDArray[np.float32]:
     return planes
 
 
-def _plane_look(plane: npt.NDArray[np.float32]) -> list[float]:
+def _describe_plane(plane: npt.NDArray[np.float32]) -> list[float]:
     contrast = float(plane.std()) + LEAST
-    look = [float(plane.mean()), float(plane.std()), _skewness(plane)]
+    descriptor = [float(plane.mean()), float(plane.std()), _skewness(plane)]
     for _ in range(OCTAVES):
         blurred = ndimage.gaussian_filter(plane, 1.0, truncate=3.0)
         detail = plane - blurred
-        look += [float(np.log(detail.std() / contrast + LEAST)), _skewness(detail) / 2]
+        descriptor += [float(np.log(detail.std() / contrast + LEAST)), _skewness(detail) / 2]
         plane = blurred[::2, ::2]
-    return look
+    return descriptor
 
 
 def _skewness(values: npt.NDArray[np.float32]) -> float:

@@ -1,4 +1,4 @@
-"""Taking models back out of packages of the BioImage Model Zoo. Nothing in a package is ever executed or unpickled.
+"""Model files out of packages of the BioImage Model Zoo. Nothing in a package is ever executed or unpickled.
 
 Only packages that this program exported hold a model file of ours, so only these can be taken: a state dict needs the
 package's own source code to be run, and TorchScript and the others are programs themselves.

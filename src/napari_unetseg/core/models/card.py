@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Structure
 
-Look = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
-"""What an image looks like; see `core.models.appearance`."""
+ImageDescriptor = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
+"""The appearance of an image, in numbers; see `core.models.appearance`."""
 
 
 class _Record(BaseModel):
@@ -30,12 +31,18 @@ class Normalisation(_Record):
 
 
 class VoxelSize(_Record):
-    """The voxel size that the network was trained at, and where it is known to work."""
+    """The voxel size that the network was trained at."""
 
     spacing: tuple[float, float, float] = Field(description="z, y, x")
     unit: str
-    smallest: tuple[float, float, float] | None = None
-    largest: tuple[float, float, float] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_limits(cls, fields: Any) -> Any:
+        """Cards of earlier versions also name a smallest and a largest size, which nothing goes by."""
+        if not isinstance(fields, Mapping):
+            return fields
+        return {name: value for name, value in fields.items() if name not in ("smallest", "largest")}
 
 
 class DataSource(_Record):
@@ -47,7 +54,7 @@ class DataSource(_Record):
     credit: str = ""
 
 
-class HeldOut(_Record):
+class VerificationSet(_Record):
     """Images that training never saw, where they lie in a folder of labelled sets, and how a model is scored on them.
 
     Parameters
@@ -127,9 +134,9 @@ class ModelCard(_Record):
         Objects of fewer network voxels are dropped; 0 keeps all.
     cleanup : tuple of Step
         Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
-    looks : tuple of Look
+    looks : tuple of ImageDescriptor
         Of training images: a model is proposed for images that look like these.
-    held_out : tuple of HeldOut
+    held_out : tuple of VerificationSet
         The images that `scores` were measured on, so that anyone who has them can measure again.
     """
 
@@ -150,10 +157,10 @@ class ModelCard(_Record):
     cleanup: tuple[Step, ...] = ()
     training_data: tuple[DataSource, ...] = ()
     training: str = ""
-    looks: tuple[Look, ...] = ()
+    looks: tuple[ImageDescriptor, ...] = ()
     licence: str = ""
     scores: tuple[Score, ...] = ()
-    held_out: tuple[HeldOut, ...] = ()
+    held_out: tuple[VerificationSet, ...] = ()
     known_failures: tuple[str, ...] = ()
 
     @model_validator(mode="after")

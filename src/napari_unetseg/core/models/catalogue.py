@@ -1,19 +1,17 @@
-"""Which models there are, and their cards: read from the file's header without loading weights or torch."""
+"""The catalogue of models, and their cards: read from the file's header without loading weights or torch."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pydantic
+import safetensors
 
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.errors import ModelError
 
 BUNDLED = Path(__file__).parents[2] / "weights"
 CARD_KEY = "unetseg_card"
-MAX_HEADER = 16 * 1024**2  # a card with its picture is far below; a random file's first bytes are far above
 
 
 def list_models() -> list[ModelCard]:
@@ -70,16 +68,19 @@ def read_card(path: Path) -> ModelCard:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """The header's metadata: 8 bytes of length, then JSON (https://huggingface.co/docs/safetensors)."""
-    broken = ModelError(f"{path} is not a model file: expected whole .safetensors, never a pickle (.pt, .pth).")
+    """The header's metadata; no weights are read."""
     try:
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            header: Any = json.loads(file.read(min(length, MAX_HEADER)))
-        metadata = dict(header.pop("__metadata__", {}))
-        ends = [entry["data_offsets"][1] for entry in header.values()]
-    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
-        raise broken from error
-    if path.stat().st_size != 8 + length + max(ends, default=0):
-        raise ModelError(f"{path} is cut off: its header declares more weights than it holds. Copy it again.")
-    return metadata
+        with safetensors.safe_open(path, framework="np") as file:
+            return dict(file.metadata() or {})
+    except safetensors.SafetensorError as error:
+        if "MetadataIncompleteBuffer" in str(error):
+            raise ModelError(
+                f"{path} is cut off: its header declares more weights than it holds. Copy it again."
+            ) from error
+        raise _no_model_file(path) from error
+    except (OSError, ValueError) as error:
+        raise _no_model_file(path) from error
+
+
+def _no_model_file(path: Path) -> ModelError:
+    return ModelError(f"{path} is not a model file: expected whole .safetensors, never a pickle (.pt, .pth).")

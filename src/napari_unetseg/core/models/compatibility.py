@@ -1,4 +1,4 @@
-"""Whether and how a volume fits a model: its channels, its voxel size, the directions to look along."""
+"""Compatibility of a volume with a model: its channels, its voxel size, the directions to look along."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NEARLY_CUBIC = 1.5
 
 
 @dataclass(frozen=True)
-class Fit:
+class InputMapping:
     """How a volume is shown to a model.
 
     Parameters
@@ -30,19 +30,19 @@ class Fit:
         The network's grid along z, y, x.
     mix : ndarray, float64, shape (model channels, volume channels), or None
         How the model's channels are made of the volume's; None where they are the same.
-    vote : bool
-        Whether a 2D model looks along all three axes.
+    orthogonal_planes : bool
+        Whether a 2D model sees slices along all three axes, whose probabilities are averaged.
     notes : tuple of str
         What the user should know.
     """
 
     grid: tuple[AxisGrid, AxisGrid, AxisGrid]
     mix: npt.NDArray[np.float64] | None
-    vote: bool
+    orthogonal_planes: bool
     notes: tuple[str, ...]
 
 
-def fit(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fit:
+def map_input(card: ModelCard, volume: Volume, settings: SegmentSettings) -> InputMapping:
     """Fit a volume to a model.
 
     Raises
@@ -57,15 +57,19 @@ def fit(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fit:
         raise ModelError(f"{card.name} needs a stack of slices; {volume.name!r} is one 2D image. Choose a 2D model.")
     notes: list[str] = []
     mix = _mix(card, volume, notes)
-    vote = _votes(card, volume, settings, notes)
-    ratios = zip(_ratios(card, volume, vote, notes), scales(card, settings.scale, vote=vote), strict=True)
+    orthogonal_planes = _orthogonal_planes(card, volume, settings, notes)
+    ratios = zip(
+        _ratios(card, volume, orthogonal_planes, notes),
+        scales(card, settings.scale, orthogonal_planes=orthogonal_planes),
+        strict=True,
+    )
     z, y, x = (AxisGrid(length, ratio * scale) for length, (ratio, scale) in zip(volume.shape, ratios, strict=True))
-    return Fit((z, y, x), mix, vote, tuple(notes))
+    return InputMapping((z, y, x), mix, orthogonal_planes, tuple(notes))
 
 
-def scales(card: ModelCard, scale: float, *, vote: bool = False) -> Triple:
+def scales(card: ModelCard, scale: float, *, orthogonal_planes: bool = False) -> Triple:
     """How many times as large a model sees an image along z, y and x: a 2D model takes slices as they come."""
-    return (scale if card.dimensions == 3 or vote else 1.0), scale, scale
+    return (scale if card.dimensions == 3 or orthogonal_planes else 1.0), scale, scale
 
 
 def _mix(card: ModelCard, volume: Volume, notes: list[str]) -> npt.NDArray[np.float64] | None:
@@ -80,7 +84,7 @@ def _mix(card: ModelCard, volume: Volume, notes: list[str]) -> npt.NDArray[np.fl
     )
 
 
-def _votes(card: ModelCard, volume: Volume, settings: SegmentSettings, notes: list[str]) -> bool:
+def _orthogonal_planes(card: ModelCard, volume: Volume, settings: SegmentSettings, notes: list[str]) -> bool:
     if not settings.vote or card.dimensions == 3 or volume.is_2d:
         return False
     cubic = max(volume.grid.spacing) <= NEARLY_CUBIC * min(volume.grid.spacing)
@@ -91,7 +95,7 @@ def _votes(card: ModelCard, volume: Volume, settings: SegmentSettings, notes: li
     return cubic
 
 
-def _ratios(card: ModelCard, volume: Volume, vote: bool, notes: list[str]) -> Triple:
+def _ratios(card: ModelCard, volume: Volume, orthogonal_planes: bool, notes: list[str]) -> Triple:
     wanted = card.voxel_size
     if wanted is None:
         return 1.0, 1.0, 1.0
@@ -103,8 +107,8 @@ def _ratios(card: ModelCard, volume: Volume, vote: bool, notes: list[str]) -> Tr
         return 1.0, 1.0, 1.0
     spacing = volume.grid.spacing_in(wanted.unit)
     z, y, x = (have / want for have, want in zip(spacing, wanted.spacing, strict=True))
-    if card.dimensions == 2:  # slices are taken as they come; a vote looks at z as it looks at y
-        z = spacing[0] / wanted.spacing[1] if vote else 1.0
+    if card.dimensions == 2:  # slices are taken as they come; across orthogonal planes z is as y
+        z = spacing[0] / wanted.spacing[1] if orthogonal_planes else 1.0
     if not all(1 / FARTHEST <= ratio <= FARTHEST for ratio in (z, y, x)):
         raise ModelError(
             f"{card.name} expects voxels of {_text(wanted.spacing, wanted.unit)} (z, y, x); {volume.name!r} has "

@@ -1,4 +1,4 @@
-"""What fine-tuning is asked for, and the card of what comes out."""
+"""Settings of fine-tuning, and the card of what comes out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from napari_unetseg.core.models.appearance import look_of
+from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import DataSource, ModelCard, Normalisation, Score
 from napari_unetseg.core.settings import setting
 from napari_unetseg.core.volume import Structure, Volume
@@ -162,8 +162,8 @@ def painted_card(
 
 
 def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume]) -> ModelCard:
-    """A card as its file has it: named after the file, and with the looks of what the model learned from."""
-    return card.model_copy(update={"name": model_name(stem), "looks": tuple(map(look_of, volumes))})
+    """A card as its file has it: named after the file, and with the descriptors of what the model learned from."""
+    return card.model_copy(update={"name": model_name(stem), "looks": tuple(map(describe_image, volumes))})
 
 
 def renamed_card(card: ModelCard, names: Mapping[int, str]) -> ModelCard:

@@ -1,4 +1,4 @@
-"""Intensities as a network wants them: measured once over the volume, applied tile by tile."""
+"""Normalisation of intensities for a network: measured once over the volume, applied tile by tile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model to take where none was named, and on which part of a volume to try those that could be."""
+"""Model selection: which one to take where none was named, and on which part of a volume to try several."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_unetseg.core.geometry.tiles import Box, Span
-from napari_unetseg.core.models.appearance import unlikeness
-from napari_unetseg.core.models.card import Look, ModelCard
-from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.models.appearance import descriptor_distances
+from napari_unetseg.core.models.card import ImageDescriptor, ModelCard
+from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import UNITS, Triple, Volume
 from napari_unetseg.errors import ModelError
 
 NEAR = 4.0
 """Up to this factor a voxel size speaks for a model; beyond it, against."""
-CLOSE, ANY, UNKNOWN, FAR = range(4)
+CLOSE, ANY, UNSTATED, FAR = range(4)
 """What the voxel size says of a model, the best first."""
 SIDE = {2: 512, 3: 176}
 """Network voxels along y and x that a 2D or 3D model is tried on, at most."""
@@ -24,7 +24,9 @@ TRIED = 2**19
 """Network voxels that a 3D model is tried on, at most: about a second on two CPU cores."""
 
 
-def rank_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> list[ModelCard]:
+def rank_models(
+    cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None = None
+) -> list[ModelCard]:
     """The models that can take a volume, the most likely one first.
 
     A model fits by its dimensions and its channels; a start to learn from fits nothing. Those whose voxel size is
@@ -35,7 +37,7 @@ def rank_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = 
 
     Parameters
     ----------
-    look : Look or None
+    descriptor : ImageDescriptor or None
         Of the volume, see `core.models.appearance`; None where it is not to be read yet.
 
     Returns
@@ -43,10 +45,10 @@ def rank_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = 
     list of ModelCard
         Empty where no model fits.
     """
-    return _ranked([card for card in cards if _fits(card, volume)], volume, look)
+    return _ranked([card for card in cards if _fits(card, volume)], volume, descriptor)
 
 
-def choose_model(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> ModelCard:
+def select_model(cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None = None) -> ModelCard:
     """The first of `rank_models`.
 
     Raises
@@ -54,7 +56,7 @@ def choose_model(cards: Sequence[ModelCard], volume: Volume, look: Look | None =
     ModelError
         If no model fits.
     """
-    ranked = rank_models(cards, volume, look)
+    ranked = rank_models(cards, volume, descriptor)
     if not ranked:
         kind = "2D" if volume.is_2d else "3D"
         names = ", ".join(card.name for card in cards) or "none"
@@ -62,16 +64,18 @@ def choose_model(cards: Sequence[ModelCard], volume: Volume, look: Look | None =
     return ranked[0]
 
 
-def trial_models(cards: Sequence[ModelCard], volume: Volume, look: Look | None = None) -> list[ModelCard]:
+def trial_models(
+    cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None = None
+) -> list[ModelCard]:
     """The models that are worth trying on a volume, the most likely one first.
 
     Those of `rank_models` and then, for a stack, the 2D ones, which take it slice by slice; all without those whose
     voxel size is so far off that they would refuse the volume.
     """
-    ranked = rank_models(cards, volume, look)
+    ranked = rank_models(cards, volume, descriptor)
     if not volume.is_2d:
         flat = [card for card in cards if card.dimensions == 2 and _takes_channels(card, volume)]
-        ranked += _ranked(flat, volume, look)
+        ranked += _ranked(flat, volume, descriptor)
     return [card for card in ranked if not _is_refused(card, volume)]
 
 
@@ -102,7 +106,7 @@ def trial_part(card: ModelCard, volume: Volume, centre: tuple[int, int, int], se
     ModelError
         If the model refuses the volume.
     """
-    grid = fit(card, volume, settings).grid
+    grid = map_input(card, volume, settings).grid
     sides = [min(SIDE[card.dimensions], axis.network_length) for axis in grid[1:]]
     depth = TRIED // math.prod(sides) if card.dimensions == 3 else 1
     whole = [math.ceil(count / axis.ratio) for count, axis in zip((depth, *sides), grid, strict=True)]
@@ -128,7 +132,7 @@ def _within(span: Span, crop: Span) -> Span:
 
 def _is_refused(card: ModelCard, volume: Volume) -> bool:
     try:
-        fit(card, volume, SegmentSettings())
+        map_input(card, volume, SegmentSettings())
     except ModelError:
         return True
     return False
@@ -142,14 +146,14 @@ def _fits(card: ModelCard, volume: Volume) -> bool:
     return not card.is_start and card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
 
 
-def _ranked(cards: Sequence[ModelCard], volume: Volume, look: Look | None) -> list[ModelCard]:
-    unlike = unlikeness(look, [card.looks for card in cards]) if look else [0.0] * len(cards)
+def _ranked(cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None) -> list[ModelCard]:
+    unlike = descriptor_distances(descriptor, [card.looks for card in cards]) if descriptor else [0.0] * len(cards)
     ranked = sorted(zip(cards, unlike, strict=True), key=lambda pair: _order(pair[0], pair[1], volume))
     return [card for card, _ in ranked]
 
 
 def _order(card: ModelCard, unlike: float, volume: Volume) -> tuple[bool, float, int, float]:
-    """Far off or not; how unlike it looks; what the voxel size says; the factor between the two, as |log|."""
+    """Far off or not; the distance in appearance; what the voxel size says; the factor between the two, as |log|."""
     says, distance = _by_voxel_size(card, volume)
     return says == FAR, unlike, says, distance
 
@@ -158,7 +162,7 @@ def _by_voxel_size(card: ModelCard, volume: Volume) -> tuple[int, float]:
     """What the voxel size says of a model, and the factor between the two along y and x, as |log|."""
     known = _voxel_sizes(card) if volume.grid.is_physical else []
     if not known:
-        return (ANY if card.voxel_size is None else UNKNOWN), 0.0
+        return (ANY if card.voxel_size is None else UNSTATED), 0.0
     distance = min(
         abs(math.log(math.hypot(*volume.grid.spacing_in(unit)[1:]) / math.hypot(*spacing[1:])))
         for spacing, unit in known

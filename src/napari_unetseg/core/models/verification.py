@@ -1,4 +1,4 @@
-"""The images that a model's card is measured on, and the figures that it gives."""
+"""Verification of a model's card: the images that it is measured on, and the figures that it gives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.objects import match
 from napari_unetseg.core.metrics.settings import MetricSettings
-from napari_unetseg.core.models.card import HeldOut, Score
+from napari_unetseg.core.models.card import Score, VerificationSet
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError
@@ -54,7 +54,7 @@ class Check:
         return self.card is not None and self.measured is not None and abs(self.measured - self.card) <= AGREEMENT
 
 
-def held_out_paths(rule: HeldOut, folder: Path) -> list[Path]:
+def verification_paths(rule: VerificationSet, folder: Path) -> list[Path]:
     """The images of a rule in a folder of labelled sets, by path.
 
     Raises
@@ -69,7 +69,7 @@ def held_out_paths(rule: HeldOut, folder: Path) -> list[Path]:
     return found
 
 
-def examples(rule: HeldOut, folder: Path) -> Iterator[Example]:
+def examples(rule: VerificationSet, folder: Path) -> Iterator[Example]:
     """Load one held-out image after the other.
 
     Raises
@@ -78,7 +78,7 @@ def examples(rule: HeldOut, folder: Path) -> Iterator[Example]:
         If there is none, one cannot be read, or its labels have another shape.
     """
     selection = Selection(spacing=rule.spacing, unit=rule.unit)
-    for path in held_out_paths(rule, folder):
+    for path in verification_paths(rule, folder):
         relative = str(path.relative_to(folder)).replace(*rule.labels)
         volume, truth = load_volume(path, selection), load_labels(folder / relative, selection)
         if truth.array.shape != volume.shape:
@@ -95,13 +95,15 @@ def _slices(length: int, part: tuple[slice, ...], every: int) -> list[tuple[slic
     return [(slice(z, z + 1), *part[1:]) for z in range(length)[part[0]][::every]] if every else [part]
 
 
-def _truth(array: npt.NDArray[Any], rule: HeldOut) -> npt.NDArray[Any]:
+def _truth(array: npt.NDArray[Any], rule: VerificationSet) -> npt.NDArray[Any]:
     if rule.truth == "labels":
         return array
     return (array > 0 if rule.truth == "foreground" else array == 0).astype(np.uint8)
 
 
-def figures(rule: HeldOut, predicted: Labels, truth: Labels, structures: tuple[Structure, ...]) -> Iterator[Measured]:
+def figures(
+    rule: VerificationSet, predicted: Labels, truth: Labels, structures: tuple[Structure, ...]
+) -> Iterator[Measured]:
     """The figures of one example, by the rule's measure.
 
     Parameters

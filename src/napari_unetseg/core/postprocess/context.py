@@ -1,4 +1,4 @@
-"""What clean-up works on, and what it may look at beside."""
+"""The state of labels while they are cleaned up, and the context that steps may use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from napari_unetseg.core.volume import Grid, Labels, Structure, Triple, Volume
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What steps may look at beside the labels, on their grid; each may be missing.
+class CleanupContext:
+    """The context of steps, beside the labels and on their grid; each may be missing.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Evidence:
             yield self.known.outline()
 
 
-NOTHING = Evidence()
+NO_CONTEXT = CleanupContext()
 
 
 def spread_of(image: Volume) -> tuple[float, ...]:
@@ -78,27 +78,27 @@ def spacing_in(unit: str, grid: Grid) -> Triple:
 
 
 @dataclass(frozen=True)
-class Canvas:
-    """What a step works on: labels of shape (Z, Y, X), or (Y, X) where there is one slice, and the evidence."""
+class CleanupState:
+    """What a step works on: labels of shape (Z, Y, X), or (Y, X) where there is one slice, and the context."""
 
     array: LabelArray
     grid: Grid
     structures: tuple[Structure, ...]
     are_objects: bool
-    evidence: Evidence = field(default_factory=Evidence)
+    context: CleanupContext = field(default_factory=CleanupContext)
 
     @classmethod
-    def of(cls, array: LabelArray, labels: Labels, evidence: Evidence) -> Self:
-        """A canvas of labels whose array has been made plain; raises `InputError` where the grids differ."""
+    def of(cls, array: LabelArray, labels: Labels, context: CleanupContext) -> Self:
+        """The state of labels whose array has been made plain; raises `InputError` where the grids differ."""
         grid = labels.grid
-        for volume in evidence.volumes():
+        for volume in context.volumes():
             grid = common_grid(volume, replace(labels, grid=grid))
-        return cls(array, grid, labels.structures, labels.are_objects, evidence)
+        return cls(array, grid, labels.structures, labels.are_objects, context)
 
     @property
     def image(self) -> npt.NDArray[Any] | None:
         """The mean of the image's channels, in the shape of the labels."""
-        image = self.evidence.image
+        image = self.context.image
         return None if image is None else image.array.mean(axis=0, dtype=np.float32).reshape(self.array.shape)
 
     def spacing(self, unit: str) -> tuple[float, ...]:
@@ -109,7 +109,7 @@ class Canvas:
         """The labels that the step is for, with their boxes."""
         return [(label, box) for label, box in regions(self.array) if not step.structures or label in step.structures]
 
-    def each(self, step: Step, change: Callable[[Mask], Mask]) -> Canvas:
+    def each(self, step: Step, change: Callable[[Mask], Mask]) -> CleanupState:
         """Change each structure's mask alone. What it gains is taken from the background, never from another one."""
         array = self.array.copy()
         for label, box in self.regions(step):
@@ -120,6 +120,6 @@ class Canvas:
             view[changed & (view == 0)] = label
         return replace(self, array=array)
 
-    def forget_probabilities(self) -> Canvas:
-        """The canvas after its labels were changed: the network's probabilities are not theirs any more."""
-        return replace(self, evidence=replace(self.evidence, probabilities=None))
+    def forget_probabilities(self) -> CleanupState:
+        """The state after its labels were changed: the network's probabilities are not theirs any more."""
+        return replace(self, context=replace(self.context, probabilities=None))

@@ -1,4 +1,4 @@
-"""From a prediction's classes to the labels that a user gets: named structures, or numbered objects."""
+"""Labels from a prediction's classes, as a user gets them: named structures, or numbered objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a mask and the cores of its objects to numbered objects."""
+"""Numbered objects from a mask and the cores of its objects."""
 
 from __future__ import annotations
 

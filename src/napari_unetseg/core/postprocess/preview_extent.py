@@ -1,4 +1,4 @@
-"""How much of a volume a preview of one slice needs."""
+"""The extent of a volume that a preview of one slice needs."""
 
 from __future__ import annotations
 

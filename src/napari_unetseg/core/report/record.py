@@ -1,4 +1,4 @@
-"""What a result was made of and with, as plain values from which it can be made again."""
+"""The record of a result: what it was made of and with, as plain values from which it can be made again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a package of the BioImage Model Zoo (spec 0.5) says of a model: tensors, axes, processing, files, words."""
+"""Descriptions of packages of the BioImage Model Zoo (spec 0.5): tensors, axes, processing, files, words."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 
 from napari_unetseg.core.models.bioimageio import CONFIG_KEY
 from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.units import UNIT_NAMES
 from napari_unetseg.engine.networks.unets.unet import UNetSettings
 
 PROGRAM = "napari-unetseg"
 FORMAT = "0.5.14"
-UNITS = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 EPSILON = 1e-6
 """Added to what is divided by; the zoo's own default."""
 NAME = re.compile(r"[^a-zA-Z0-9_+() -]+")
@@ -125,9 +125,9 @@ def _space(card: ModelCard) -> list[dict[str, Any]]:
     """The network's axes, with the voxel size that it was trained at."""
     size = card.voxel_size
     axes: list[dict[str, Any]] = [{"type": "space", "id": axis} for axis in "zyx"[3 - card.dimensions :]]
-    if size is not None and size.unit in UNITS:
+    if size is not None and size.unit in UNIT_NAMES:
         for axis, length in zip(axes, size.spacing[3 - card.dimensions :], strict=True):
-            axis.update(scale=length, unit=UNITS[size.unit])
+            axis.update(scale=length, unit=UNIT_NAMES[size.unit])
     return axes
 
 

@@ -1,4 +1,4 @@
-"""Learning in seconds: painted voxels of several images become a light model, again and again as paint lands."""
+"""Fit of a light model in seconds: painted voxels of several images, again and again as paint lands."""
 
 from __future__ import annotations
 

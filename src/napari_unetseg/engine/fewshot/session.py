@@ -1,4 +1,4 @@
-"""Learning beside a painter: features are kept between strokes; a model is replaced only by one that is not worse."""
+"""A session of learning beside a painter: features are kept between strokes; only a better model replaces another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 
 from napari_unetseg.core.annotations.session_record import fingerprint
 from napari_unetseg.core.annotations.sparse_labels import chance, hold_out
-from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import (
     FineTuneSettings,
     Paint,
@@ -136,7 +136,7 @@ class LiveSession:
 
     def learn(
         self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings = ALONE
-    ) -> Job[Verdict]:
+    ) -> Job[AcceptDecision]:
         """Fit a light head to the paint, and take it if it is not worse.
 
         Parameters
@@ -193,14 +193,14 @@ class LiveSession:
         self._not_finite = 0 if np.isfinite(loss) else self._not_finite + 1
         return self._not_finite >= MOST_NOT_FINITE
 
-    def _given_up(self) -> Verdict:
+    def _given_up(self) -> AcceptDecision:
         """Training has failed: what is in use stays so."""
         self._tuning, self._not_finite = None, 0
         current = self._versions.current
         if current is None:
             raise InputError("The loss was not finite, so training has stopped. Look for voxels that are not finite.")
         reason = f"The loss was not finite, so training has stopped: version {current.version.number} stays in use."
-        return Verdict(current.version, False, reason)
+        return AcceptDecision(current.version, False, reason)
 
     def _iter_tuned(self, lesson: Lesson, settings: FineTuneSettings) -> Job[Repeatable]:
         if settings.steps is None:
@@ -218,7 +218,7 @@ class LiveSession:
             left -= time.monotonic() - began
         return max(TIMED, int(left / self._seconds_a_step))
 
-    def predict(self, z: int) -> Prediction:
+    def predict(self, z: int) -> SlicePrediction:
         """What the current model says about a slice of the first image.
 
         Raises
@@ -262,7 +262,7 @@ class LiveSession:
         start = self.start.card if self.start is not None else None
         return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
 
-    def _judged(self, candidate: Accepted, painted: Sequence[Array], held: Sequence[Array]) -> Verdict:
+    def _judged(self, candidate: Accepted, painted: Sequence[Array], held: Sequence[Array]) -> AcceptDecision:
         """Compare candidate and current model on held-out paint that neither has learned from.
 
         Worse is what is lower by more than chance explains: no stroke should be without effect because of that.
@@ -277,15 +277,15 @@ class LiveSession:
         found, before = (mean_dice(self._slices.dice(each.trial, unseen)) for each in (candidate, current))
         if found < before - chance(unseen):
             reason = f"The earlier model is kept: Dice {before:.2f} on held-out paint; the new one's is {found:.2f}."
-            return Verdict(current.version, False, reason)
+            return AcceptDecision(current.version, False, reason)
         return self._accept(candidate)
 
-    def _judged_tuned(self, result: Repeatable, painted: Sequence[Array]) -> Verdict:
+    def _judged_tuned(self, result: Repeatable, painted: Sequence[Array]) -> AcceptDecision:
         """Fine-tuning has compared itself with its own, slower light head on the same paint; that one may be better."""
         tuned, settings = result
         current = self._versions.current
         if not tuned.steps and current is not None and (tuned.mean_dice or 0) <= mean_dice(current.version.dice):
-            return Verdict(current.version, False, " ".join(tuned.notes))
+            return AcceptDecision(current.version, False, " ".join(tuned.notes))
         _, held = hold_out(painted)
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
         version = version_of(kind, tuned.held_out_dice, painted, held)
@@ -294,9 +294,9 @@ class LiveSession:
         verdict = self._accept(Accepted(version, tuned.model, network, paint, origin))
         return replace(verdict, reason=" ".join((verdict.reason, *tuned.notes))) if tuned.steps else verdict
 
-    def _accept(self, candidate: Accepted) -> Verdict:
+    def _accept(self, candidate: Accepted) -> AcceptDecision:
         version = self._versions.accept(candidate)
-        return Verdict(version, True, f"Version {version.number} ({version.kind}) is in use.")
+        return AcceptDecision(version, True, f"Version {version.number} ({version.kind}) is in use.")
 
 
 def _quick(settings: FineTuneSettings) -> HeadSettings:

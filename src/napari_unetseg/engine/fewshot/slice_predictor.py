@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.next_slice import Doubt
-from napari_unetseg.core.annotations.versions import Prediction
-from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.annotations.next_slice import SliceUncertainty
+from napari_unetseg.core.annotations.versions import SlicePrediction
+from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
@@ -60,7 +60,7 @@ class WholeSlices:
     def __init__(self, model: Model, volumes: Sequence[Volume], device: str) -> None:
         self.model, self._volumes = model, tuple(volumes)
         self._settings = SegmentSettings(device, "probabilities", cleanup=())
-        fits = [fit(model.card, volume, self._settings) for volume in volumes]
+        fits = [map_input(model.card, volume, self._settings) for volume in volumes]
         self._reads = [
             normaliser(volume, model.card.normalisation, fitted.mix)
             for volume, fitted in zip(volumes, fits, strict=True)
@@ -135,7 +135,7 @@ class Slices:
             yield Progress(done, len(slices), "Looking at the painted slices")
             self.sources[points.image][points.z]
 
-    def prediction(self, network: SliceNetwork, image: int, z: int) -> Prediction:
+    def prediction(self, network: SliceNetwork, image: int, z: int) -> SlicePrediction:
         """Labels and uncertainty of a slice."""
         return prediction_of(self._scores(network, image, z))
 
@@ -163,10 +163,10 @@ class Slices:
         return scores
 
 
-def prediction_of(scores: torch.Tensor) -> Prediction:
+def prediction_of(scores: torch.Tensor) -> SlicePrediction:
     """Labels and uncertainty of a slice's class scores (outputs, Y, X), before the softmax."""
     probabilities = scores.softmax(0)
     best = probabilities.topk(2, 0).values
     labels = np.asarray(probabilities.argmax(0).to(torch.uint8).cpu())
     uncertainty = np.asarray((255 * (1 - best[0] + best[1])).round().to(torch.uint8).cpu())
-    return Prediction(labels, uncertainty, Doubt.of(labels, uncertainty))
+    return SlicePrediction(labels, uncertainty, SliceUncertainty.of(labels, uncertainty))

@@ -1,4 +1,4 @@
-"""What there is to learn from: images, their paint, and the features that a light head looks at."""
+"""The training set: images, their paint, and the features that a light head looks at."""
 
 from __future__ import annotations
 

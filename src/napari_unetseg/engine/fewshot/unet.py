@@ -13,7 +13,7 @@ import torch
 
 from napari_unetseg.core.annotations.sparse_labels import class_count, hold_out
 from napari_unetseg.core.models.card import ModelCard, Normalisation
-from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, why_nothing_is_kept
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.progress import Job, Progress
@@ -157,7 +157,7 @@ class Whole:
             return normaliser(volume, Normalisation()), (1.0, 1.0, 1.0)
         if isinstance(self.start.network, LightNet) or self.start.card.is_start:  # of no voxel size of its own
             return normaliser(volume, self.start.card.normalisation), (1.0, 1.0, 1.0)
-        fitted = fit(self.start.card, volume, SegmentSettings())
+        fitted = map_input(self.start.card, volume, SegmentSettings())
         z, y, x = (axis.ratio for axis in fitted.grid)
         return normaliser(volume, self.start.card.normalisation, fitted.mix), (z, y, x)
 

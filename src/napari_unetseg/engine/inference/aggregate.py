@@ -1,4 +1,4 @@
-"""Putting tiles together, and reducing probabilities to labels as soon as they are final."""
+"""Aggregation of tiles, with probabilities reduced to labels as soon as they are final."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from napari_unetseg.core.volume import Structure
 
 
 @dataclass
-class LabelCanvas:
+class PredictionAggregator:
     """The result as it grows. Only a part of it is ever held as floats, unless probabilities are asked for.
 
     Parameters
@@ -91,10 +91,10 @@ class Blender:
     Tiles must come with their z starts in order. Float values are held for one tile's thickness only.
     """
 
-    def __init__(self, canvas: LabelCanvas) -> None:
-        self.canvas = canvas
+    def __init__(self, aggregator: PredictionAggregator) -> None:
+        self.aggregator = aggregator
         self.start = 0
-        self.sums = torch.zeros(0, 0, *canvas.shape[1:])  # outputs, z, y, x; the last output is the sum of weights
+        self.sums = torch.zeros(0, 0, *aggregator.shape[1:])  # outputs, z, y, x; the last output is the sum of weights
 
     def add(self, box: Box, outputs: torch.Tensor, weights: list[torch.Tensor]) -> None:
         """Add a tile's probabilities (K, z, y, x), weighted by the product of three vectors along z, y and x."""
@@ -110,13 +110,13 @@ class Blender:
         held = self.sums.shape[1]
         count = held if stop is None else min(stop - self.start, held)
         if count > 0:
-            box = ((self.start, self.start + count), (0, self.canvas.shape[1]), (0, self.canvas.shape[2]))
+            box = ((self.start, self.start + count), (0, self.aggregator.shape[1]), (0, self.aggregator.shape[2]))
             final, self.sums = self.sums[:, :count], self.sums[:, count:]
             self.start += count
-            self.canvas.write(box, final[:-1] / final[-1:])
+            self.aggregator.write(box, final[:-1] / final[-1:])
 
     def _grow(self, outputs: int, thickness: int, device: torch.device) -> None:
         """Make the slab at least that thick."""
-        more = torch.zeros(outputs, max(0, thickness - self.sums.shape[1]), *self.canvas.shape[1:], device=device)
+        more = torch.zeros(outputs, max(0, thickness - self.sums.shape[1]), *self.aggregator.shape[1:], device=device)
         held = self.sums.to(device) if self.sums.shape[1] else more[:, :0]
         self.sums = torch.cat([held, more], dim=1)

@@ -1,4 +1,4 @@
-"""Class probabilities of a tile, from a 2D or 3D network, averaged over mirrored copies and directions if wanted."""
+"""Class probabilities of a tile, with test-time augmentation: mirrored copies and orthogonal planes, averaged."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ DIRECTIONS = (ALONG_Z, (0, 2, 1, 3), (0, 3, 1, 2))
 """Axis orders of (C, Z, Y, X) that cut slices along z, y and x."""
 
 
-def passes(dimensions: int, *, flips: bool, vote: bool) -> int:
+def passes(dimensions: int, *, mirroring: bool, orthogonal_planes: bool) -> int:
     """How often each voxel goes through the network."""
-    return (2**dimensions if flips else 1) * (len(DIRECTIONS) if vote else 1)
+    return (2**dimensions if mirroring else 1) * (len(DIRECTIONS) if orthogonal_planes else 1)
 
 
 class Classifier:
@@ -25,18 +25,18 @@ class Classifier:
     Parameters
     ----------
     network : FastUNet
-    flips : bool
+    mirroring : bool
         Average over the copies mirrored along each of the network's axes.
-    vote : bool
+    orthogonal_planes : bool
         2D networks: average over slices along z, y and x; else slices are along z.
     """
 
-    def __init__(self, network: FastUNet, *, flips: bool = False, vote: bool = False) -> None:
+    def __init__(self, network: FastUNet, *, mirroring: bool = False, orthogonal_planes: bool = False) -> None:
         self.network = network
-        self.directions = DIRECTIONS if vote else (ALONG_Z,)
+        self.directions = DIRECTIONS if orthogonal_planes else (ALONG_Z,)
         axes = (-3, -2, -1)[-network.settings.dimensions :]
-        counts = range(len(axes) + 1) if flips else (0,)
-        self.flips = [flip for count in counts for flip in itertools.combinations(axes, count)]
+        counts = range(len(axes) + 1) if mirroring else (0,)
+        self.mirrored_axes = [flip for count in counts for flip in itertools.combinations(axes, count)]
 
     def __call__(self, tile: torch.Tensor) -> torch.Tensor:
         """Probabilities.
@@ -50,13 +50,13 @@ class Classifier:
         (K, Z, Y, X), float32
             They add up to 1 over K.
         """
-        looks = list(itertools.product(self.directions, self.flips))
-        total = self._looked(tile, *looks[0])
-        for look in looks[1:]:
-            total += self._looked(tile, *look)
-        return total.div_(len(looks))
+        views = list(itertools.product(self.directions, self.mirrored_axes))
+        total = self._viewed(tile, *views[0])
+        for view in views[1:]:
+            total += self._viewed(tile, *view)
+        return total.div_(len(views))
 
-    def _looked(self, tile: torch.Tensor, order: Axes, flip: Axes) -> torch.Tensor:
+    def _viewed(self, tile: torch.Tensor, order: Axes, flip: Axes) -> torch.Tensor:
         """Probabilities as seen in one direction of one mirrored copy."""
         back = torch.argsort(torch.tensor(order)).tolist()
         return self._once(tile.permute(order).flip(flip)).flip(flip).permute(back)

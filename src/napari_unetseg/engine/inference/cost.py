@@ -1,4 +1,4 @@
-"""What a prediction will cost, before it starts."""
+"""Estimate of what a prediction will cost, before it starts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.compatibility import Fit, fit
+from napari_unetseg.core.models.compatibility import InputMapping, map_input
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device, device_name
@@ -26,7 +26,7 @@ SAMPLE_VOXELS, SAMPLE_PASSES, SAMPLE_SECONDS = 2**17, 6, 0.4
 
 
 @dataclass(frozen=True)
-class Forecast:
+class CostEstimate:
     """The expected cost of a prediction.
 
     Parameters
@@ -45,7 +45,7 @@ class Forecast:
     device: str
 
 
-def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Forecast:
+def estimate_cost(card: ModelCard, volume: Volume, settings: SegmentSettings) -> CostEstimate:
     """Forecast a prediction; takes a fraction of a second.
 
     Raises
@@ -54,15 +54,15 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
         As `predict.iter_predict` does.
     """
     device = choose_device(settings.device)
-    fitted = fit(card, volume, settings)
+    fitted = map_input(card, volume, settings)
     if is_light(card.architecture):
-        return _forecast_light(card, volume, settings, fitted, device)
-    count = passes(card.dimensions, flips=settings.flips, vote=fitted.vote)
+        return _estimate_light(card, volume, settings, fitted, device)
+    count = passes(card.dimensions, mirroring=settings.flips, orthogonal_planes=fitted.orthogonal_planes)
     architecture = UNetSettings.from_json(card.architecture)
     budget = tile_budget(card, fitted, device, count)
     planned, dtype = trusted_plan(card, UNet(architecture), fitted, budget, device)
     tile_bytes = planned.largest * bytes_per_voxel(card, dtype) + _slab_bytes(card, fitted, planned)
-    return Forecast(
+    return CostEstimate(
         seconds=count * planned.price * _seconds_per_voxel(architecture, device, dtype),
         peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
         tiles=len(planned.tiles),
@@ -70,20 +70,22 @@ def forecast(card: ModelCard, volume: Volume, settings: SegmentSettings) -> Fore
     )
 
 
-def _forecast_light(
-    card: ModelCard, volume: Volume, settings: SegmentSettings, fitted: Fit, device: torch.device
-) -> Forecast:
-    """As `forecast`, of a light model: it goes slice by slice."""
+def _estimate_light(
+    card: ModelCard, volume: Volume, settings: SegmentSettings, fitted: InputMapping, device: torch.device
+) -> CostEstimate:
+    """As `estimate_cost`, of a light model: it goes slice by slice."""
     check_scale(card.name, settings)
     architecture = LightSettings.from_json(card.architecture)
-    passes_of_flips = 4 if settings.flips else 1
+    passes_of_mirroring = 4 if settings.flips else 1
     pixels = math.prod(volume.shape[1:])
-    seconds = passes_of_flips * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)
+    seconds = passes_of_mirroring * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)
     peak = min(pixels, WINDOW**2) * architecture.bytes_per_pixel
-    return Forecast(seconds, int(peak + _result_bytes(card, fitted, settings)), volume.shape[0], device_name(device))
+    return CostEstimate(
+        seconds, int(peak + _result_bytes(card, fitted, settings)), volume.shape[0], device_name(device)
+    )
 
 
-def _slab_bytes(card: ModelCard, fitted: Fit, planned: Plan) -> int:
+def _slab_bytes(card: ModelCard, fitted: InputMapping, planned: Plan) -> int:
     """The slab in which tiles are blended, twice while it rolls on: every output and the weight as floats."""
     if not planned.blend:
         return 0
@@ -93,7 +95,7 @@ def _slab_bytes(card: ModelCard, fitted: Fit, planned: Plan) -> int:
     return 2 * 4 * (outputs + 1) * thickness * y * x
 
 
-def _result_bytes(card: ModelCard, fitted: Fit, settings: SegmentSettings) -> int:
+def _result_bytes(card: ModelCard, fitted: InputMapping, settings: SegmentSettings) -> int:
     """Labels, seeds and, where they are wanted, probabilities."""
     per_voxel = 1 + card.finds_objects
     if settings.write == "probabilities":

@@ -1,4 +1,4 @@
-"""How a volume goes through a network: strategy, tiles, and what they cost."""
+"""The plan of a volume's way through a network: strategy, tiles, and what they cost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from napari_unetseg.core.geometry.tiles import Budget, Needs, Step, Tile, fit_size, plan_tiles, triple
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.compatibility import Fit
+from napari_unetseg.core.models.compatibility import InputMapping
 from napari_unetseg.engine.devices import fast_dtype, free_memory
 from napari_unetseg.engine.inference.augmented import ALONG_Z, DIRECTIONS
 from napari_unetseg.engine.networks.precision import prediction_dtype
@@ -51,7 +51,7 @@ class Plan:
         return max(math.prod(stop - start for start, stop in tile.seen) for tile in self.tiles)
 
 
-def plan(card: ModelCard, fitted: Fit, budget: Budget) -> Plan:
+def plan(card: ModelCard, fitted: InputMapping, budget: Budget) -> Plan:
     """Plan tiles of the least work within a budget, where the network allows tiles that small.
 
     Tiles with a halo cost least and are exact, but only where a voxel's result does not depend on the tile. Instance
@@ -63,7 +63,7 @@ def plan(card: ModelCard, fitted: Fit, budget: Budget) -> Plan:
     blend = settings.norm in ("instance", "group")
     halo, longest = card.halo, None
     if blend:
-        longest = _blended_size(card.patch, settings, fitted.vote, budget.most)
+        longest = _blended_size(card.patch, settings, fitted.orthogonal_planes, budget.most)
         halo = triple(length // 4 for length in longest)
         budget = Budget(budget.most)  # a network is shown what it was trained on, if memory does
     needs = _needs(settings, fitted, halo)
@@ -72,11 +72,14 @@ def plan(card: ModelCard, fitted: Fit, budget: Budget) -> Plan:
 
 
 def trusted_plan(
-    card: ModelCard, network: UNet, fitted: Fit, budget: Budget, device: torch.device
+    card: ModelCard, network: UNet, fitted: InputMapping, budget: Budget, device: torch.device
 ) -> tuple[Plan, torch.dtype]:
     """The plan, and the precision that is trusted with all of its tiles; `budget` is that of the fastest one."""
     fastest, planned = fast_dtype(device), plan(card, fitted, budget)
-    dtypes = [prediction_dtype(network, shape, device) for shape in _shapes(planned, network.settings, fitted.vote)]
+    dtypes = [
+        prediction_dtype(network, shape, device)
+        for shape in _shapes(planned, network.settings, fitted.orthogonal_planes)
+    ]
     dtype = max(dtypes, key=lambda dtype: dtype.itemsize)
     if dtype != fastest:
         share = fastest.itemsize / dtype.itemsize
@@ -84,15 +87,15 @@ def trusted_plan(
     return planned, dtype
 
 
-def _shapes(planned: Plan, settings: UNetSettings, vote: bool) -> list[tuple[int, ...]]:
+def _shapes(planned: Plan, settings: UNetSettings, orthogonal_planes: bool) -> list[tuple[int, ...]]:
     """Shapes (1, C, [Z,] Y, X) that the network sees, in whatever direction."""
     seen = {tuple(stop - start for start, stop in tile.seen) for tile in planned.tiles}
-    orders = DIRECTIONS if vote else (ALONG_Z,)
+    orders = DIRECTIONS if orthogonal_planes else (ALONG_Z,)
     turned = {tuple((settings.inputs, *size)[axis] for axis in order) for size in seen for order in orders}
     return sorted({(1, settings.inputs, *size[-settings.dimensions :]) for size in turned})
 
 
-def tile_budget(card: ModelCard, fitted: Fit, device: torch.device, passes: int = 1) -> Budget:
+def tile_budget(card: ModelCard, fitted: InputMapping, device: torch.device, passes: int = 1) -> Budget:
     """How many voxels a tile may have on a device by its memory, and on a CPU how many are easy and soon done."""
     dtype = fast_dtype(device)
     per_voxel = bytes_per_voxel(card, dtype)
@@ -127,21 +130,21 @@ def _flops_per_voxel(settings: UNetSettings) -> float:
     return float(counter.get_total_flops()) / math.prod(size)
 
 
-def _needs(settings: UNetSettings, fitted: Fit, halo: Step) -> Needs:
+def _needs(settings: UNetSettings, fitted: InputMapping, halo: Step) -> Needs:
     """Stride, halo and mirrored margin along z, y, x."""
     stride = settings.stride
     if settings.dimensions == 2:  # z asks for nothing, unless slices are cut along it: then it is like y
-        stride = (stride[0] if fitted.vote else 1, *stride)
-        halo = (halo[1] if fitted.vote else 0, *halo[1:])
+        stride = (stride[0] if fitted.orthogonal_planes else 1, *stride)
+        halo = (halo[1] if fitted.orthogonal_planes else 0, *halo[1:])
     halo = triple(h + axis.support for h, axis in zip(halo, fitted.grid, strict=True))
     return Needs(triple(stride), halo, (0, 0, 0) if settings.padded else halo)
 
 
-def _blended_size(patch: Step, settings: UNetSettings, vote: bool, voxels: int) -> Step:
+def _blended_size(patch: Step, settings: UNetSettings, orthogonal_planes: bool, voxels: int) -> Step:
     """The training patch, halved along its longest axis until it has at most `voxels` voxels or is very small."""
     _, y, x = size = patch
     if settings.dimensions == 2:
-        size = (y if vote else 1, y, x)
+        size = (y if orthogonal_planes else 1, y, x)
     while math.prod(size) > voxels and max(size) > 4 * max(settings.stride):
         longest = size.index(max(size))
         size = triple(length // 2 if axis == longest else length for axis, length in enumerate(size))

@@ -9,15 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.geometry.resample import Part
+from napari_unetseg.core.geometry.resample import AxisSampling
 from napari_unetseg.core.geometry.tiles import Budget, Tile, blend_weights, triple
-from napari_unetseg.core.models.compatibility import Fit, fit
+from napari_unetseg.core.models.compatibility import InputMapping, map_input
 from napari_unetseg.core.models.normalisation import Normaliser, count_not_finite, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, memory_guard
-from napari_unetseg.engine.inference.aggregate import Blender, LabelCanvas
+from napari_unetseg.engine.inference.aggregate import Blender, PredictionAggregator
 from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
 from napari_unetseg.engine.inference.predict_slices import LightRun, check_scale, iter_light
@@ -74,28 +74,32 @@ def iter_predict(
     device = choose_device(settings.device)
     if isinstance(model.network, LightNet):
         check_scale(model.card.name, settings)
-    fitted = fit(model.card, volume, settings)
+    fitted = map_input(model.card, volume, settings)
     yield Progress(0, 1, "Measuring intensities")
     read = read or normaliser(volume, model.card.normalisation, fitted.mix)
     notes = [*fitted.notes, *_note_not_finite(volume)]
     if isinstance(model.network, LightNet):
         light = LightRun(model.network, model.card.structures, read, device)
-        canvas, device = yield from iter_light(light, volume, settings, notes)
-        return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
-    count = passes(model.card.dimensions, flips=settings.flips, vote=fitted.vote)
+        aggregator, device = yield from iter_light(light, volume, settings, notes)
+        return Prediction(
+            aggregator.classes, aggregator.seeds, aggregator.probabilities, device_name(device), tuple(notes)
+        )
+    count = passes(model.card.dimensions, mirroring=settings.flips, orthogonal_planes=fitted.orthogonal_planes)
     budget = tile_budget(model.card, fitted, device, count)
     while True:
         planned, dtype = trusted_plan(model.card, model.unet, fitted, budget, device)
         run = _Run(model, volume, settings, read, fitted, planned, device, dtype)
         try:
-            canvas = yield from run.tiles()
+            aggregator = yield from run.tiles()
         except OutOfMemory as error:
             device, budget, note = _with_less(model, fitted, planned, device, error)
             notes.append(note)
             yield Progress(0, len(planned.tiles), STAGE, note)
         else:
             notes += note_of(dtype, device)
-            return Prediction(canvas.classes, canvas.seeds, canvas.probabilities, device_name(device), tuple(notes))
+            return Prediction(
+                aggregator.classes, aggregator.seeds, aggregator.probabilities, device_name(device), tuple(notes)
+            )
 
 
 @dataclass(frozen=True)
@@ -106,19 +110,21 @@ class _Run:
     volume: Volume
     settings: SegmentSettings
     read: Normaliser
-    fitted: Fit
+    fitted: InputMapping
     planned: Plan
     device: torch.device
     dtype: torch.dtype
 
-    def tiles(self) -> Job[LabelCanvas]:
+    def tiles(self) -> Job[PredictionAggregator]:
         """Predict every tile; yields before each."""
-        canvas = LabelCanvas(self.volume.shape, self.model.card.structures, self.settings.write == "probabilities")
-        blender = Blender(canvas)
+        aggregator = PredictionAggregator(
+            self.volume.shape, self.model.card.structures, self.settings.write == "probabilities"
+        )
+        blender = Blender(aggregator)
         began, total = time.monotonic(), len(self.planned.tiles)
         with memory_guard(self.device):
             network = prepare(self.model.unet, self.device, self.dtype)
-        classify = Classifier(network, flips=self.settings.flips, vote=self.fitted.vote)
+        classify = Classifier(network, mirroring=self.settings.flips, orthogonal_planes=self.fitted.orthogonal_planes)
         for done, tile in enumerate(self.planned.tiles):
             left = (time.monotonic() - began) / done * (total - done) if done else None
             yield Progress(done, total, STAGE, seconds_left=left)
@@ -126,7 +132,7 @@ class _Run:
                 self._predict(tile, classify, blender)
         blender.flush()
         yield Progress(total, total, STAGE, seconds_left=0.0)
-        return canvas
+        return aggregator
 
     def _predict(self, tile: Tile, classify: Classifier, blender: Blender) -> None:
         """Predict one tile and put its result in place."""
@@ -139,16 +145,16 @@ class _Run:
         if self.planned.blend:
             blender.add(box, outputs, self._weights(tile, parts))
         else:
-            blender.canvas.write(box, outputs)
+            blender.aggregator.write(box, outputs)
 
     def _seen(self, tile: Tile) -> torch.Tensor:
         """What the network sees (C, z, y, x): cut from the volume, normalised, resampled and mirrored."""
         parts = [axis.seen(span) for axis, span in zip(self.fitted.grid, tile.seen, strict=True)]
         values = self.read(self.volume.array[:, *(slice(*part.span) for part in parts)])
-        whole = [Part((0, part.span[1] - part.span[0]), part.matrix) for part in parts]
+        whole = [AxisSampling((0, part.span[1] - part.span[0]), part.matrix) for part in parts]
         return _taken(torch.from_numpy(values).to(self.device), whole)
 
-    def _weights(self, tile: Tile, parts: list[Part]) -> list[torch.Tensor]:
+    def _weights(self, tile: Tile, parts: list[AxisSampling]) -> list[torch.Tensor]:
         whole = blend_weights(triple(stop - start for start, stop in tile.seen))
         return [
             _along(torch.from_numpy(weights).to(self.device), 0, part)
@@ -156,14 +162,14 @@ class _Run:
         ]
 
 
-def _taken(array: torch.Tensor, parts: list[Part]) -> torch.Tensor:
+def _taken(array: torch.Tensor, parts: list[AxisSampling]) -> torch.Tensor:
     """Cut and resample (C, z, y, x) along its last three axes."""
     for axis, part in enumerate(parts, start=1):
         array = _along(array, axis, part)
     return array
 
 
-def _along(array: torch.Tensor, axis: int, part: Part) -> torch.Tensor:
+def _along(array: torch.Tensor, axis: int, part: AxisSampling) -> torch.Tensor:
     array = array.narrow(axis, part.span[0], part.span[1] - part.span[0])
     if part.matrix is not None:
         matrix = torch.from_numpy(part.matrix).to(array.device)
@@ -177,7 +183,7 @@ def _note_not_finite(volume: Volume) -> list[str]:
 
 
 def _with_less(
-    model: Model, fitted: Fit, planned: Plan, device: torch.device, error: OutOfMemory
+    model: Model, fitted: InputMapping, planned: Plan, device: torch.device, error: OutOfMemory
 ) -> tuple[torch.device, Budget, str]:
     """Where to try next: tiles of half the size, then the CPU."""
     less = Budget(planned.largest // 2)

@@ -19,7 +19,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.devices import OutOfMemory, memory_guard
-from napari_unetseg.engine.inference.aggregate import LabelCanvas
+from napari_unetseg.engine.inference.aggregate import PredictionAggregator
 from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.errors import ResourceError, SettingsError
@@ -57,7 +57,7 @@ def check_scale(name: str, settings: SegmentSettings) -> None:
 
 def iter_light(
     run: LightRun, volume: Volume, settings: SegmentSettings, notes: list[str]
-) -> Job[tuple[LabelCanvas, torch.device]]:
+) -> Job[tuple[PredictionAggregator, torch.device]]:
     """Predict every slice; yields before each, and stops there when it is closed.
 
     Where the device's memory runs out, it begins again on the CPU and adds that to `notes`.
@@ -72,31 +72,31 @@ def iter_light(
         If the CPU has not enough memory either.
     """
     try:
-        return (yield from _canvas(run, volume, settings)), run.device
+        return (yield from _aggregated(run, volume, settings)), run.device
     except OutOfMemory as error:
         if run.device.type == "cpu":
             raise ResourceError("Not enough memory for the features of one slice. Close other programs.") from error
         notes.append(f"Not enough memory on {run.device}: went on with the CPU.")
     yield Progress(0, 1, STAGE, notes[-1])
     cpu = torch.device("cpu")
-    return (yield from _canvas(replace(run, device=cpu), volume, settings)), cpu
+    return (yield from _aggregated(replace(run, device=cpu), volume, settings)), cpu
 
 
-def _canvas(run: LightRun, volume: Volume, settings: SegmentSettings) -> Job[LabelCanvas]:
-    canvas = LabelCanvas(volume.shape, run.structures, settings.write == "probabilities")
+def _aggregated(run: LightRun, volume: Volume, settings: SegmentSettings) -> Job[PredictionAggregator]:
+    aggregator = PredictionAggregator(volume.shape, run.structures, settings.write == "probabilities")
     network = run.network.to(run.device).eval()
     windows = _windows(volume, network.settings)
     began, total = time.monotonic(), len(windows) * volume.shape[0]
     for index, window in enumerate(windows):
-        sources = _sources(run, volume, window, flips=settings.flips)
+        sources = _sources(run, volume, window, mirroring=settings.flips)
         for z in range(volume.shape[0]):
             done = index * volume.shape[0] + z
             left = (time.monotonic() - began) / done * (total - done) if done else None
             yield Progress(done, total, STAGE, seconds_left=left)
             with memory_guard(run.device):
-                canvas.write(_box(z, window), _within(_averaged(network, sources, z), window)[:, None])
+                aggregator.write(_box(z, window), _within(_averaged(network, sources, z), window)[:, None])
     yield Progress(total, total, STAGE, seconds_left=0.0)
-    return canvas
+    return aggregator
 
 
 @torch.inference_mode()
@@ -129,18 +129,18 @@ def _windows(volume: Volume, settings: LightSettings) -> tuple[Tile, ...]:
     return plan_tiles(shape, (1, WINDOW, WINDOW), Needs((1, stride[0], stride[1]), (0, halo, halo)))
 
 
-def _sources(run: LightRun, volume: Volume, window: Tile, *, flips: bool) -> list[tuple[Flip, FeatureSource]]:
+def _sources(run: LightRun, volume: Volume, window: Tile, *, mirroring: bool) -> list[tuple[Flip, FeatureSource]]:
     """What a window sees, and the same mirrored."""
     _, (top, bottom), (left, right) = window.seen
     seen = volume.array[:, :, max(top, 0) : bottom, max(left, 0) : right]
     return [
         (axes, FeatureSource(replace(volume, array=flipped), run.read, run.network.extractor, run.device, room=0))
-        for axes, flipped in _flipped(seen, flips=flips)
+        for axes, flipped in _flipped(seen, mirroring=mirroring)
     ]
 
 
-def _flipped(array: npt.NDArray[Any], *, flips: bool) -> Iterator[tuple[Flip, npt.NDArray[Any]]]:
-    for axes in [(), (1,), (2,), (1, 2)] if flips else [()]:
+def _flipped(array: npt.NDArray[Any], *, mirroring: bool) -> Iterator[tuple[Flip, npt.NDArray[Any]]]:
+    for axes in [(), (1,), (2,), (1, 2)] if mirroring else [()]:
         yield axes, np.flip(array, tuple(axis + 1 for axis in axes))
 
 

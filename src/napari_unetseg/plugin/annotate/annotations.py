@@ -1,4 +1,4 @@
-"""Painted layers: which image each of them belongs to, and that its paint is kept where nobody else's is."""
+"""Annotations in the viewer: which image each painted layer belongs to, and where its paint is kept."""
 
 from __future__ import annotations
 

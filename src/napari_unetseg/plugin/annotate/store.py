@@ -1,4 +1,4 @@
-"""Keeps paint on the disk while someone paints, in a thread of its own, and finds it again."""
+"""The store of paint: kept on the disk while someone paints, in a thread of its own, and found again."""
 
 from __future__ import annotations
 

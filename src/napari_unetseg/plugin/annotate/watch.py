@@ -1,4 +1,4 @@
-"""When there is paint to copy: soon after a stroke, and later after anything else that may have changed it."""
+"""The watch over a painted layer: copies are due soon after a stroke, later after anything else that may change it."""
 
 from __future__ import annotations
 

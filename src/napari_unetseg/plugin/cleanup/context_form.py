@@ -1,4 +1,4 @@
-"""The rows of the Clean up widget for what steps look at beside the labels; each is there when a step asks for it."""
+"""Rows of the Clean up widget for the context of steps; each is there when a step asks for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout
 
-from napari_unetseg.core.steps import Crf, Prior, Separate, Step, Weighing
-from napari_unetseg.plugin.cleanup.job import Beside
+from napari_unetseg.core.steps import Crf, Prior, ProbabilityStep, Separate, Step
+from napari_unetseg.plugin.cleanup.job import ContextLayers
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
@@ -21,7 +21,7 @@ PREVIEW_MARK = "preview"
 """Marks the preview, in our record of its metadata: it is not to be cleaned up itself."""
 
 
-class BesideRows(QObject):
+class ContextRows(QObject):
     """Image, probabilities and prior, in a form.
 
     Parameters
@@ -55,7 +55,7 @@ class BesideRows(QObject):
     def show_for(self, steps: Sequence[Step]) -> None:
         """Show the rows that the steps can use."""
         follows = any(isinstance(step, Crf) or getattr(step, "along", "distance") != "distance" for step in steps)
-        weighs = bool(steps) and isinstance(steps[0], Weighing)
+        weighs = bool(steps) and isinstance(steps[0], ProbabilityStep)
         prior = any(isinstance(step, Prior) for step in steps)
         for box, visible in ((self.image, follows), (self.probabilities, weighs), (self.prior, prior)):
             show_row(self._form, box, visible)
@@ -72,13 +72,13 @@ class BesideRows(QObject):
         fitting = (layer for layer in reversed(self._viewer.layers) if accepts(layer) and layer is not labels)
         return next((layer for layer in fitting if LayerSource.of(layer).shape[1:] == shape), None)
 
-    def beside(self) -> Beside:
+    def chosen(self) -> ContextLayers:
         """What is chosen, of the rows that can be seen."""
         prior = self._chosen(self.prior)
         painted = None
         if isinstance(prior, LabelsLayer):
             painted = LabelsSource.of(prior, index_on_screen(self._viewer, prior, "T"))
-        return Beside(
+        return ContextLayers(
             self._source(self._chosen(self.image)),
             self._source(self._chosen(self.probabilities)),
             None if painted is not None else self._source(prior),

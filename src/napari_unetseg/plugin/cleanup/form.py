@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
 
-from napari_unetseg.core.steps import Step, Weighing
+from napari_unetseg.core.steps import ProbabilityStep, Step
 from napari_unetseg.core.volume import Grid, Structure
 from napari_unetseg.plugin.parts.fields import combo, form
 from napari_unetseg.plugin.parts.text import quantity
@@ -77,7 +77,7 @@ def describe(step: Step, flat: bool = False) -> str:
 def _is_understood(step: Step, name: str) -> bool:
     """Whether a parameter goes without saying: steps that weigh have many, which are seldom changed."""
     return (
-        isinstance(step, Weighing)
+        isinstance(step, ProbabilityStep)
         and name != "softness"
         and getattr(step, name) == type(step).model_fields[name].default
     )

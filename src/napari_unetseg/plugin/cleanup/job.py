@@ -1,4 +1,4 @@
-"""What the Clean up widget asks for, and the jobs that answer it: everything but Qt."""
+"""Requests of the Clean up widget, and the jobs that answer them: everything but Qt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_unetseg import api
-from napari_unetseg.core.postprocess.context import Evidence
+from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.progress import Job, Progress
@@ -25,7 +25,7 @@ STEPS = "cleanup"
 
 
 @dataclass(frozen=True)
-class Beside:
+class ContextLayers:
     """The layers that steps may look at beside the labels; each may be missing.
 
     Parameters
@@ -49,12 +49,12 @@ class Beside:
             return "Choose a layer of painted slices, or of probabilities, as the prior."
         return ""
 
-    def evidence(self) -> Evidence:
+    def read(self) -> CleanupContext:
         """Their voxels; computed where a layer is lazy. Raises `InputError` where nothing is painted."""
         sources = (self.image, self.probabilities, self.prior)
         image, probabilities, prior = (None if source is None else source.volume() for source in sources)
         known = None if self.painted is None else KnownSlices.of(self.painted.labels())
-        return Evidence(image, probabilities, prior, known)
+        return CleanupContext(image, probabilities, prior, known)
 
 
 @dataclass(frozen=True)
@@ -69,15 +69,15 @@ class CleanRequest:
 
     labels: LabelsSource
     steps: tuple[Step, ...]
-    beside: Beside = field(default_factory=Beside)
+    context: ContextLayers = field(default_factory=ContextLayers)
     earlier: tuple[dict[str, Any], ...] = ()
 
 
 def clean_layer(worker: Worker, request: CleanRequest) -> Job[LayerData]:
     """Clean up in the child process, and make ready the new layer, which remembers its steps."""
     yield Progress(0, 1, "Reading the layers")
-    labels, evidence = request.labels.labels(), request.beside.evidence()
-    return _layer(request, (yield from worker.run(api.iter_clean, labels, request.steps, evidence)))
+    labels, context = request.labels.labels(), request.context.read()
+    return _layer(request, (yield from worker.run(api.iter_clean, labels, request.steps, context)))
 
 
 def preview_layer(worker: Worker, request: CleanRequest, z: int | None) -> Job[LayerData]:
@@ -86,9 +86,9 @@ def preview_layer(worker: Worker, request: CleanRequest, z: int | None) -> Job[L
     if z is None or part is None:
         return (yield from clean_layer(worker, request))
     yield Progress(0, 1, "Reading the layers")
-    labels, evidence = request.labels.labels(), request.beside.evidence()
+    labels, context = request.labels.labels(), request.context.read()
     slab = replace(labels, array=labels.array[slice(*part)])
-    cleaned = yield from worker.run(api.iter_clean, slab, for_one_slice(request.steps), evidence.cropped(*part))
+    cleaned = yield from worker.run(api.iter_clean, slab, for_one_slice(request.steps), context.cropped(*part))
     array = labels.array.astype(np.promote_types(labels.array.dtype, cleaned.array.dtype))
     array[z] = cleaned.array[z - part[0]]
     return _layer(request, replace(cleaned, array=array))

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QListWidget, QPushButton, QVB
 
 from napari_unetseg.core.steps import Step
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.cleanup.context_form import PREVIEW_MARK, BesideRows, is_segmentation
+from napari_unetseg.plugin.cleanup.context_form import PREVIEW_MARK, ContextRows, is_segmentation
 from napari_unetseg.plugin.cleanup.form import KINDS, StepForm, about, describe, new_step, title
 from napari_unetseg.plugin.cleanup.job import STEPS, CleanRequest, clean_layer, is_previewed_by_slice, preview_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
@@ -65,7 +65,7 @@ class CleanupWidget(Panel):
             self.kind_box.addItem(title(kind), kind)
             self.kind_box.setItemData(self.kind_box.count() - 1, about(kind), Qt.ItemDataRole.ToolTipRole)
         top.addRow("Labels", self.labels_box)
-        self.beside = BesideRows(top, self._viewer)
+        self.context = ContextRows(top, self._viewer)
         top.addRow("Step", self.kind_box)
         self.rows.addLayout(self._list())
         self.about, self.form = note(), StepForm()
@@ -96,7 +96,7 @@ class CleanupWidget(Panel):
 
     def _connect(self) -> None:
         self.labels_box.layer_changed.connect(self._start_anew)
-        self.beside.changed.connect(self._wait)
+        self.context.changed.connect(self._wait)
         self._viewer.dims.events.current_step.connect(self._look)
         for event in (self._viewer.dims.events.ndisplay, self._viewer.dims.events.order):
             event.connect(self._wait)
@@ -118,7 +118,7 @@ class CleanupWidget(Panel):
         if layer is None or not self.steps:
             return None
         earlier = tuple(layer.metadata.get(METADATA, {}).get(STEPS, ()))
-        return CleanRequest(self._source(layer), tuple(self.steps), self.beside.beside(), earlier)
+        return CleanRequest(self._source(layer), tuple(self.steps), self.context.chosen(), earlier)
 
     def _source(self, layer: LabelsLayer) -> LabelsSource:
         return LabelsSource.of(layer, index_on_screen(self._viewer, layer, "T"))
@@ -129,7 +129,7 @@ class CleanupWidget(Panel):
         if kind is not None and layer is not None:
             source = self._source(layer).source
             self.steps.append(new_step(kind, source.grid, source.shape[1:]))
-            self.beside.suggest(self.steps[-1], layer)
+            self.context.suggest(self.steps[-1], layer)
             self._show_steps(len(self.steps) - 1)
 
     def _remove(self, index: int) -> None:
@@ -142,7 +142,7 @@ class CleanupWidget(Panel):
         index = self.list.currentRow()
         self.steps[index] = self.form.step
         self.list.item(index).setText(self._line(index))
-        self.beside.show_for(self.steps)
+        self.context.show_for(self.steps)
         self._wait()
 
     def _show_steps(self, chosen: int = -1) -> None:
@@ -154,7 +154,7 @@ class CleanupWidget(Panel):
         self.list.blockSignals(False)
         height = self.list.sizeHintForRow(0) if self.steps else self.fontMetrics().height()
         self.list.setFixedHeight(min(max(len(self.steps), 1), MOST_VISIBLE_STEPS) * (height + 4) + 8)
-        self.beside.show_for(self.steps)
+        self.context.show_for(self.steps)
         self._show_form(chosen)
         self._wait()
 
@@ -201,7 +201,7 @@ class CleanupWidget(Panel):
             self._seen = slice_on_screen(self._viewer, self.labels_box.layer)
             if not is_previewed_by_slice(request):
                 self._seen = None
-            if lacks := request.beside.lacks(request.steps):
+            if lacks := request.context.lacks(request.steps):
                 self._drop_preview()
                 self.job.say(lacks)
             else:

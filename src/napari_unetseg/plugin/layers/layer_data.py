@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.units import UNIT_NAMES
 from napari_unetseg.core.volume import Grid, Labels, Volume
 from napari_unetseg.plugin.layers.source import METADATA, appearance
 
 LayerData = tuple[Any, dict[str, Any], str]
-NAPARI_UNITS = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 COLOURS = ("green", "magenta", "cyan", "yellow", "blue", "red")
 """Of the channels of an image with several."""
 SAMPLED = 1_000_000
@@ -49,7 +49,7 @@ def labels_layer(labels: Labels) -> LayerData:
 def placement(grid: Grid, flat: bool, timed: bool = False) -> dict[str, Any]:
     """Scale, translation, units and axis labels of a layer [t,] [z,] y, x, and the grid in its metadata."""
     first = 1 if flat else 0
-    unit = NAPARI_UNITS.get(grid.unit, "pixel")
+    unit = UNIT_NAMES.get(grid.unit, "pixel")
     return {
         "scale": (*((1.0,) if timed else ()), *grid.spacing[first:]),
         "translate": (*((0.0,) if timed else ()), *grid.origin[first:]),

@@ -1,4 +1,4 @@
-"""napari's own *Open*, and drag and drop onto its window: every format of `core.io`, with its place and scale."""
+"""The reader of napari's *Open*, and of drag and drop: every format of `core.io`, with its place and scale."""
 
 from __future__ import annotations
 

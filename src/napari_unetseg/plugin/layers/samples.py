@@ -1,4 +1,4 @@
-"""File → Open Sample: the small real images that come with the program; their reference labels are hidden at first."""
+"""Samples of *File → Open Sample*: small real images of the program; their reference labels are hidden at first."""
 
 from __future__ import annotations
 

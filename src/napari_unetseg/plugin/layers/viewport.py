@@ -10,7 +10,7 @@ from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtGui import QColor
 
-from napari_unetseg.core.annotations.next_slice import DoubtMap, next_slice
+from napari_unetseg.core.annotations.next_slice import UncertaintyMap, next_slice
 from napari_unetseg.plugin.layers.source import axes_of
 
 
@@ -76,7 +76,7 @@ def move_along(viewer: Viewer, layer: LabelsLayer, axis: str, number: int) -> No
 
 
 def go_next(
-    viewer: Viewer, layer: LabelsLayer, doubts: DoubtMap, painted: Sequence[npt.NDArray[np.bool_]]
+    viewer: Viewer, layer: LabelsLayer, uncertainties: UncertaintyMap, painted: Sequence[npt.NDArray[np.bool_]]
 ) -> tuple[str, int] | None:
     """Go to the slice that is worth painting next; returns its axis and number, or None where all are painted.
 
@@ -87,7 +87,7 @@ def go_next(
     """
     axis = axis_in_view(viewer, layer)
     which = "ZYX".index(axis)
-    number = next_slice(doubts.along(which), painted[which])
+    number = next_slice(uncertainties.along(which), painted[which])
     if number is None:
         return None
     move_along(viewer, layer, axis, number)

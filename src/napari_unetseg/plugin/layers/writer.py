@@ -1,4 +1,4 @@
-"""napari's *Save*: a labels layer in any format that `core.io` writes, lying where its image does."""
+"""The writer of napari's *Save*: a labels layer in any format that `core.io` writes, lying where its image does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""*Apply to…*: the model in use, on other layers or on files."""
+"""Rows of *Apply to…*: the model in use, on other layers or on files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What happens between *Apply to…* and the new layers or files: everything but Qt."""
+"""The job between *Apply to…* and the new layers or files: everything but Qt."""
 
 from __future__ import annotations
 

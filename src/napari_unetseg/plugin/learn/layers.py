@@ -1,4 +1,4 @@
-"""What learning shows in the viewer: predictions and their uncertainty, and where the program is in doubt."""
+"""Layers that learning shows in the viewer: predictions, their uncertainty, and where the model is unsure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from napari.layers import Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject
 
-from napari_unetseg.core.annotations.next_slice import DoubtMap
+from napari_unetseg.core.annotations.next_slice import UncertaintyMap
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.learn.loop import SliceSeen
@@ -21,9 +21,9 @@ class _Views:
     """What is shown of one image."""
 
     image: LearnImage
-    doubts: DoubtMap
+    uncertainties: UncertaintyMap
     preview: Preview | None = None
-    doubt_view: UncertaintyView | None = None
+    uncertainty_view: UncertaintyView | None = None
 
 
 class LearnLayers(QObject):
@@ -41,7 +41,7 @@ class LearnLayers(QObject):
         self._known: WeakKeyDictionary[Layer, _Views] = WeakKeyDictionary()
         self._views: _Views | None = None
         self._structures: tuple[Structure, ...] = ()
-        self._shows_doubt = False
+        self._shows_uncertainty = False
 
     @property
     def preview(self) -> Preview | None:
@@ -49,14 +49,14 @@ class LearnLayers(QObject):
         return self._views.preview if self._views is not None else None
 
     @property
-    def doubt_view(self) -> UncertaintyView | None:
+    def uncertainty_view(self) -> UncertaintyView | None:
         """Their uncertainty; None before the first one."""
-        return self._views.doubt_view if self._views is not None else None
+        return self._views.uncertainty_view if self._views is not None else None
 
     @property
-    def doubts(self) -> DoubtMap:
+    def uncertainties(self) -> UncertaintyMap:
         """Where the program is in doubt."""
-        return self._views.doubts if self._views is not None else DoubtMap((1, 1, 1))
+        return self._views.uncertainties if self._views is not None else UncertaintyMap((1, 1, 1))
 
     def begin(self, layer: Layer | None, image: LearnImage | None) -> None:
         """Show predictions of this image, which is that of a layer, from now on: in the layers that it has already."""
@@ -64,7 +64,7 @@ class LearnLayers(QObject):
         if layer is not None and image is not None:
             known = self._known.get(layer)
             if known is None or not image.is_like(known.image):
-                known = self._known[layer] = _Views(image, DoubtMap(image.source.shape[1:]))
+                known = self._known[layer] = _Views(image, UncertaintyMap(image.source.shape[1:]))
             self._views = known
 
     def dress(self, structures: tuple[Structure, ...]) -> None:
@@ -78,17 +78,17 @@ class LearnLayers(QObject):
         views = self._views
         if views is None:
             return
-        if views.preview is None or views.doubt_view is None:
+        if views.preview is None or views.uncertainty_view is None:
             views.preview = Preview(self._viewer, views.image.source, self)
-            views.doubt_view = UncertaintyView(self._viewer, views.image.source, self)
+            views.uncertainty_view = UncertaintyView(self._viewer, views.image.source, self)
             views.preview.dress(self._structures)
-        views.doubts.put(seen.z, seen.prediction.doubt)
+        views.uncertainties.put(seen.z, seen.prediction.summary)
         views.preview.show(seen.z, seen.prediction.labels)
-        views.doubt_view.show(seen.z, seen.prediction.uncertainty)
-        views.doubt_view.set_shown(self._shows_doubt)
+        views.uncertainty_view.show(seen.z, seen.prediction.uncertainty)
+        views.uncertainty_view.set_shown(self._shows_uncertainty)
 
-    def show_doubt(self, shown: bool) -> None:
+    def show_uncertainty(self, shown: bool) -> None:
         """Show the layer of uncertainty, or take it away."""
-        self._shows_doubt = shown
-        if self.doubt_view is not None:
-            self.doubt_view.set_shown(shown)
+        self._shows_uncertainty = shown
+        if self.uncertainty_view is not None:
+            self.uncertainty_view.set_shown(shown)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.annotations.versions import Prediction, Tuned, Verdict, Version
+from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.errors import InputError, OutputError
@@ -69,7 +69,7 @@ class Opened:
 class Judged:
     """A candidate was accepted or not."""
 
-    verdict: Verdict
+    verdict: AcceptDecision
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ class SliceSeen:
     """What the model says about one slice."""
 
     z: int
-    prediction: Prediction
+    prediction: SlicePrediction
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingFinished:
     """Losses of the training steps since the last such record; `begins` with the first ones of a training."""
 
     losses: tuple[float, ...]
@@ -109,7 +109,7 @@ class Hint:
     text: str
 
 
-Record = Progress | Opened | Judged | Reverted | SliceSeen | Trained | Saved | Hint
+Record = Progress | Opened | Judged | Reverted | SliceSeen | TrainingFinished | Saved | Hint
 Loop = Generator[Any, None, None]
 """Yields `Record`s."""
 
@@ -211,7 +211,7 @@ class _Loop:
         settings = self._request.settings
         tuned: Tuned = yield from self._run(child.fine_tune, paint.all, paint.names, settings, BREATH)
         if tuned.losses:
-            yield Trained(tuned.losses, begins=not self._has_trained)
+            yield TrainingFinished(tuned.losses, begins=not self._has_trained)
             self._has_trained = True
         if tuned.verdict is not None:
             self._tuning = False

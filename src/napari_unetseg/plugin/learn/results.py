@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, Q
 from napari_unetseg.core.annotations.versions import Version
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.learn.apply import ApplyRows
-from napari_unetseg.plugin.learn.loop import Trained
+from napari_unetseg.plugin.learn.loop import TrainingFinished
 from napari_unetseg.plugin.learn.plot import LossPlot, ScorePlot
 from napari_unetseg.plugin.parts.fields import combo
 
@@ -140,7 +140,7 @@ class LearnResults(QWidget):
         self.versions.add(version)
         self._draw()
 
-    def show_training(self, trained: Trained) -> None:
+    def show_training(self, trained: TrainingFinished) -> None:
         """Show more losses."""
         self.loss_plot.add(trained.losses, begins=trained.begins)
 

@@ -11,7 +11,7 @@ from napari.layers import Layer
 from napari.viewer import Viewer
 
 from napari_unetseg.core.annotations.session_record import Place
-from napari_unetseg.core.annotations.versions import Verdict, Version
+from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.advice import Advice
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import Canvas
@@ -25,7 +25,16 @@ from napari_unetseg.plugin.learn.bar import LearnBar
 from napari_unetseg.plugin.learn.controller import LearnSession
 from napari_unetseg.plugin.learn.guides import LearnGuides, OtherImages, show_next
 from napari_unetseg.plugin.learn.layers import LearnLayers
-from napari_unetseg.plugin.learn.loop import Hint, Judged, LearnRequest, Opened, Reverted, Saved, SliceSeen, Trained
+from napari_unetseg.plugin.learn.loop import (
+    Hint,
+    Judged,
+    LearnRequest,
+    Opened,
+    Reverted,
+    Saved,
+    SliceSeen,
+    TrainingFinished,
+)
 from napari_unetseg.plugin.learn.plot import load_plots
 from napari_unetseg.plugin.learn.results import LearnResults
 from napari_unetseg.plugin.learn.settings import LearnChoices
@@ -81,7 +90,7 @@ class LearnWidget(Panel):
         self.bar.asked.connect(self._learn_now)
         self.bar.live_changed.connect(self._set_live)
         self.bar.stopped.connect(self.session.stop)
-        self.guides.doubt_toggled.connect(self.layers.show_doubt)
+        self.guides.uncertainty_toggled.connect(self.layers.show_uncertainty)
         self.guides.next_asked.connect(self._go_next)
         self.results.reverted.connect(lambda number: self._order(Revert(number)))
         self.results.save_asked.connect(self.save)
@@ -224,7 +233,7 @@ class LearnWidget(Panel):
 
     def _go_next(self) -> None:
         """Move to the slice that is worth painting next."""
-        self.bar.say(show_next(self._viewer, self.paint.canvas, self.layers.doubts))
+        self.bar.say(show_next(self._viewer, self.paint.canvas, self.layers.uncertainties))
 
     def _hear(self, record: object) -> None:
         """What the loop tells; one that was stopped ends its last job, which may be of another image than this."""
@@ -242,7 +251,7 @@ class LearnWidget(Panel):
         elif isinstance(record, Opened):
             self.paint.offer_model(False)
             self.results.set_versions(record.versions)
-        elif isinstance(record, Trained):
+        elif isinstance(record, TrainingFinished):
             self.results.show_training(record)
         elif isinstance(record, Judged):
             self._show_verdict(record.verdict)
@@ -253,7 +262,7 @@ class LearnWidget(Panel):
         elif isinstance(record, Hint):
             self.bar.tell(record.text)
 
-    def _show_verdict(self, verdict: Verdict) -> None:
+    def _show_verdict(self, verdict: AcceptDecision) -> None:
         if verdict.accepted:
             self.results.add(verdict.version)
             self.session.resumes = True  # a child that is lost takes its versions along, but not the kept model

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QListWidget, QListW
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection, help_of
 from napari_unetseg.core.volume import Grid
-from napari_unetseg.plugin.parts.fields import VoxelSize, combo, narrow, note, show_row
+from napari_unetseg.plugin.parts.fields import VoxelSizeFields, combo, narrow, note, show_row
 from napari_unetseg.plugin.parts.text import lengths, memory, voxel_size
 
 
@@ -61,7 +61,7 @@ class PartRows(QObject):
         self.info: VolumeInfo | None = None
         self.format, self.size, self.type, self.spacing = (note() for _ in range(4))
         self.channels = QListWidget()
-        self.time, self.level, self.voxel_size = QSpinBox(), combo(), VoxelSize()
+        self.time, self.level, self.voxel_size = QSpinBox(), combo(), VoxelSizeFields()
         self.crop = [CropRange(axis) for axis in "zyx"]
         self.memory = note()
         self._fields: dict[str, QWidget] = {

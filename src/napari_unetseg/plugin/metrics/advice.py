@@ -1,4 +1,4 @@
-"""What is likely wrong, in words, under the table of metrics; and a button that takes it to the *Learn* widget."""
+"""Advice under the table of metrics: what is likely wrong, and a button that takes it to the *Learn* widget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How figures are headed and written in the table of metrics."""
+"""Columns of the table of metrics: how figures are headed and written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Metrics widget asks for, and the jobs that answer it: everything but Qt."""
+"""Requests of the Metrics widget, and the jobs that answer them: everything but Qt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
-from napari_unetseg.plugin.metrics.report import Report, as_painted, foreground, measure, score
+from napari_unetseg.plugin.metrics.report import MetricsReport, as_painted, foreground, measure, score
 from napari_unetseg.service.process import Worker
 
 ERRORS_MARK = "errors"
@@ -63,7 +63,7 @@ class MetricsRequest:
         return Volume(np.broadcast_to(np.uint8(0), self.image.shape), self.image.grid)
 
 
-def measure_layers(worker: Worker, request: MetricsRequest) -> Job[Report]:
+def measure_layers(worker: Worker, request: MetricsRequest) -> Job[MetricsReport]:
     """Work out the table in the child process."""
     yield Progress(0, 1, "Reading the layers")
     labels = request.predicted.labels()

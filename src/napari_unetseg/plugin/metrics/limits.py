@@ -1,4 +1,4 @@
-"""When a structure counts as good enough: limits for its figures, ready-made sets of them, and the rating of a row."""
+"""Limits from which a structure counts as good enough: ready-made sets of them, and the rating of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Metrics widget shows, worked out in the child process: figures, Dice per slice, and advice in words."""
+"""The report that the Metrics widget shows, worked out in the child process: figures, Dice per slice, advice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Known = npt.NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
-class Slices:
+class SliceScores:
     """How each slice stands, structure by structure.
 
     Parameters
@@ -54,7 +54,7 @@ class Slices:
 
 
 @dataclass(frozen=True)
-class Report:
+class MetricsReport:
     """A table of figures, and what goes with it where there is a reference.
 
     Parameters
@@ -67,11 +67,11 @@ class Report:
     rows: list[Row]
     dimensions: int
     evaluation: Evaluation | None = None
-    slices: Slices | None = None
+    slices: SliceScores | None = None
     advice: tuple[Advice, ...] = ()
 
 
-def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricSettings) -> Job[Report]:
+def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricSettings) -> Job[MetricsReport]:
     """Score a prediction; a painted reference (0 unknown, 1 background, 2… structures) on its known voxels alone."""
     yield Progress(0, 1, "Measuring")
     known: Known = None
@@ -82,17 +82,17 @@ def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricS
     slices = _slices(predicted, reference, known, evaluation)
     parts_are_known = known is None and evaluation.objects is None
     advice = advise(evaluation, found_by_size(predicted, reference) if parts_are_known else None)
-    return Report(table_rows(evaluation), evaluation.dimensions, evaluation, slices, tuple(advice))
+    return MetricsReport(table_rows(evaluation), evaluation.dimensions, evaluation, slices, tuple(advice))
 
 
-def measure(labels: Labels, image: Volume | None, objects: bool) -> Job[Report]:
+def measure(labels: Labels, image: Volume | None, objects: bool) -> Job[MetricsReport]:
     """Measure labels alone: a row a structure, or a row an object."""
     yield Progress(0, 1, "Measuring")
     rows = measure_objects(labels, image) if objects else measure_structures(labels, image)
-    return Report(rows, 2 if labels.array.shape[0] == 1 else 3)
+    return MetricsReport(rows, 2 if labels.array.shape[0] == 1 else 3)
 
 
-def summary(report: Report) -> str:
+def summary(report: MetricsReport) -> str:
     """The means over the structures, and how many objects were found, in words; empty without a reference."""
     if report.evaluation is None:
         return ""
@@ -118,11 +118,11 @@ def foreground(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return (array > 0).view(np.uint8)
 
 
-def _slices(predicted: Labels, reference: Labels, known: Known, evaluation: Evaluation) -> Slices:
+def _slices(predicted: Labels, reference: Labels, known: Known, evaluation: Evaluation) -> SliceScores:
     arrays = (predicted.array, reference.array)
     if evaluation.objects is not None:
         arrays = (foreground(arrays[0]), foreground(arrays[1]))
     labels = tuple(structure.label for structure in evaluation.structures)
     overlap = count_overlap(*arrays, known, labels)
     wrong = overlap.predicted + overlap.reference - 2 * overlap.both
-    return Slices(labels, overlap.dice_per_slice(), wrong)
+    return SliceScores(labels, overlap.dice_per_slice(), wrong)

@@ -22,7 +22,7 @@ from napari_unetseg.plugin.metrics.form import MetricsRows
 from napari_unetseg.plugin.metrics.job import ERRORS_MARK, MetricsRequest, find_errors, measure_layers
 from napari_unetseg.plugin.metrics.limits_form import LimitsForm
 from napari_unetseg.plugin.metrics.plot import SlicePlot
-from napari_unetseg.plugin.metrics.report import Report, summary
+from napari_unetseg.plugin.metrics.report import MetricsReport, summary
 from napari_unetseg.plugin.metrics.table import MetricsTable
 from napari_unetseg.plugin.parts.fields import Panel, form, note, show_row
 from napari_unetseg.service.process import Worker
@@ -42,7 +42,7 @@ class MetricsWidget(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self.report: Report | None = None
+        self.report: MetricsReport | None = None
         self._outdated = True
         self.bridge, self.errors_bridge = Bridge(self), Bridge(self)
         self._build()
@@ -145,7 +145,7 @@ class MetricsWidget(Panel):
         self.line.setText(text)
         self.line.setVisible(bool(text))
 
-    def _show(self, report: Report) -> None:
+    def _show(self, report: MetricsReport) -> None:
         if report.rows and self.choice.predicted is not None:
             self._say("")
             self._fill(report, self.choice.predicted)
@@ -154,7 +154,7 @@ class MetricsWidget(Panel):
             self._show_parts(None)
             self._say("There is nothing in these labels.")
 
-    def _fill(self, report: Report, layer: LabelsLayer) -> None:
+    def _fill(self, report: MetricsReport, layer: LabelsLayer) -> None:
         labels = [label_of(row) for row in report.rows]
         colours = colours_of(layer, labels)
         self.limits.set_unit(report.rows[0]["unit"])
@@ -162,13 +162,13 @@ class MetricsWidget(Panel):
         self.summary.setText(summary(report))
         self._show_plot(report, dict(zip(labels, colours, strict=True)))
 
-    def _show_plot(self, report: Report, colours: dict[int, QColor]) -> None:
+    def _show_plot(self, report: MetricsReport, colours: dict[int, QColor]) -> None:
         if report.slices is not None and report.dimensions == 3:
             self.plot.show_lines({label: report.slices.of(label) for label in report.slices.labels}, colours)
             self.plot.emphasise(self._chosen_label)
             self._mark_slice()
 
-    def _show_parts(self, report: Report | None) -> None:
+    def _show_parts(self, report: MetricsReport | None) -> None:
         """Show those parts of the widget for which there is something to show."""
         self.report = report
         compared = report is not None and report.evaluation is not None
@@ -244,7 +244,7 @@ class MetricsWidget(Panel):
                 self._say(str(error), error=True)
 
 
-def _measure(worker: Worker, request: MetricsRequest) -> Job[Report]:
+def _measure(worker: Worker, request: MetricsRequest) -> Job[MetricsReport]:
     """Measure; meanwhile load what the plot is drawn with, so that the window does not wait for it."""
     job = measure_layers(worker, request)
     yield next(job)

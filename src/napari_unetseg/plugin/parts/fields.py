@@ -170,7 +170,7 @@ class _Number(QDoubleSpinBox):
         return f"{value:.5g}"
 
 
-class VoxelSize(QWidget):
+class VoxelSizeFields(QWidget):
     """Three lengths (z, y, x) and their unit, which a user may mend."""
 
     changed = Signal()

@@ -12,7 +12,7 @@ from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.axes import choices_of
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource, axes_of
-from napari_unetseg.plugin.parts.fields import LayerBox, VoxelSize, combo, note, show_row
+from napari_unetseg.plugin.parts.fields import LayerBox, VoxelSizeFields, combo, note, show_row
 from napari_unetseg.plugin.parts.text import lengths
 
 AXES = {"T": "time", "C": "channel", "Z": "z", "Y": "y", "X": "x"}
@@ -40,7 +40,7 @@ class LayerRows(QObject):
         self.axes_box.setToolTip("What the layer's axes are. Of a time series, the time point on screen is taken.")
         self.channel_box.setToolTip("The channel to work on.")
         self.level_box.setToolTip("The resolution level to work on; the first is the finest.")
-        self.voxel_size = VoxelSize()
+        self.voxel_size = VoxelSizeFields()
         self.about = note()
         for label, field in (
             ("Layer", self.layer_box), ("Axes", self.axes_box), ("Channel", self.channel_box),

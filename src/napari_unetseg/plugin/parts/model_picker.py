@@ -1,4 +1,4 @@
-"""Choosing a model: bundled ones by name, others by file, with what their cards say; or nothing, to begin learning."""
+"""Pickers of a model: bundled ones by name, others by file, with their cards' words; or nothing, to begin learning."""
 
 from __future__ import annotations
 

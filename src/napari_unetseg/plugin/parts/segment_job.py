@@ -1,4 +1,4 @@
-"""What happens between the click on *Segment* and the new layers: everything but Qt."""
+"""The job between the click on *Segment* and the new layers: everything but Qt."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def segment_layer(worker: Worker, request: SegmentRequest) -> Job[Shown]:
     return Shown(finding, [Layer.create(*data) for data in _layers(request.source, finding)])
 
 
-def forecast_layer(worker: Worker, request: SegmentRequest) -> Job[Any]:
+def estimate_layer(worker: Worker, request: SegmentRequest) -> Job[Any]:
     """Ask the child how long a request will take."""
     return (yield from worker.run(jobs.forecast, request.outline, request.model, request.settings))
 

@@ -1,4 +1,4 @@
-"""Trying several models on the part of a layer that is in view: everything but Qt.
+"""Trials of several models on the part of a layer that is in view: everything but Qt.
 
 The child process imports this module too, for `try_model`; so it loads neither napari nor torch by itself.
 """
@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from napari_unetseg import api
 from napari_unetseg.core.geometry.tiles import Box
-from napari_unetseg.core.models.appearance import look_boxes, mean_look
-from napari_unetseg.core.models.card import Look, ModelCard
-from napari_unetseg.core.models.compatibility import fit
+from napari_unetseg.core.models.appearance import descriptor_boxes, mean_descriptor
+from napari_unetseg.core.models.card import ImageDescriptor, ModelCard
+from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.models.selection import trial_part
 from napari_unetseg.core.progress import Job, Progress, finish
@@ -89,7 +89,7 @@ def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre
     try:
         part = trial_part(card, request.outline.volume(), centre, settings)
         volume = _cropped(request.source, part.crop).volume(request.grid)
-        read = None if whole is None else normaliser(whole, card.normalisation, fit(card, whole, settings).mix)
+        read = None if whole is None else normaliser(whole, card.normalisation, map_input(card, whole, settings).mix)
         return finish(worker.run(try_model, volume, candidate, part.shown, settings, read))
     except UnetsegError as error:
         return Tried(candidate, error=str(error))
@@ -97,11 +97,11 @@ def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre
         return Tried(candidate, error=error.summary)
 
 
-def look_at(source: LayerSource) -> Look | None:
+def describe_layer(source: LayerSource) -> ImageDescriptor | None:
     """What a layer looks like; None for a lazy one, of which nothing is computed for a mere proposal."""
     if not isinstance(source.data, np.ndarray) or not source.data.size:
         return None
-    return mean_look(_cropped(source, box).volume() for box in look_boxes(source.shape[1:]))
+    return mean_descriptor(_cropped(source, box).volume() for box in descriptor_boxes(source.shape[1:]))
 
 
 def _cropped(source: LayerSource, crop: Box) -> LayerSource:

@@ -20,11 +20,11 @@ from napari_unetseg.plugin.parts.fields import Panel, combo, form, narrow, note
 from napari_unetseg.plugin.parts.job_bar import JobBar
 from napari_unetseg.plugin.parts.layer_form import LayerRows
 from napari_unetseg.plugin.parts.model_picker import ModelBox
-from napari_unetseg.plugin.parts.segment_job import SegmentRequest, Shown, forecast_layer, segment_layer
+from napari_unetseg.plugin.parts.segment_job import SegmentRequest, Shown, estimate_layer, segment_layer
 from napari_unetseg.plugin.parts.text import duration, memory
 from napari_unetseg.plugin.segment.compare import CompareBox, voxel_in_view
 from napari_unetseg.plugin.segment.results import ResultsTable
-from napari_unetseg.plugin.segment.trials import Candidate, Tried, compare_models, look_at
+from napari_unetseg.plugin.segment.trials import Candidate, Tried, compare_models, describe_layer
 
 FORECAST_DELAY = 500
 """Milliseconds without a change before a forecast is asked for."""
@@ -155,7 +155,7 @@ class SegmentWidget(Panel):
         request = self.request()
         if request is None:
             return
-        fitting = rank_models(self.model.cards, request.outline.volume(), look_at(request.source))
+        fitting = rank_models(self.model.cards, request.outline.volume(), describe_layer(request.source))
         if fitting and not (self._model_is_chosen and self.model.card in fitting):
             self.model.choose(fitting[0])
 
@@ -173,7 +173,7 @@ class SegmentWidget(Panel):
         request = self.request()
         if request is None:
             return
-        worth = trial_models(self.model.cards, request.outline.volume(), look_at(request.source))
+        worth = trial_models(self.model.cards, request.outline.volume(), describe_layer(request.source))
         by_card = {id(card): Candidate(model, card) for model, card in self.model.offers}
         candidates = [by_card[id(card)] for card in worth]
         centre = voxel_in_view(self._viewer, self.layer.layer_box.layer, request.source)
@@ -202,7 +202,7 @@ class SegmentWidget(Panel):
     def _ask_forecast(self) -> None:
         request = self.request()
         if request is not None and self.isVisible() and not self.bridge.is_running:
-            self.bridge.ask(self._show_forecast, forecast_layer, request)
+            self.bridge.ask(self._show_forecast, estimate_layer, request)
 
     def _show_forecast(self, forecast: Any) -> None:
         """What the click would cost, or why it would fail, as far as the user can mend that."""

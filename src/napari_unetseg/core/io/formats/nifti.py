@@ -16,11 +16,14 @@ from nibabel import imageglobals
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.units import parse_unit
 from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
-UNITS_READ = {"meter": "m", "mm": "mm", "micron": "µm"}
-UNITS_WRITTEN = {"m": "m", "cm": "mm", "mm": "mm", "µm": "µm", "nm": "µm"}
+WORDS = {"m": "meter", "mm": "mm", "µm": "micron"}
+"""The units that NIfTI has, by ours."""
+NEAREST = {"cm": "mm", "nm": "µm"}
+"""What the others are written in."""
 
 
 def open_source(path: Path) -> Source:
@@ -39,7 +42,8 @@ def open_source(path: Path) -> Source:
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
         affine, notes = orientation.sound(image.affine)
-        unit = UNITS_READ.get(image.header.get_xyzt_units()[0], "mm")
+        unit = parse_unit(image.header.get_xyzt_units()[0])
+        unit = unit if unit in WORDS else "mm"
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
@@ -78,7 +82,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:
-    unit = UNITS_WRITTEN.get(grid.unit, "mm")
+    unit = NEAREST.get(grid.unit, grid.unit) if grid.is_physical else "mm"
     codes = grid.scanner.file_codes if grid.scanner else ("L", "P", "S")
     transform = orientation.to_file(codes)
     affine = orientation.reorder_affine(orientation.affine_of(grid, unit), transform, array.shape[:3])
@@ -87,7 +91,7 @@ def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> N
     image.set_sform(affine, code="scanner")
     # a quaternion cannot hold a shear; readers then take the sform
     image.set_qform(affine, code="scanner" if orientation.is_rigid(affine) else "unknown")
-    image.header.set_xyzt_units({"m": "meter", "mm": "mm", "µm": "micron"}[unit] if grid.is_physical else "unknown")
+    image.header.set_xyzt_units(WORDS[unit] if grid.is_physical else "unknown")
     image.header.extensions.append(nib.nifti1.Nifti1Extension("comment", f"{KEY} {legend.dump()}".encode()))
     nib.save(image, path)
 

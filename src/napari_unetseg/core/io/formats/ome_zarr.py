@@ -21,11 +21,10 @@ from yaozarrs import v05
 
 from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
 from napari_unetseg.core.io.source import Part, Shape, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.units import UNIT_NAMES, in_grid_unit, length_unit
 from napari_unetseg.core.volume import UNITS, Grid, Labels, Triple, Volume, default_channels
 from napari_unetseg.errors import InputError
 
-UNIT_NAMES = {"nanometer": "nm", "micrometer": "µm", "millimeter": "mm", "centimeter": "cm", "meter": "m"}
-OTHER_UNITS = {"angstrom": 1e-10, "picometer": 1e-12, "inch": 25.4e-3}
 DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
 
@@ -118,15 +117,19 @@ def _grid(multiscale: v05.Multiscale, dataset: v05.Dataset) -> Grid:
     metres = [_metres(axis) for axis in multiscale.axes]
     if not all(size for size, name in zip(metres, names, strict=True) if name in "zyx"):
         return Grid(_zyx(names, scale), "pixel", _zyx(names, origin, 0.0))
-    unit = UNIT_NAMES.get(str(getattr(multiscale.axes[names.index("x")], "unit", None)), "µm")
+    _, unit = in_grid_unit(1.0, _unit(multiscale.axes[names.index("x")]))
     # a factor of exactly 1 where the units agree
     factors = np.array([1.0 if size in (None, UNITS[unit]) else size / UNITS[unit] for size in metres])
     return Grid(_zyx(names, scale * factors), unit, _zyx(names, origin * factors, 0.0))
 
 
 def _metres(axis: Any) -> float | None:
-    name = getattr(axis, "unit", None) or ""
-    return UNITS.get(UNIT_NAMES.get(name, ""), OTHER_UNITS.get(name))
+    unit = length_unit(_unit(axis))
+    return None if unit is None else unit.metres
+
+
+def _unit(axis: Any) -> str:
+    return str(getattr(axis, "unit", None) or "")
 
 
 def _zyx(names: list[str], values: npt.NDArray[np.float64], missing: float | None = None) -> Triple:
@@ -166,7 +169,6 @@ def _read(path: Path, levels: list[str], names: list[str], part: Part) -> npt.ND
     return stack(planes)
 
 
-OME_NAMES = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 CHUNK = (32, 256, 256)
 COARSEST = 512  # voxels along the longest axis: small enough to be shown at once
 
@@ -221,7 +223,7 @@ def _steps(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> list[
 
 
 def _axes(grid: Grid, ndim: int) -> list[Any]:
-    unit = OME_NAMES.get(grid.unit)
+    unit = UNIT_NAMES.get(grid.unit)
     space: list[Any] = [v05.SpaceAxis(name=name, type="space", unit=unit) for name in "zyx"]
     return [v05.ChannelAxis(name="c", type="channel"), *space] if ndim == 4 else space
 

@@ -1,4 +1,4 @@
-"""Which module reads or writes a path."""
+"""The registry of formats: which module reads or writes a path."""
 
 from __future__ import annotations
 

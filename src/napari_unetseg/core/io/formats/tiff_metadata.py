@@ -11,10 +11,8 @@ from typing import Any
 import tifffile
 
 from napari_unetseg.core.io.legend import KEY, Legend
+from napari_unetseg.core.units import in_grid_unit
 from napari_unetseg.core.volume import UNITS, Grid
-
-MICROMETRES = {"um": "µm", "μm": "µm", "\\u00B5m": "µm", "micron": "µm", "microns": "µm", "micrometer": "µm"}
-OTHER_UNITS = {"inch": 25.4e-3, "in": 25.4e-3, "Å": 1e-10, "pm": 1e-12, "dm": 0.1, "km": 1e3}
 
 
 @dataclass(frozen=True)
@@ -79,10 +77,7 @@ def _in_unit(size: Any, unit: str) -> tuple[float, str] | None:
     """A size and one of our units, or None if it is not a size above 0."""
     if not isinstance(size, int | float) or not 0 < size < float("inf"):
         return None
-    unit = MICROMETRES.get(unit, unit)
-    if unit in UNITS:
-        return float(size), unit
-    return (size * OTHER_UNITS[unit] * 1e6, "µm") if unit in OTHER_UNITS else (float(size), "pixel")
+    return in_grid_unit(float(size), unit)
 
 
 def _grid(sizes: dict[str, tuple[float, str] | None]) -> Grid:
