@@ -18,6 +18,7 @@ from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey, set_aside
+from napari_unetseg.plugin.layers.identity import same_layer
 
 
 class Spot(NamedTuple):
@@ -87,7 +88,7 @@ class Canvases:
         return [
             canvas
             for canvas in self._canvases.values()
-            if canvas.image is not image and canvas.image in layers and canvas.layer in layers
+            if not same_layer(canvas.image, image) and canvas.image in layers and canvas.layer in layers
             if canvas.last is not None and canvas.learned is not None
         ]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -56,11 +55,16 @@ def pick(layer: LabelsLayer, value: int) -> None:
 def bind_keys(layer: LabelsLayer, picked: Callable[[int], None]) -> None:
     """Ctrl+1, …, while the layer is active: napari's own keys on labels are digits and letters without Ctrl."""
     for value in range(1, KEYS + 1):
-        layer.bind_key(f"Control-{value}", partial(_on_key, value=value, picked=picked), overwrite=True)
+        layer.bind_key(f"Control-{value}", _picker(value, picked), overwrite=True)
 
 
-def _on_key(_layer: LabelsLayer, *, value: int, picked: Callable[[int], None]) -> None:
-    picked(value)
+def _picker(value: int, picked: Callable[[int], None]) -> Callable[[LabelsLayer], None]:
+    """A plain function: napari asks each binding for its ``__name__``, and a partial without one deafens all keys."""
+
+    def paint_with(_layer: LabelsLayer) -> None:
+        picked(value)
+
+    return paint_with
 
 
 def copy_of(layer: LabelsLayer, source: LayerSource, time: int = 0) -> npt.NDArray[Any]:

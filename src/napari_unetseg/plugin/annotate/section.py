@@ -19,6 +19,7 @@ from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_
 from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, place_of
 from napari_unetseg.plugin.annotate.table import PaintTable
 from napari_unetseg.plugin.annotate.watch import PaintWatch
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
@@ -165,7 +166,7 @@ class PaintSection(QWidget):
         """Only the chosen layer's strokes are kept: so the one that is painted on becomes the chosen one."""
         active = self._viewer.layers.selection.active
         canvas = self._canvases.of(active) if isinstance(active, LabelsLayer) else None
-        if canvas is not None and canvas.image is not self._image:
+        if canvas is not None and not same_layer(canvas.image, self._image):
             self.visited.emit(canvas.image)
 
     def _place(self, source: LayerSource) -> Path:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unetseg.plugin.layers.identity import same_layer
+
 SOON = 100
 """Milliseconds from the end of a stroke until its paint is copied."""
 LATER = 600
@@ -30,7 +32,7 @@ class PaintWatch(QObject):
 
     def watch(self, layer: LabelsLayer | None) -> None:
         """Watch this layer and no other; what it holds is looked at, too."""
-        if self._layer is not layer:
+        if not same_layer(self._layer, layer):
             if self._layer is not None:
                 self._layer.events.paint.disconnect(self._after_stroke)
                 self._layer.events.set_data.disconnect(self.look)

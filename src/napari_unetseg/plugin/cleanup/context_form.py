@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QFormLayout
 
 from napari_unetseg.core.steps import Crf, Prior, ProbabilityStep, Separate, Step
 from napari_unetseg.plugin.cleanup.job import ContextLayers
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
@@ -69,7 +70,7 @@ class ContextRows(QObject):
 
     def _fitting(self, accepts: Callable[[Layer], bool], labels: LabelsLayer) -> Layer | None:
         shape = LayerSource.of(labels).shape[1:]
-        fitting = (layer for layer in reversed(self._viewer.layers) if accepts(layer) and layer is not labels)
+        fitting = (layer for layer in reversed(self._viewer.layers) if accepts(layer) and not same_layer(layer, labels))
         return next((layer for layer in fitting if LayerSource.of(layer).shape[1:] == shape), None)
 
     def chosen(self) -> ContextLayers:

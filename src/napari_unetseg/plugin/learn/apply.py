@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unetseg.core.io.formats.registry import READERS
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource, axes_of
 from napari_unetseg.plugin.learn.apply_job import Applied, apply_to_files, apply_to_layers
@@ -93,7 +94,7 @@ class ApplyRows(QWidget):
         self.model_asked.emit(Path(self._folder.name) / "learned.safetensors")
 
     def _is_offered(self, layer: Layer) -> bool:
-        return isinstance(layer, Image) and layer is not self.image and not is_preview(layer)
+        return isinstance(layer, Image) and not same_layer(layer, self.image) and not is_preview(layer)
 
     def _choose_files(self, *, beside: bool) -> None:
         names, _ = QFileDialog.getOpenFileNames(self, "Apply to", "", FILES)

@@ -19,6 +19,7 @@ from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.section import PaintSection
 from napari_unetseg.plugin.annotate.store import model_beside
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.learn.bar import LearnBar
@@ -167,7 +168,7 @@ class LearnWidget(Panel):
     def _note_image(self) -> None:
         """Let the painted layer know its image, so that it can be learned from when another one is in view."""
         source, canvas = self.image.source(), self.paint.canvas
-        if source is not None and canvas is not None and canvas.image is self.image.layer_box.layer:
+        if source is not None and canvas is not None and same_layer(canvas.image, self.image.layer_box.layer):
             canvas.learned = self._learned(source)
         self.others.show_canvases(self.paint.others())
         self.paint.know(self.choices.more.kept_names)
@@ -191,7 +192,7 @@ class LearnWidget(Panel):
     def _after_removal(self, event: Any) -> None:
         canvas = self.paint.canvas
         self.others.show_canvases(self.paint.others())
-        if event.value is self._watched or (canvas is None and self.bridge.is_running):
+        if same_layer(event.value, self._watched) or (canvas is None and self.bridge.is_running):
             self.session.stop()
             self.bar.tell(f"{event.value.name} was removed: learning has stopped. Its paint is kept.")
 

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QCheckBox, QFormLayout
 
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import help_of
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
@@ -143,7 +144,7 @@ class MetricsRows(QObject):
         if self._reference_is_chosen or self.reference is not None or self.predicted is None:
             return
         boxes = (self.reference_box.itemData(index) for index in range(self.reference_box.count()))
-        others = (layer for layer in boxes if layer is not None and layer is not self.predicted)
+        others = (layer for layer in boxes if layer is not None and not same_layer(layer, self.predicted))
         self.reference_box.choose(next((o for o in others if o.data.shape == self.predicted.data.shape), None))
 
 

@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_unetseg.core.volume import UNITS, Grid, Triple
+from napari_unetseg.plugin.layers.identity import own_layer, same_layer
 
 WIDTH = 380
 """Pixels that a docked widget wants."""
@@ -131,13 +132,13 @@ class LayerBox(QComboBox):
         self.clear()
         for layer in reversed(self._viewer.layers):  # the list shows the top one first
             if self._accepts(layer):
-                self.addItem(layer.name, layer)
+                self.addItem(layer.name, own_layer(layer))
                 layer.events.name.connect(self._rename)
         if self._none:
             self.addItem(self._none, None)
         self.setCurrentIndex(max(0, self._index(chosen if self._index(chosen) >= 0 else None)))
         self.blockSignals(False)
-        if self.layer is not chosen:
+        if not same_layer(self.layer, chosen):
             self.layer_changed.emit(self.layer)
 
     def _follow(self, _event: object = None) -> None:
@@ -149,8 +150,8 @@ class LayerBox(QComboBox):
             if self.itemData(index) is not None:
                 self.setItemText(index, self.itemData(index).name)
 
-    def _index(self, layer: object) -> int:
-        return next((index for index in range(self.count()) if self.itemData(index) is layer), -1)
+    def _index(self, layer: Layer | None) -> int:
+        return next((index for index in range(self.count()) if same_layer(self.itemData(index), layer)), -1)
 
 
 class _Number(QDoubleSpinBox):
