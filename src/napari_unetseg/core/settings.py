@@ -15,9 +15,25 @@ Write = Literal["auto", "classes", "objects", "probabilities"]
 LARGEST_SCALE = 16.0
 
 
-def setting(default: Any, help: str) -> Any:  # noqa: A002 - the word that both typer and Qt use
-    """A dataclass field with a help text of one line, units included."""
-    return field(default=default, metadata={"help": help})
+def setting(default: Any, help: str, **shown: Any) -> Any:  # noqa: A002 - the word that both typer and Qt use
+    """A dataclass field with a help text of one line, units included.
+
+    Parameters
+    ----------
+    shown
+        How a form shows it, where its name and type do not say: `label`, `limits` (smallest and largest, which
+        `check_limits` holds it to), `step` and `unit`.
+    """
+    return field(default=default, metadata={"help": help, **shown})
+
+
+def check_limits(record: Any) -> None:
+    """Raise `SettingsError` where a field of a settings record is not within its limits."""
+    for one in fields(record):
+        low, high = one.metadata.get("limits", (None, None))
+        value = getattr(record, one.name)
+        if low is not None and not low <= value <= high:
+            raise SettingsError(f"Expected a {one.name} of {low:g} to {high:g}; got {value}.")
 
 
 def help_of(record: type, name: str) -> str:

@@ -80,7 +80,7 @@ def test_steps_are_previewed_and_undone_and_the_labels_stay(widget, viewer, labe
 
 def test_a_parameter_changes_the_preview_in_physical_units(widget, viewer, labels, qtbot):
     preview(qtbot, widget, lambda: add(widget, RemoveSmall))
-    box = widget.form.editors["volume"].widget
+    box = widget.form["volume"].native
     assert (box.value(), box.suffix()) == (25, " µm³")
     for volume, parts in ((0.6, 2), (4.1, 1), (0.4, 3)):
         preview(qtbot, widget, lambda volume=volume: box.setValue(volume))
@@ -114,8 +114,8 @@ def test_a_crf_is_previewed_on_the_slice_in_view_and_applied_to_all(widget, view
     preview(qtbot, widget, lambda: add(widget, Crf))
     assert widget.context.image.layer is image
     assert (widget.list.item(0).text(), widget.context.image.isHidden()) == ("1. Follow image (CRF)", False)
-    widget.form.editors["smoothness"].widget.setValue(0)
-    preview(qtbot, widget, lambda: widget.form.editors["appearance"].widget.setValue(9))
+    widget.form["smoothness"].native.setValue(0)
+    preview(qtbot, widget, lambda: widget.form["appearance"].native.setValue(9))
     assert widget.list.item(0).text() == "1. Follow image (CRF): appearance 9, smoothness 0"
     context = api.cleanup_context(Volume(image.data[None], labels.grid))
     sliced = api.clean(labels, [step.model_copy(update={"per_slice": True})], context).array
@@ -141,7 +141,7 @@ def test_a_prior_comes_from_painted_slices(widget, viewer, labels, qtbot):
     paint = viewer.add_labels(painted, name="paint", scale=labels.grid.spacing, units="um")
     preview(qtbot, widget, lambda: widget.context.prior.choose(paint))
     step = Prior(softness=0.2, unit="µm")
-    preview(qtbot, widget, lambda: widget.form.editors["softness"].widget.setValue(0.2))
+    preview(qtbot, widget, lambda: widget.form["softness"].native.setValue(0.2))
     expected = api.clean(labels, [step], api.cleanup_context(painted=Labels(painted, labels.grid))).array
     assert not expected[:, 14:].any()
     z = int(viewer.dims.current_step[0])
@@ -189,7 +189,7 @@ def test_a_step_that_cannot_be_done_says_why_and_the_button_works_again(widget, 
     widget.live.setChecked(False)
     separate = next(kind for kind in KINDS if "along" in kind.model_fields)
     add(widget, separate)
-    widget.form.editors["along"].widget.setCurrentText("edges")
+    widget.form["along"].native.setCurrentText("edges")
     with qtbot.waitSignal(widget.bridge.failed, timeout=PATIENCE):
         click(qtbot, widget.job.button)
     assert len(notifications) == 1

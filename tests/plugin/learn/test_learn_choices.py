@@ -67,7 +67,7 @@ def test_the_start_itself_is_trained_and_keeps_its_structures(
     viewer.add_image(blocks, axis_labels=("z", "y", "x"))
     widget.choices.start.add_file(tiny_model_2d)
     widget.choices.minutes.setValue(0.1)
-    widget.choices.more.keep.setChecked(True)
+    widget.choices.more.form["keep_structures"].value = True
     paint(widget, structure=3)
     canvas = widget.paint.canvas
     assert canvas.structures.names == {2: "bright"}  # that of the start, before anything of it is painted

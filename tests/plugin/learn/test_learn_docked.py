@@ -1,4 +1,4 @@
-"""The Learn widget as napari docks it, which hands it proxies of viewer and layers: keys, and one layer as one layer."""
+"""The Learn widget as napari docks it, which hands it proxies of viewer and layers: keys, and layers told apart."""
 
 import numpy as np
 import pytest

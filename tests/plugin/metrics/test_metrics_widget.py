@@ -241,13 +241,13 @@ def test_advice_on_a_bad_result_is_taken_to_the_learning_settings(dock, viewer, 
     learn = LearnWidget(viewer) if is_open else None
     if learn is not None:
         viewer.window.add_dock_widget(learn, name="Learn")
-        learn.choices.more.boundary.setValue(0.2)
+        learn.choices.more.form["boundary_weight"].value = 0.2
     widget = dock(reference, predicted)
     assert "50% of it is found" in widget.advice.text.text()
     click(qtbot, widget.advice.button)
     (found,) = [one for one in viewer.window.dock_widgets.values() if isinstance(one, LearnWidget)]
     assert learn is None or found is learn
-    qtbot.waitUntil(found.choices.more.weight.isVisible)
+    qtbot.waitUntil(found.choices.more.form["structure_weight"].native.isVisible)
     settings = found.choices.more.settings(minutes=1)
     assert settings == FineTuneSettings(minutes=1, structure_weight=2, boundary_weight=0.2 if is_open else 0)
     viewer.add_image(np.zeros((8, 20, 24)), name="image")

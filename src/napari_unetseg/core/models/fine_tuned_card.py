@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import DataSource, ModelCard, Normalisation, Score
-from napari_unetseg.core.settings import setting
+from napari_unetseg.core.settings import check_limits, setting
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import SettingsError
 
@@ -33,16 +33,28 @@ class FineTuneSettings:
     device: str = setting("auto", "Where to compute: auto, cpu, cuda, cuda:1, mps. auto takes a GPU if there is one.")
     seed: int = setting(0, "Seed of everything random. The same seed and steps give the same model on a CPU.")
 
-    structure_weight: float = setting(1.0, "Weight of structures' painted voxels, 1 to 5; those of background have 1.")
-    boundary_weight: float = setting(0.0, "Share of the loss, 0 to 1, that painted boundaries between classes have.")
-    whole: bool = setting(False, "Train the U-Net to begin with itself, not one beside it. A 3D one always is.")
+    structure_weight: float = setting(
+        1.0,
+        "Weight of structures' painted voxels, 1 to 5; those of background have 1.",
+        label="Structures", limits=(1.0, MOST_WEIGHT), step=0.5, unit="×",
+    )  # fmt: skip
+    boundary_weight: float = setting(
+        0.0,
+        "Share of the loss, 0 to 1, that painted boundaries between classes have.",
+        label="Boundaries", limits=(0.0, 1.0), step=0.1,
+    )  # fmt: skip
+    whole: bool = setting(
+        False, "Train the U-Net to begin with itself, not one beside it. A 3D one always is.", label="the start itself"
+    )
     keep_structures: bool = setting(
-        False, "Go on with the structures of the model to begin with: those that are not painted stay as they are."
+        False,
+        "Go on with the structures of the model to begin with: those that are not painted stay as they are.",
+        label="and keep its structures",
     )
     several_scales: bool = setting(False, "Learn from the paint at several magnifications: for objects of many sizes.")
 
     def __post_init__(self) -> None:
-        self._check_weights()
+        check_limits(self)
         if self.minutes is not None and self.steps is not None:
             raise SettingsError("Expected minutes or steps, not both.")
         if self.minutes is not None and not 0 < self.minutes < float("inf"):
@@ -51,12 +63,6 @@ class FineTuneSettings:
             raise SettingsError(f"Expected steps of 0 or more; got {self.steps}.")
         if (self.minutes, self.steps) == (None, None):
             object.__setattr__(self, "minutes", MINUTES)
-
-    def _check_weights(self) -> None:
-        if not 1 <= self.structure_weight <= MOST_WEIGHT:
-            raise SettingsError(f"Expected a structure_weight of 1 to {MOST_WEIGHT:g}; got {self.structure_weight}.")
-        if not 0 <= self.boundary_weight <= 1:
-            raise SettingsError(f"Expected a boundary_weight of 0 to 1; got {self.boundary_weight}.")
 
 
 @dataclass(frozen=True)

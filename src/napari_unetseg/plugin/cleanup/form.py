@@ -1,21 +1,19 @@
-"""Clean-up steps as the widget offers them, and a form for any of them, made from the fields of its record."""
+"""Clean-up steps as the widget offers them, and a form for any of them, made from its record."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 from typing import Any, get_args
 
-from annotated_types import Ge, Gt, Le, Lt
-from pydantic.fields import FieldInfo
-from qtpy.QtCore import QLocale, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QHBoxLayout, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_unetseg.core.steps import ProbabilityStep, Step
 from napari_unetseg.core.volume import Grid, Structure
-from napari_unetseg.plugin.parts.fields import combo, form
+from napari_unetseg.plugin.parts.fields import combo
+from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
 from napari_unetseg.plugin.parts.text import quantity
 
 KINDS: tuple[Any, ...] = get_args(get_args(Step)[0])
@@ -55,9 +53,9 @@ def new_step(kind: Any, grid: Grid, shape: tuple[int, int, int]) -> Step:
     return step
 
 
-def parameters(kind: Any) -> dict[str, FieldInfo]:
-    """The fields of a step that a user sets; the unit is the layer's."""
-    return {name: field for name, field in kind.model_fields.items() if name not in ("kind", "unit")}
+def _plain(kind: Any) -> list[str]:
+    """The parameters of a step that a user sets, but the structures; the unit is the layer's."""
+    return [name for name in kind.model_fields if name not in ("kind", "unit", "structures")]
 
 
 def unit_of(step: Step, name: str, flat: bool) -> str:
@@ -69,7 +67,7 @@ def unit_of(step: Step, name: str, flat: bool) -> str:
 
 def describe(step: Step, flat: bool = False) -> str:
     """One line: ``Remove small: volume 50 µm³, structures 1, 2``."""
-    names = [name for name in parameters(type(step)) if not _is_understood(step, name)]
+    names = [name for name in ("structures", *_plain(type(step))) if not _is_understood(step, name)]
     told = (_told(name, getattr(step, name), unit_of(step, name, flat)) for name in names)
     return ": ".join(filter(None, (title(type(step)), ", ".join(filter(None, told)))))
 
@@ -93,29 +91,10 @@ def _told(name: str, value: Any, unit: str) -> str:
 
 
 ALL = "all"
-SMALLEST, LARGEST = 1e-4, 1e12
-"""What a box of numbers can hold."""
-
-
-class PlainNumber(QDoubleSpinBox):
-    """A number with the digits that it has."""
-
-    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
-        """Without zeros at the end."""
-        return f"{value:.6g}"
-
-
-@dataclass(frozen=True)
-class Editor:
-    """A widget for one parameter: what it says, and the signal of its changes."""
-
-    widget: QWidget
-    value: Callable[[], Any]
-    changed: Any
 
 
 class StepForm(QWidget):
-    """Shows one step at a time; `step` is what the form says."""
+    """Shows one step at a time; `step` is what the form says, and ``form[name]`` magicgui's widget of a parameter."""
 
     changed = Signal()
 
@@ -125,49 +104,41 @@ class StepForm(QWidget):
         self._column.setContentsMargins(0, 0, 0, 0)
         self._kind: Any = None
         self._unit: dict[str, Any] = {}
-        self.editors: dict[str, Editor] = {}
+        self._form: SettingsForm | None = None
+        self.structures = combo()
+
+    def __getitem__(self, name: str) -> Any:
+        if self._form is None:
+            raise KeyError(name)
+        return self._form[name]
 
     def show_step(self, step: Step | None, structures: tuple[Structure, ...] = (), flat: bool = False) -> None:
         """Show a step's parameters; None leaves the form empty."""
-        while self._column.count():
-            self._column.takeAt(0).widget().deleteLater()
-        self.editors = {}
+        if self._form is not None:
+            self._form.setParent(None)
+            self._form.deleteLater()
+            self._form = None
         if step is None:
             return
         self._kind = type(step)
         self._unit = {"unit": step.unit} if hasattr(step, "unit") else {}
-        inside, rows = QWidget(), form()
-        inside.setLayout(rows)
-        for name, field in sorted(parameters(self._kind).items(), key=lambda item: item[0] == "structures"):
-            editor = _editor(name, field, getattr(step, name), structures, unit_of(step, name, flat))
-            if field.description:
-                editor.widget.setToolTip(field.description)
-            editor.changed.connect(lambda *_: self.changed.emit())
-            rows.addRow("" if isinstance(editor.widget, QCheckBox) else _words(name), editor.widget)
-            self.editors[name] = editor
-        self._column.addWidget(inside)
+        shown = [replace(p, unit=unit_of(step, p.name, flat)) for p in parameters_of(self._kind, _plain(self._kind))]
+        self._form = SettingsForm(shown, step.model_dump())
+        self._form.changed.connect(self.changed)
+        self.structures = _structures_box(step.structures, structures)
+        self.structures.editTextChanged.connect(lambda: self.changed.emit())
+        self._form.rows.addRow("Structures", self.structures)
+        self._column.addWidget(self._form)
 
     @property
     def step(self) -> Step:
         """The step with the parameters that the form shows."""
-        values = {name: editor.value() for name, editor in self.editors.items()}
-        step: Step = self._kind(**values, **self._unit)
+        values = self._form.values if self._form is not None else {}
+        step: Step = self._kind(**values, structures=read_labels(self.structures.currentText()), **self._unit)
         return step
 
 
-def _editor(name: str, field: FieldInfo, value: Any, structures: tuple[Structure, ...], unit: str) -> Editor:
-    if name == "structures":
-        return _labels(value, structures)
-    if isinstance(value, bool):
-        return _flag(name, value)
-    if isinstance(value, str):
-        return _choice(value, get_args(field.annotation))
-    if isinstance(value, tuple):
-        return _triple(value)
-    return _number(field, value, unit) if isinstance(value, float) else _count(field, value)
-
-
-def _labels(value: tuple[int, ...], structures: tuple[Structure, ...]) -> Editor:
+def _structures_box(value: tuple[int, ...], structures: tuple[Structure, ...]) -> QComboBox:
     """All structures, one of them, or several labels with commas between."""
     box = combo()
     box.setEditable(True)
@@ -180,79 +151,10 @@ def _labels(value: tuple[int, ...], structures: tuple[Structure, ...]) -> Editor
     box.setCurrentIndex(index)
     if index < 0:
         box.setEditText(text)
-    return Editor(box, lambda: read_labels(box.currentText()), box.editTextChanged)
+    return box
 
 
 def read_labels(text: str) -> tuple[int, ...]:
     """The labels that a text begins with or lists; empty for ``all``, and for what is no label."""
     parts = (re.match(r"\s*(\d+)", part) for part in text.split(","))
     return tuple(int(part[1]) for part in parts if part is not None)
-
-
-def _flag(name: str, value: bool) -> Editor:
-    box = QCheckBox(_words(name).lower())
-    box.setChecked(value)
-    return Editor(box, box.isChecked, box.toggled)
-
-
-def _choice(value: str, choices: tuple[str, ...]) -> Editor:
-    box = combo()
-    box.addItems(choices)
-    box.setCurrentText(value)
-    return Editor(box, box.currentText, box.currentIndexChanged)
-
-
-def _count(field: FieldInfo, value: int) -> Editor:
-    box = QSpinBox()
-    box.setRange(next((limit.ge for limit in field.metadata if isinstance(limit, Ge)), 0), 10**6)
-    box.setValue(value)
-    box.setKeyboardTracking(False)
-    return Editor(box, box.value, box.valueChanged)
-
-
-def _number(field: FieldInfo, value: float, unit: str) -> Editor:
-    """A number above 0, or from 0 on where the record says so."""
-    box = PlainNumber()
-    box.setLocale(QLocale.c())
-    box.setDecimals(4)
-    box.setRange(*_limits(field))
-    box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-    box.setSuffix(f" {unit}" if unit else "")
-    box.setValue(value)
-    box.setKeyboardTracking(False)
-    return Editor(box, box.value, box.valueChanged)
-
-
-def _limits(field: FieldInfo) -> tuple[float, float]:
-    """The smallest and the largest number that a record allows, to the digits that the box has."""
-    low, high = SMALLEST, LARGEST
-    for limit in field.metadata:
-        match limit:
-            case Ge():
-                low = float(limit.ge)  # type: ignore[arg-type] # a number, in our records
-            case Gt():
-                low = float(limit.gt) + SMALLEST  # type: ignore[arg-type]
-            case Le():
-                high = float(limit.le)  # type: ignore[arg-type]
-            case Lt():
-                high = float(limit.lt) - SMALLEST  # type: ignore[arg-type]
-    return low, high
-
-
-def _triple(value: tuple[int, ...]) -> Editor:
-    """Three whole numbers above 0: z, y, x. The signal is that of the last box, which hears the others."""
-    holder, boxes = QWidget(), [QSpinBox() for _ in value]
-    row = QHBoxLayout(holder)
-    row.setContentsMargins(0, 0, 0, 0)
-    for box, number in zip(boxes, value, strict=True):
-        box.setRange(1, 10**6)
-        box.setValue(number)
-        box.setKeyboardTracking(False)
-        row.addWidget(box, 1)
-    for box in boxes[:-1]:
-        box.valueChanged.connect(lambda: boxes[-1].valueChanged.emit(boxes[-1].value()))
-    return Editor(holder, lambda: tuple(box.value() for box in boxes), boxes[-1].valueChanged)
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ").capitalize()

@@ -1,4 +1,4 @@
-"""Identity of layers: napari hands docked widgets a new proxy of a layer at every turn, so that `is` compares nothing."""
+"""Identity of layers: docked widgets get a new proxy of a layer at every turn, so that `is` compares nothing."""
 
 from __future__ import annotations
 

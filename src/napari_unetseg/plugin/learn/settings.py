@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QSpinBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
 from napari_unetseg.core.models.advice import Advice, follow
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.fine_tuned_card import MOST_WEIGHT, FineTuneSettings, why_nothing_is_kept
-from napari_unetseg.core.settings import help_of
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, why_nothing_is_kept
 from napari_unetseg.plugin.parts.fields import form, note
 from napari_unetseg.plugin.parts.model_picker import StartBox
+from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
 
-DEFAULTS = FineTuneSettings()
+NAMES = ("whole", "keep_structures", "structure_weight", "boundary_weight", "several_scales", "seed")
 WHEN = {
     "whole": (
         " Each step takes longer, and it wants more paint. It helps where the start has seen images much like yours. "
@@ -39,92 +40,40 @@ class LearnSettings(QCollapsible):
         super().__init__("More settings")
         self._start: ModelCard | None = None
         self._minutes = 0.0
-        self.weight, self.boundary, self.scales, self.seed = QDoubleSpinBox(), QDoubleSpinBox(), QCheckBox(), QSpinBox()
-        self.whole, self.keep = QCheckBox("the start itself"), QCheckBox("and keep its structures")
         self.about = note()
-        self.weight.setRange(1, MOST_WEIGHT)
-        self.weight.setSuffix(" ×")
-        self.boundary.setRange(0, 1)
-        self.scales.setText("several scales")
-        self.seed.setRange(0, 2**31 - 1)
-        for box, step in ((self.weight, 0.5), (self.boundary, 0.1)):
-            box.setDecimals(1)
-            box.setSingleStep(step)
-        self._lay_out()
-        self._show(DEFAULTS)
+        shown = [replace(p, help=p.help + WHEN.get(p.name, "")) for p in parameters_of(FineTuneSettings, NAMES)]
+        self.form = SettingsForm(shown, asdict(FineTuneSettings()), {"whole": "Train"})
+        self.form.rows.setContentsMargins(0, 0, 0, 4)
+        self.form.rows.insertRow(NAMES.index("structure_weight"), "", self.about)
+        self.addWidget(self.form)
         self._explain()
-        for signal in (
-            self.whole.toggled,
-            self.keep.toggled,
-            self.weight.valueChanged,
-            self.boundary.valueChanged,
-            self.scales.toggled,
-            self.seed.valueChanged,
-        ):
-            signal.connect(self._tell)
-
-    def _lay_out(self) -> None:
-        inside = QWidget()
-        rows = form()
-        rows.setContentsMargins(0, 0, 0, 4)
-        inside.setLayout(rows)
-        controls = {
-            "whole": ("Train", self.whole),
-            "keep_structures": ("", self.keep),
-            "": ("", self.about),
-            "structure_weight": ("Structures", self.weight),
-            "boundary_weight": ("Boundaries", self.boundary),
-            "several_scales": ("", self.scales),
-            "seed": ("Seed", self.seed),
-        }
-        for name, (text, control) in controls.items():
-            rows.addRow(text, control)
-            if name:
-                control.setToolTip(help_of(FineTuneSettings, name) + WHEN.get(name, ""))
-        self.addWidget(inside)
+        self.form.changed.connect(self._tell)
 
     def settings(self, minutes: float) -> FineTuneSettings:
         """All settings, with a time to train the U-Net for; 0: the light head alone."""
-        return FineTuneSettings(
-            minutes=minutes or None,
-            steps=None if minutes else 0,
-            seed=self.seed.value(),
-            structure_weight=self.weight.value(),
-            boundary_weight=self.boundary.value(),
-            whole=self.whole.isChecked(),
-            keep_structures=self.keep.isChecked(),
-            several_scales=self.scales.isChecked(),
-        )
+        return FineTuneSettings(minutes=minutes or None, steps=None if minutes else 0, **self.form.values)
 
     def set_start(self, start: ModelCard | None, minutes: float) -> None:
         """What learning begins with, and how long a U-Net is trained: not everything can be asked for then."""
         self._start, self._minutes = start, minutes
-        can_keep = why_nothing_is_kept(start) is None
+        can_keep, keep = why_nothing_is_kept(start) is None, self.form["keep_structures"]
         if not can_keep:
-            self.keep.setChecked(False)
-        self.keep.setEnabled(can_keep)
-        self.whole.setText("the start itself" if start is not None else "an ordinary U-Net, without a start")
+            keep.value = False
+        keep.enabled = can_keep
+        self.form["whole"].text = "the start itself" if start is not None else "an ordinary U-Net, without a start"
         self._explain()
 
     @property
     def kept_names(self) -> dict[int, str]:
         """Names by painted value of the structures that learning goes on with; empty where none are kept."""
-        if self._start is None or not self.keep.isChecked():
+        if self._start is None or not self.form["keep_structures"].value:
             return {}
         return {structure.label + BACKGROUND: structure.name for structure in self._start.structures}
 
     def follow(self, advice: Iterable[Advice]) -> None:
         """Set what the advice says, and show it."""
-        self._show(follow(self.settings(0), advice))
+        self.form.show_values(asdict(follow(self.settings(0), advice)))
         self.expand(animate=False)
-
-    def _show(self, settings: FineTuneSettings) -> None:
-        self.whole.setChecked(settings.whole)
-        self.keep.setChecked(settings.keep_structures)
-        self.weight.setValue(settings.structure_weight)
-        self.boundary.setValue(settings.boundary_weight)
-        self.scales.setChecked(settings.several_scales)
-        self.seed.setValue(settings.seed)
 
     def _tell(self) -> None:
         self._explain()
@@ -132,12 +81,12 @@ class LearnSettings(QCollapsible):
 
     def _explain(self) -> None:
         """One line on the first two settings, and whether they can be changed."""
-        keeps, is_3d = self.keep.isChecked(), self._start is not None and self._start.dimensions == 3
-        self.whole.setEnabled(not keeps and not is_3d)
+        keeps, is_3d = self.form["keep_structures"].value, self._start is not None and self._start.dimensions == 3
+        self.form["whole"].enabled = not keeps and not is_3d
         self.about.setText(self._words(keeps=keeps, is_3d=is_3d))
 
     def _words(self, *, keeps: bool, is_3d: bool) -> str:
-        if (keeps or self.whole.isChecked()) and not self._minutes:
+        if (keeps or self.form["whole"].value) and not self._minutes:
             return "Without effect: Train U-Net is set to not at all."
         if keeps:
             kept = ", ".join(f"{name} ({value})" for value, name in self.kept_names.items())
