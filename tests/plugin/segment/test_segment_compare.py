@@ -10,7 +10,7 @@ from qtpy.QtGui import QImage
 from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.engine.networks.model_file import load_model, save_model
 from napari_unetseg.plugin.layers.source import LayerSource
-from napari_unetseg.plugin.segment.compare import voxel_in_view
+from napari_unetseg.plugin.layers.viewport import voxel_in_view
 from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import PATIENCE
 

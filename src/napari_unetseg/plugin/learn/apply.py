@@ -15,7 +15,8 @@ from napari_unetseg.core.io.formats.registry import READERS
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
-from napari_unetseg.plugin.layers.source import LayerSource, axes_of
+from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.learn.apply_job import Applied, apply_to_files, apply_to_layers
 from napari_unetseg.plugin.parts.job_bar import JobBar
 
@@ -69,7 +70,7 @@ class ApplyRows(QWidget):
 
     def apply_to(self, layers: Sequence[Layer]) -> None:
         """Find the structures in layers, as they are on screen now."""
-        sources = [_on_screen(self._viewer, layer) for layer in layers]
+        sources = [LayerSource.of(layer, time=index_on_screen(self._viewer, layer, "T")) for layer in layers]
         self._ask(lambda model: self.bridge.start("Applying", apply_to_layers, model, sources))
 
     def apply_to_files(self, images: Sequence[Path], folder: Path | None) -> None:
@@ -111,10 +112,3 @@ class ApplyRows(QWidget):
             self.job.say(f"{done} done.{where} Not done: {' '.join(applied.failures)}", error=True)
         else:
             self.job.say(f"{done} done.{where}")
-
-
-def _on_screen(viewer: Viewer, layer: Image) -> LayerSource:
-    """A snapshot of a layer, at the time point on screen."""
-    axes = axes_of(layer)
-    time = round(float(layer.world_to_data(viewer.dims.point[-layer.ndim :])[axes.index("T")])) if "T" in axes else 0
-    return LayerSource.of(layer, axes, time=time)

@@ -16,7 +16,7 @@ from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.axes import kept_axes, to_volume
 from napari_unetseg.plugin.layers.marks import PREVIEW
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource, colormap, features
-from napari_unetseg.plugin.layers.viewport import index_on_screen
+from napari_unetseg.plugin.layers.viewport import index_on_screen, shows_slices
 
 REST = 300
 """Milliseconds between repaints for slices that are not the one on screen."""
@@ -57,10 +57,7 @@ class _SliceLayer(QObject):
         self._volume[:, z] = plane
         if not self.is_shown:
             return
-        flat = self._viewer.dims.ndisplay == 2 and self._viewer.dims.order[-2:] == (
-            self._viewer.dims.ndim - 2,
-            self._viewer.dims.ndim - 1,
-        )
+        flat = shows_slices(self._viewer)
         if flat and z == index_on_screen(self._viewer, self.layer, "Z"):
             self.repaint()
         elif not flat and not self._timer.isActive():

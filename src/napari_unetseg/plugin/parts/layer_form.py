@@ -1,4 +1,4 @@
-"""The rows of a form that choose a layer and what its axes, channel, level and voxel size are."""
+"""Rows of a form that choose a layer and what its axes, channel, level and voxel size are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.axes import choices_of
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource, axes_of
+from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.parts.fields import LayerBox, VoxelSizeFields, combo, note, show_row
 from napari_unetseg.plugin.parts.text import lengths
 
@@ -61,7 +62,7 @@ class LayerRows(QObject):
             return None
         axes = str(self.axes_box.currentData())
         return LayerSource.of(
-            layer, axes, time=self._time(layer, axes), channel=self.channel_box.currentData(),
+            layer, axes, time=index_on_screen(self._viewer, layer, "T", axes), channel=self.channel_box.currentData(),
             level=max(0, self.level_box.currentIndex()),
         )  # fmt: skip
 
@@ -74,13 +75,6 @@ class LayerRows(QObject):
     def unit(self) -> str:
         """The unit of `spacing`."""
         return self.voxel_size.unit
-
-    def _time(self, layer: Image, axes: str) -> int:
-        """The time point on screen, counted in the layer's own."""
-        if "T" not in axes:
-            return 0
-        here = layer.world_to_data(self._viewer.dims.point[-layer.ndim :])
-        return round(float(here[axes.index("T")]))
 
     def _show_layer(self) -> None:
         layer = self.layer_box.layer

@@ -1,19 +1,16 @@
-"""Small pictures of what each model makes of the part in view, side by side; a click on one chooses its model."""
+"""Pictures, small, of what each model makes of the part in view, side by side; a click on one chooses its model."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from napari.layers import Image
-from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.parts.fields import note
-from napari_unetseg.plugin.segment.trials import Tried, Voxel
+from napari_unetseg.plugin.segment.trials import Tried
 
 COLUMNS = 3
 PICTURE = 104
@@ -99,25 +96,3 @@ def _pixmap(picture: npt.NDArray[np.uint8] | None) -> QPixmap:
     height, width, _ = picture.shape
     pixels = np.ascontiguousarray(picture)
     return QPixmap.fromImage(QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
-
-
-def voxel_in_view(viewer: Viewer, layer: Image, source: LayerSource) -> Voxel:
-    """The voxel (z, y, x) of a layer's source in the middle of the view, or the nearest one that it has."""
-    scene = getattr(viewer, "scene", viewer)  # the viewer itself before napari 0.9
-    shown = viewer.dims.displayed
-    point = list(viewer.dims.point)
-    for axis, place in zip(shown, scene.camera.center[-len(shown) :], strict=True):
-        point[axis] = place
-    full = layer.data[0].shape if layer.multiscale else layer.data.shape
-    here = [
-        index * size / length
-        for index, size, length in zip(
-            layer.world_to_data(point[-layer.ndim :]), source.data.shape, full[: layer.ndim], strict=False
-        )
-    ]
-    places = dict(zip(source.axes, here, strict=True))
-    z, y, x = (
-        min(max(0, round(float(places.get(axis, 0)))), length - 1)
-        for axis, length in zip("ZYX", source.shape[1:], strict=True)
-    )
-    return z, y, x

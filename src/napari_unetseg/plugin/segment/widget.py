@@ -16,13 +16,14 @@ from napari_unetseg.core.models.selection import rank_models, trial_models
 from napari_unetseg.core.settings import LARGEST_SCALE, SegmentSettings, help_of
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.viewport import voxel_in_view
 from napari_unetseg.plugin.parts.fields import Panel, combo, form, narrow, note
 from napari_unetseg.plugin.parts.job_bar import JobBar
 from napari_unetseg.plugin.parts.layer_form import LayerRows
 from napari_unetseg.plugin.parts.model_picker import ModelBox
 from napari_unetseg.plugin.parts.segment_job import SegmentRequest, Shown, estimate_layer, segment_layer
 from napari_unetseg.plugin.parts.text import duration, memory
-from napari_unetseg.plugin.segment.compare import CompareBox, voxel_in_view
+from napari_unetseg.plugin.segment.compare import CompareBox
 from napari_unetseg.plugin.segment.results import ResultsTable
 from napari_unetseg.plugin.segment.trials import Candidate, Tried, compare_models, describe_layer
 
