@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from superqt.utils import signals_blocked
 
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
 from napari_unetseg.core.volume import Structure
@@ -49,16 +50,15 @@ class PaintTable(QTableWidget):
 
     def show_structures(self, structures: Sequence[Structure]) -> None:
         """Fill the table; figures that are shown stay."""
-        self.blockSignals(True)
-        self.setRowCount(len(structures))
-        for row, structure in enumerate(structures):
-            if self.item(row, NAME) is None:
-                self._make(row)
-            square = QPixmap(12, 12)
-            square.fill(QColor(structure.colour))
-            self.item(row, NAME).setText(structure.name)
-            self.item(row, NAME).setData(Qt.ItemDataRole.DecorationRole, square)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.setRowCount(len(structures))
+            for row, structure in enumerate(structures):
+                if self.item(row, NAME) is None:
+                    self._make(row)
+                square = QPixmap(12, 12)
+                square.fill(QColor(structure.colour))
+                self.item(row, NAME).setText(structure.name)
+                self.item(row, NAME).setData(Qt.ItemDataRole.DecorationRole, square)
         rows = sum(self.rowHeight(row) for row in range(min(len(structures), MOST_ROWS)))
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth())
 
@@ -91,9 +91,8 @@ class PaintTable(QTableWidget):
         self.item(row, KEY).setText(f"Ctrl+{row + BACKGROUND}" if row + BACKGROUND <= KEYS else "")
 
     def _write(self, row: int, column: int, text: str) -> None:
-        self.blockSignals(True)
-        self.item(row, column).setText(text)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.item(row, column).setText(text)
 
     def _rename(self, item: QTableWidgetItem) -> None:
         if item.column() == NAME:

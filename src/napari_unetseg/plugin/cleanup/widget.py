@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
-from qtpy.QtCore import Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout
+from superqt.utils import qdebounced, signals_blocked
 
 from napari_unetseg.core.steps import Step
 from napari_unetseg.plugin.bridge import Bridge
@@ -46,10 +47,7 @@ class CleanupWidget(Panel):
         self._seen: int | None = None  # the one slice that the preview is of
         self.bridge, self.preview_bridge = Bridge(self), Bridge(self)
         self._build()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST)
-        self._rest.timeout.connect(self._make_preview)
+        self._preview_soon = qdebounced(self._make_preview, timeout=REST, parent=self)
         self._connect()
         self._show_steps()
 
@@ -147,11 +145,10 @@ class CleanupWidget(Panel):
 
     def _show_steps(self, chosen: int = -1) -> None:
         """Fill the list."""
-        self.list.blockSignals(True)
-        self.list.clear()
-        self.list.addItems([self._line(index) for index in range(len(self.steps))])
-        self.list.setCurrentRow(chosen)
-        self.list.blockSignals(False)
+        with signals_blocked(self.list):
+            self.list.clear()
+            self.list.addItems([self._line(index) for index in range(len(self.steps))])
+            self.list.setCurrentRow(chosen)
         height = self.list.sizeHintForRow(0) if self.steps else self.fontMetrics().height()
         self.list.setFixedHeight(min(max(len(self.steps), 1), MOST_VISIBLE_STEPS) * (height + 4) + 8)
         self.context.show_for(self.steps)
@@ -186,7 +183,7 @@ class CleanupWidget(Panel):
 
     def _wait(self, _value: object = None) -> None:
         """Make the preview when nothing has changed for a while; take it away where none is wanted."""
-        self._rest.start()
+        self._preview_soon()
         if not self._wants_preview:
             self._drop_preview()
 
@@ -196,7 +193,7 @@ class CleanupWidget(Panel):
 
     def _make_preview(self) -> None:
         if self.preview_bridge.is_running:
-            self._rest.start()  # cancelling would end the child, which takes longer to come back than most steps
+            self._preview_soon()  # cancelling would end the child, which takes longer to come back than most steps
         elif self._wants_preview and (request := self.request()) is not None:
             self._seen = slice_on_screen(self._viewer, self.labels_box.layer)
             if not is_previewed_by_slice(request):
@@ -241,7 +238,7 @@ class CleanupWidget(Panel):
     def _apply(self) -> None:
         request = self.request()
         if request is not None:
-            self._rest.stop()
+            self._preview_soon.cancel()
             self.preview_bridge.cancel()
             self.bridge.start("Cleaning up", clean_layer, request)
 

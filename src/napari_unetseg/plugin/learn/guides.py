@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_unetseg.core.annotations.next_slice import UncertaintyMap, occupied
 from napari_unetseg.plugin.annotate.annotations import Canvas
@@ -88,16 +89,15 @@ class OtherImages(QWidget):
         ticked = self.chosen
         if [canvas for canvas, _ in self._rows()] == list(canvases):
             return
-        self.list.blockSignals(True)
-        self.list.clear()
-        for canvas in canvases:
-            item = QListWidgetItem(canvas.image.name)
-            item.setData(Qt.ItemDataRole.UserRole, canvas)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            is_ticked = any(canvas is each for each in ticked)
-            item.setCheckState(Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked)
-            self.list.addItem(item)
-        self.list.blockSignals(False)
+        with signals_blocked(self.list):
+            self.list.clear()
+            for canvas in canvases:
+                item = QListWidgetItem(canvas.image.name)
+                item.setData(Qt.ItemDataRole.UserRole, canvas)
+                item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+                is_ticked = any(canvas is each for each in ticked)
+                item.setCheckState(Qt.CheckState.Checked if is_ticked else Qt.CheckState.Unchecked)
+                self.list.addItem(item)
         rows = min(len(canvases), MOST_ROWS)
         self.list.setFixedHeight(rows * max(20, self.list.sizeHintForRow(0)) + 2 * self.list.frameWidth() + 2)
         self.setVisible(bool(canvases))

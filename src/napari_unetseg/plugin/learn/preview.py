@@ -10,7 +10,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels as LabelsLayer
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject
+from superqt.utils import qthrottled
 
 from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.axes import kept_axes, to_volume
@@ -37,10 +38,7 @@ class _SliceLayer(QObject):
         self._data = data
         self._volume = to_volume(data, kept_axes(source.axes))
         self.layer: Layer | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(REST)
-        self._timer.timeout.connect(self.repaint)
+        self._repaint_soon = qthrottled(self.repaint, timeout=REST, leading=False, parent=self)
 
     @property
     def volume(self) -> npt.NDArray[np.uint8]:
@@ -60,8 +58,8 @@ class _SliceLayer(QObject):
         flat = shows_slices(self._viewer)
         if flat and z == index_on_screen(self._viewer, self.layer, "Z"):
             self.repaint()
-        elif not flat and not self._timer.isActive():
-            self._timer.start()
+        elif not flat:
+            self._repaint_soon()
 
     def repaint(self) -> None:
         """Draw the layer again."""

@@ -1,4 +1,4 @@
-"""The rows of a form that show what a file holds and choose the part of it to load."""
+"""Rows of a form that show what a file holds and choose the part of it to load."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import psutil
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QSpinBox, QWidget
+from superqt.utils import signals_blocked
 
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection, help_of
@@ -36,12 +37,11 @@ class CropRange(QWidget):
 
     def show_length(self, length: int) -> None:
         """All of an axis."""
-        self.blockSignals(True)
-        self.start.setRange(0, length - 1)
-        self.stop.setRange(1, length)
-        self.start.setValue(0)
-        self.stop.setValue(length)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.start.setRange(0, length - 1)
+            self.stop.setRange(1, length)
+            self.start.setValue(0)
+            self.stop.setValue(length)
 
     @property
     def span(self) -> tuple[int, int]:
@@ -99,17 +99,15 @@ class PartRows(QObject):
         self.spacing.setText(voxel_size(info.grid, flat=flat))
 
     def _offer(self, info: VolumeInfo) -> None:
-        for widget in (self.channels, self.level):
-            widget.blockSignals(True)
-            widget.clear()
-        for name in info.channels:
-            item = QListWidgetItem(name, self.channels)
-            item.setCheckState(Qt.CheckState.Checked)
+        with signals_blocked(self.channels), signals_blocked(self.level):
+            self.channels.clear()
+            self.level.clear()
+            for name in info.channels:
+                item = QListWidgetItem(name, self.channels)
+                item.setCheckState(Qt.CheckState.Checked)
+            self.level.addItems([lengths(shape) for shape in info.levels])
         self.channels.setFixedHeight(min(5, len(info.channels)) * 22 + 4)
         self.time.setRange(0, info.times - 1)
-        self.level.addItems([lengths(shape) for shape in info.levels])
-        for widget in (self.channels, self.level):
-            widget.blockSignals(False)
         for field, several in (
             (self.channels, len(info.channels) > 1), (self.time, info.times > 1), (self.level, len(info.levels) > 1),
         ):  # fmt: skip

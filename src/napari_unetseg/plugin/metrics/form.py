@@ -1,12 +1,13 @@
-"""The rows of the Metrics widget that choose what is measured, and notice when it changes."""
+"""Rows of the Metrics widget that choose what is measured, and notice when it changes."""
 
 from __future__ import annotations
 
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout
+from superqt.utils import qdebounced
 
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import help_of
@@ -43,10 +44,7 @@ class MetricsRows(QObject):
         self._layout, self._viewer = layout, viewer
         self._watched: list[LabelsLayer] = []
         self._build()
-        self._rest = QTimer(self)
-        self._rest.setSingleShot(True)
-        self._rest.setInterval(REST)
-        self._rest.timeout.connect(self.edited)
+        self._tell_soon = qdebounced(self._tell, timeout=REST, parent=self)
         viewer.layers.events.inserted.connect(self._suggest_reference)
         viewer.dims.events.current_step.connect(self._follow_time)
         self._time = 0
@@ -123,11 +121,14 @@ class MetricsRows(QObject):
         for layer in self._watched:
             for event in CHANGES:
                 getattr(layer.events, event).connect(self._wait)
-        self._rest.stop()
+        self._tell_soon.cancel()
         self.chosen.emit()
 
     def _wait(self, _event: object = None) -> None:
-        self._rest.start()
+        self._tell_soon()
+
+    def _tell(self) -> None:
+        self.edited.emit()
 
     def _follow_time(self, _event: object = None) -> None:
         """Other time points have other figures."""

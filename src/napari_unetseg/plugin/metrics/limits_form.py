@@ -1,10 +1,11 @@
-"""The part of the Metrics widget in which limits are chosen and edited."""
+"""A part of the Metrics widget, in which limits are chosen and edited."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 from superqt import QCollapsible
+from superqt.utils import signals_blocked
 
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import help_of
@@ -80,9 +81,8 @@ class LimitsForm(QCollapsible):
         self.changed.emit()
 
     def _edited(self) -> None:
-        self.preset.blockSignals(True)
-        self.preset.setCurrentText(OWN)
-        self.preset.blockSignals(False)
+        with signals_blocked(self.preset):
+            self.preset.setCurrentText(OWN)
         self.changed.emit()
 
     def _show(self, limits: tuple[Limit, ...]) -> None:
@@ -90,10 +90,9 @@ class LimitsForm(QCollapsible):
         for metric, box in self.boxes.items():
             limit = given.get(metric)
             distance = Limit(metric, 0).is_distance
-            box.blockSignals(True)
-            box.setSuffix(f" {self._unit}" if distance else "")
-            box.setValue(((limit.value_in(self._unit) if distance else limit.value) or 0.0) if limit else 0.0)
-            box.blockSignals(False)
+            with signals_blocked(box):
+                box.setSuffix(f" {self._unit}" if distance else "")
+                box.setValue(((limit.value_in(self._unit) if distance else limit.value) or 0.0) if limit else 0.0)
         self.tolerance.setSuffix(f" {self._unit}")
 
 

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_unetseg.core.volume import UNITS, Grid, Triple
 from napari_unetseg.plugin.layers.identity import own_layer, same_layer
@@ -128,16 +129,15 @@ class LayerBox(QComboBox):
 
     def _refill(self, _event: object = None) -> None:
         chosen = self.layer
-        self.blockSignals(True)
-        self.clear()
-        for layer in reversed(self._viewer.layers):  # the list shows the top one first
-            if self._accepts(layer):
-                self.addItem(layer.name, own_layer(layer))
-                layer.events.name.connect(self._rename)
-        if self._none:
-            self.addItem(self._none, None)
-        self.setCurrentIndex(max(0, self._index(chosen if self._index(chosen) >= 0 else None)))
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.clear()
+            for layer in reversed(self._viewer.layers):  # the list shows the top one first
+                if self._accepts(layer):
+                    self.addItem(layer.name, own_layer(layer))
+                    layer.events.name.connect(self._rename)
+            if self._none:
+                self.addItem(self._none, None)
+            self.setCurrentIndex(max(0, self._index(chosen if self._index(chosen) >= 0 else None)))
         if not same_layer(self.layer, chosen):
             self.layer_changed.emit(self.layer)
 
@@ -195,12 +195,11 @@ class VoxelSizeFields(QWidget):
 
     def show_grid(self, grid: Grid, *, flat: bool = False) -> None:
         """Fill in a grid's spacing and unit; `flat` hides z."""
-        self.blockSignals(True)
-        for number, size in zip(self.numbers, grid.spacing, strict=True):
-            number.setValue(size)
+        with signals_blocked(self):
+            for number, size in zip(self.numbers, grid.spacing, strict=True):
+                number.setValue(size)
+            self.unit_box.setCurrentText(grid.unit)
         self.numbers[0].setVisible(not flat)
-        self.unit_box.setCurrentText(grid.unit)
-        self.blockSignals(False)
 
     def shows(self, grid: Grid) -> bool:
         """Whether the numbers are a grid's own: nothing was mended."""

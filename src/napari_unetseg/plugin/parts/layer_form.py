@@ -6,6 +6,7 @@ from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout
+from superqt.utils import signals_blocked
 
 from napari_unetseg.core.volume import Triple
 from napari_unetseg.errors import InputError
@@ -78,42 +79,39 @@ class LayerRows(QObject):
 
     def _show_layer(self) -> None:
         layer = self.layer_box.layer
-        self.axes_box.blockSignals(True)
-        self.axes_box.clear()
         message = "Open an image to begin: drop a file here, or use Load volume."
-        if layer is not None:
-            try:
-                for axes in choices_of(layer.ndim):
-                    self.axes_box.addItem(", ".join(AXES[axis] for axis in axes), axes)
-                self.axes_box.setCurrentIndex(self.axes_box.findData(axes_of(layer)))
-            except InputError as error:
-                message = str(error)
+        with signals_blocked(self.axes_box):
+            self.axes_box.clear()
+            if layer is not None:
+                try:
+                    for axes in choices_of(layer.ndim):
+                        self.axes_box.addItem(", ".join(AXES[axis] for axis in axes), axes)
+                    self.axes_box.setCurrentIndex(self.axes_box.findData(axes_of(layer)))
+                except InputError as error:
+                    message = str(error)
         self.about.setText(message)
-        self.axes_box.blockSignals(False)
         show_row(self._layout, self.axes_box, self.axes_box.count() > 1)
         self._show_levels()
         self._show_channels()
 
     def _show_levels(self) -> None:
         layer = self.layer_box.layer
-        self.level_box.blockSignals(True)
-        self.level_box.clear()
-        if layer is not None and layer.multiscale:
-            self.level_box.addItems([lengths(level.shape) for level in layer.data])
-        self.level_box.blockSignals(False)
+        with signals_blocked(self.level_box):
+            self.level_box.clear()
+            if layer is not None and layer.multiscale:
+                self.level_box.addItems([lengths(level.shape) for level in layer.data])
         show_row(self._layout, self.level_box, self.level_box.count() > 1)
 
     def _show_channels(self) -> None:
-        self.channel_box.blockSignals(True)
-        self.channel_box.clear()
-        source = self.source()
-        if source is not None and not source.rgb:
-            for index, name in enumerate(source.all_channels):
-                self.channel_box.addItem(name, index)
-        several = self.channel_box.count() > 1
-        if several:
-            self.channel_box.addItem("all", None)
-        self.channel_box.blockSignals(False)
+        with signals_blocked(self.channel_box):
+            self.channel_box.clear()
+            source = self.source()
+            if source is not None and not source.rgb:
+                for index, name in enumerate(source.all_channels):
+                    self.channel_box.addItem(name, index)
+            several = self.channel_box.count() > 1
+            if several:
+                self.channel_box.addItem("all", None)
         show_row(self._layout, self.channel_box, several)
         self._show_source()
 

@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QWidget
 from superqt import QCollapsible
+from superqt.utils import qdebounced
 
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.selection import rank_models, trial_models
@@ -53,10 +53,7 @@ class SegmentWidget(Panel):
         self._model_is_chosen = False
         self.bridge = Bridge(self)
         self._build()
-        self._forecast_timer = QTimer(self)
-        self._forecast_timer.setSingleShot(True)
-        self._forecast_timer.setInterval(FORECAST_DELAY)
-        self._forecast_timer.timeout.connect(self._ask_forecast)
+        self._forecast_soon = qdebounced(self._ask_forecast, timeout=FORECAST_DELAY, parent=self)
         self._connect()
         self._suggest_model()
         self._refresh()
@@ -198,7 +195,7 @@ class SegmentWidget(Panel):
         self.smallest.setSuffix(f" {self.layer.unit}{'²' if flat else '³'}")
         self.forecast.setText("")
         if request is not None and not self.bridge.is_running:
-            self._forecast_timer.start()
+            self._forecast_soon()
 
     def _ask_forecast(self) -> None:
         request = self.request()
