@@ -12,9 +12,10 @@ from superqt import QCollapsible
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
 from napari_unetseg.core.models.advice import Advice, follow
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, why_nothing_is_kept
+from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, starting_model, why_nothing_is_kept
 from napari_unetseg.plugin.parts.fields import form, note
-from napari_unetseg.plugin.parts.model_picker import StartBox
+from napari_unetseg.plugin.parts.model_picker import ModelPicker
 from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
 
 NAMES = ("whole", "keep_structures", "structure_weight", "boundary_weight", "several_scales", "seed")
@@ -105,7 +106,13 @@ class LearnChoices(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.start = StartBox()
+        cards = [card for card in list_models() if len(card.channels) == 1]
+        self.start = ModelPicker(cards, none="nothing", file_tip="Begin with a model file (.safetensors).")
+        self.start.box.setToolTip(
+            "What is known when learning begins: a 2D model lends its features, a 3D one is itself trained on stacks;\n"
+            "or an earlier result."
+        )
+        self.start.choose(starting_model(cards))
         self.minutes = QDoubleSpinBox()
         self.minutes.setRange(0, 600)
         self.minutes.setValue(1.0)
@@ -126,9 +133,9 @@ class LearnChoices(QWidget):
         column.setSpacing(8)
         column.addLayout(rows)
         column.addWidget(self.more)
-        self.start.changed.connect(self._show)
+        self.start.model_changed.connect(self._show)
         self.minutes.valueChanged.connect(self._show)
-        self.start.changed.connect(self.start_changed)
+        self.start.model_changed.connect(self.start_changed)
         self.more.changed.connect(self.settings_changed)
         self._show()
 

@@ -143,7 +143,7 @@ class SegmentWidget(Panel):
     def request(self) -> SegmentRequest | None:
         """What a click would do now; None where there is no layer or no model."""
         source = self.layer.source()
-        if source is None or self.model.card is None:
+        if source is None or self.model.model is None:
             return None
         grid = source.mended_grid(self.layer.spacing, self.layer.unit)
         return SegmentRequest(source, grid, self.model.model, self.settings)
@@ -155,7 +155,7 @@ class SegmentWidget(Panel):
             return
         fitting = rank_models(self.model.cards, request.outline.volume(), describe_layer(request.source))
         if fitting and not (self._model_is_chosen and self.model.card in fitting):
-            self.model.choose(fitting[0])
+            self.model.choose_card(fitting[0])
 
     def _keep_model(self) -> None:
         self._model_is_chosen = True
@@ -163,7 +163,7 @@ class SegmentWidget(Panel):
     def _choose(self, card: ModelCard) -> None:
         """Take the model whose picture was clicked."""
         self._keep_model()
-        self.model.choose(card)
+        self.model.choose_card(card)
         self.compare.mark(card)
 
     def _compare(self) -> None:
