@@ -9,7 +9,8 @@ from napari_unetseg.core.progress import Progress
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.learn.bar import LearnBar
 from napari_unetseg.plugin.learn.loop import WAITING
-from napari_unetseg.plugin.learn.plot import LossPlot, load_plots
+from napari_unetseg.plugin.learn.plot import LossPlot
+from napari_unetseg.plugin.parts.plot import load_plots
 
 
 @pytest.fixture
@@ -64,10 +65,10 @@ def test_plots_are_loaded_beside_the_window_and_losses_are_two_lines(qtbot):
     plot = LossPlot()
     qtbot.addWidget(plot)
     plot.add((0.5,), begins=True)
-    assert plot.lines == 0
+    assert plot._curves == ()
     plot.add((0.25, 0.75), begins=False)
     plot.add((0.5,), begins=False)
-    assert plot.lines == 2
+    assert len(plot.canvas.listDataItems()) == 2
     assert list(plot._curves[0].getData()[1]) == [0.5, 0.25, 0.75, 0.5]
     plot.add((0.1, 0.2), begins=True)
     assert list(plot._curves[0].getData()[1]) == [0.1, 0.2]

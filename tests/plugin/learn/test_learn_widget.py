@@ -115,7 +115,7 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
     finished(qtbot, widget)
     assert [version.number for version in widget.results.versions.versions] == [1, 2]
     assert widget.results.score_plot.isVisible()
-    assert widget.results.score_plot.lines == 1
+    assert len(widget.results.score_plot.canvas.listDataItems()) == 1
     assert not np.array_equal(widget.layers.preview.layer.data, found)
     widget.results.versions.box.setCurrentIndex(0)
     widget.results.versions.revert_button.click()

@@ -141,9 +141,9 @@ def test_the_plot_shows_dice_by_slice_and_a_click_moves_there(dock, viewer, qtbo
     line = widget.plot.lines[1]
     expected = [np.nan, 1, 1, 1, 1, 2 / 3, 1, np.nan]
     assert line.getData()[1] == pytest.approx(expected, nan_ok=True)
-    view = widget.plot._canvas.getPlotItem().getViewBox()
-    place = widget.plot._canvas.mapFromScene(view.mapViewToScene(QPointF(3.2, 0.5)))
-    qtbot.mouseClick(widget.plot._canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
+    view = widget.plot.canvas.getPlotItem().getViewBox()
+    place = widget.plot.canvas.mapFromScene(view.mapViewToScene(QPointF(3.2, 0.5)))
+    qtbot.mouseClick(widget.plot.canvas.viewport(), Qt.MouseButton.LeftButton, pos=place)
     assert viewer.dims.current_step[0] == 3
     viewer.dims.set_current_step(0, 6)
     assert widget.plot.marked == 6

@@ -1,79 +1,26 @@
-"""The curves of learning: loss over the steps of training, and held-out Dice over the accepted models."""
+"""Curves of learning: loss over the steps of training, and held-out Dice over the accepted models."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from qtpy.QtWidgets import QHBoxLayout, QWidget
 
 from napari_unetseg.core.annotations.versions import Version
 from napari_unetseg.core.volume import Structure
+from napari_unetseg.plugin.parts.plot import Plot
 
 if TYPE_CHECKING:
     import pyqtgraph
 
-HEIGHT = 120
 MOST_TICKS = 4
 SMOOTH = 0.9
 """Of the running mean that is drawn over the losses of single steps."""
 FAINT, STRONG = "#8a93a666", "#8ab4f8"
 
 
-def load_plots() -> None:
-    """Load pyqtgraph in a thread: it takes half a second, for which the window would stall at the first curve."""
-    if "pyqtgraph" not in sys.modules:
-        threading.Thread(target=importlib.import_module, args=("pyqtgraph",), daemon=True, name="plots").start()
-
-
-class _Plot(QWidget):
-    """A small plot that cannot be moved; made when there is something to draw, see `load_plots`."""
-
-    def __init__(self, bottom: str, left: str, tip: str) -> None:
-        super().__init__()
-        self._labels = {"bottom": bottom, "left": left}
-        self._canvas: pyqtgraph.PlotWidget | None = None
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        self.setFixedHeight(HEIGHT)
-        self.setToolTip(tip)
-        self.hide()
-
-    @property
-    def lines(self) -> int:
-        """How many lines are shown."""
-        return len(self._canvas.listDataItems()) if self._canvas is not None else 0
-
-    def _cleared(self) -> pyqtgraph.PlotWidget:
-        canvas = self._canvas or self._make()
-        canvas.clear()
-        return canvas
-
-    def _make(self) -> pyqtgraph.PlotWidget:
-        import pyqtgraph
-
-        text = self.palette().text().color()
-        canvas = pyqtgraph.PlotWidget(background=None)
-        canvas.setMouseEnabled(False, False)
-        canvas.setMenuEnabled(False)
-        canvas.hideButtons()
-        for side, label in self._labels.items():
-            axis = canvas.getAxis(side)
-            axis.setLabel(label)
-            axis.enableAutoSIPrefix(False)
-            axis.setPen(text)
-            axis.setTextPen(text)
-        canvas.showGrid(y=True, alpha=0.15)
-        self._canvas = canvas
-        self.layout().addWidget(canvas)
-        return canvas
-
-
-class ScorePlot(_Plot):
+class ScorePlot(Plot):
     """One line a structure, in its colour, over the versions; hidden until there are two versions with a score."""
 
     def __init__(self) -> None:
@@ -87,10 +34,9 @@ class ScorePlot(_Plot):
         self.setVisible(len(scored) > 1)
         if len(scored) < 2:
             return
-        canvas = self._cleared()
-        numbers = [version.number for version in scored]
-        canvas.setYRange(0, 1, padding=0.12)
-        canvas.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
+        canvas, numbers = self.canvas, [version.number for version in scored]
+        canvas.clear()
+        self.show_shares()
         canvas.getAxis("bottom").setTicks([[(n, str(n)) for n in numbers[:: 1 + len(numbers) // MOST_TICKS]]])
         for structure in structures:
             dice = np.array([version.dice.get(structure.label, np.nan) for version in scored])
@@ -102,7 +48,7 @@ class ScorePlot(_Plot):
             )  # fmt: skip
 
 
-class LossPlot(_Plot):
+class LossPlot(Plot):
     """The loss of every step of the training that goes on, and its running mean; hidden until there are two."""
 
     def __init__(self) -> None:
@@ -119,8 +65,8 @@ class LossPlot(_Plot):
         if len(self._losses) < 2:
             return
         if not self._curves:
-            canvas, pens = self._cleared(), ({"color": FAINT, "width": 1}, {"color": STRONG, "width": 1.5})
-            self._curves = tuple(canvas.plot(pen=pen, connect="finite") for pen in pens)
+            pens = ({"color": FAINT, "width": 1}, {"color": STRONG, "width": 1.5})
+            self._curves = tuple(self.canvas.plot(pen=pen, connect="finite") for pen in pens)
         steps = np.arange(1, len(self._losses) + 1)
         for curve, values in zip(self._curves, (self._losses, running_mean(self._losses)), strict=True):
             curve.setData(steps, np.array(values))

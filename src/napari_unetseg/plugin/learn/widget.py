@@ -36,11 +36,11 @@ from napari_unetseg.plugin.learn.loop import (
     SliceSeen,
     TrainingFinished,
 )
-from napari_unetseg.plugin.learn.plot import load_plots
 from napari_unetseg.plugin.learn.results import LearnResults
 from napari_unetseg.plugin.learn.settings import LearnChoices
 from napari_unetseg.plugin.parts.fields import Panel, form
 from napari_unetseg.plugin.parts.layer_form import LayerRows
+from napari_unetseg.plugin.parts.plot import load_plots
 from napari_unetseg.service.commands import Order, PaintCopy, Revert, Save
 
 

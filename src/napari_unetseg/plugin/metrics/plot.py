@@ -1,4 +1,4 @@
-"""The plot of Dice per slice. It is drawn with pyqtgraph, which is loaded when the first plot is wanted."""
+"""Plot of Dice per slice."""
 
 from __future__ import annotations
 
@@ -8,43 +8,36 @@ import numpy as np
 import numpy.typing as npt
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_unetseg.plugin.parts.plot import Plot
 
 if TYPE_CHECKING:
     import pyqtgraph
 
 HEIGHT = 130
-
-
 MOST_LINES = 12
 """Of more structures, only the worst have a line from the beginning."""
 
 
-class SlicePlot(QWidget):
-    """One line a structure, in its colour, over the slices; a mark stands at the slice in view.
-
-    The canvas is made by the first `show_lines`, so that docking stays fast.
-    """
+class SlicePlot(Plot):
+    """One line a structure, in its colour, over the slices; a mark stands at the slice in view."""
 
     slice_clicked = Signal(int)
 
     def __init__(self) -> None:
-        super().__init__()
-        self._canvas: pyqtgraph.PlotWidget | None = None
+        super().__init__("slice", "Dice", "Dice of each slice. Click to move there.", HEIGHT)
         self._mark: Any = None
         self._slices = 0
         self._dice: dict[int, npt.NDArray[np.float64]] = {}
         self._colours: dict[int, QColor] = {}
         self.lines: dict[int, Any] = {}
         """pyqtgraph's curves by label."""
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        self.setFixedHeight(HEIGHT)
-        self.setToolTip("Dice of each slice. Click to move there.")
 
     def show_lines(self, dice: dict[int, npt.NDArray[np.float64]], colours: dict[int, QColor]) -> None:
         """Show Dice by slice, of each label."""
-        canvas = self._canvas or self._make()
+        canvas = self.canvas
+        if self._mark is None:
+            self._add_mark()
         self._dice, self._colours = dice, colours
         self._slices = max((len(values) for values in dice.values()), default=0)
         for label in [label for label in self.lines if label not in dice]:
@@ -55,8 +48,8 @@ class SlicePlot(QWidget):
 
     def emphasise(self, label: int | None) -> None:
         """Show one line alone, or all of them."""
-        if self._canvas is not None and label in self._dice:
-            self._draw(self._canvas, label)
+        if label in self._dice:
+            self._draw(self.canvas, label)
         for of, line in self.lines.items():
             line.setVisible(label in (None, of))
 
@@ -82,32 +75,17 @@ class SlicePlot(QWidget):
         """Where the mark is."""
         return round(self._mark.value())
 
-    def _make(self) -> pyqtgraph.PlotWidget:
+    def _add_mark(self) -> None:
         import pyqtgraph
 
-        text = self.palette().text().color()
-        canvas = pyqtgraph.PlotWidget(background=None)
-        canvas.setMouseEnabled(False, False)
-        canvas.setMenuEnabled(False)
-        canvas.hideButtons()
-        canvas.setYRange(0, 1, padding=0.12)
-        for side, label in (("left", "Dice"), ("bottom", "slice")):
-            axis = canvas.getAxis(side)
-            axis.setLabel(label)
-            axis.setPen(text)
-            axis.setTextPen(text)
-        canvas.getAxis("left").setTicks([[(0, "0"), (0.5, "0.5"), (1, "1")]])
-        canvas.showGrid(y=True, alpha=0.15)
-        self._mark = pyqtgraph.InfiniteLine(pen=pyqtgraph.mkPen(text, style=Qt.PenStyle.DashLine))
-        canvas.addItem(self._mark)
-        canvas.scene().sigMouseClicked.connect(self._click)
-        self._canvas = canvas
-        self.layout().addWidget(canvas)
-        return canvas
+        self.show_shares()
+        pen = pyqtgraph.mkPen(self.palette().text().color(), style=Qt.PenStyle.DashLine)
+        self._mark = pyqtgraph.InfiniteLine(pen=pen)
+        self.canvas.addItem(self._mark)
+        self.canvas.scene().sigMouseClicked.connect(self._click)
 
     def _click(self, event: Any) -> None:
-        assert self._canvas is not None  # noqa: S101 - for the type checker: it is the canvas that was clicked
-        place = self._canvas.getPlotItem().getViewBox().mapSceneToView(event.scenePos())
+        place = self.canvas.getPlotItem().getViewBox().mapSceneToView(event.scenePos())
         self.slice_clicked.emit(min(max(round(place.x()), 0), self._slices - 1))
 
 
