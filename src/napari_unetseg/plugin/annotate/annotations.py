@@ -112,13 +112,6 @@ class Canvases:
             show_error(f"The paint is not kept on the disk: {error}")
         self._canvases[layer] = Canvas(layer, spot, structures, keeper)
 
-    def close(self) -> None:
-        """Wait until all paint is on the disk."""
-        for canvas in self._canvases.values():
-            if canvas.keeper is not None:
-                canvas.keeper.close()
-                canvas.keeper = None
-
     def _release(self, place: Path) -> None:
         for layer, canvas in list(self._canvases.items()):
             if canvas.keeper is not None and canvas.keeper.path == place:

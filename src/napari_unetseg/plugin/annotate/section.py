@@ -158,10 +158,6 @@ class PaintSection(QWidget):
             self._restyle(canvas)
             self.writer.write(canvas)
 
-    def close_journals(self) -> None:
-        """Wait until all paint is on the disk."""
-        self._canvases.close()
-
     def _visit(self, _event: object = None) -> None:
         """Only the chosen layer's strokes are kept: so the one that is painted on becomes the chosen one."""
         active = self._viewer.layers.selection.active

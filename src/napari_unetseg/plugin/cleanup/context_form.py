@@ -1,4 +1,4 @@
-"""Rows of the Clean up widget for the context of steps; each is there when a step asks for it."""
+"""Rows of the Clean up widget for what steps look at beside the labels; each is there when a step asks for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Axes of layers: which is what, and how an array becomes (C, Z, Y, X) and a result comes back.
+"""Axes of a layer: which is what, and how its array becomes (C, Z, Y, X) and a result comes back to them.
 
 Axes are a string with one letter per axis of the layer: T, C, Z, Y, X. Y and X are always the last two.
 """

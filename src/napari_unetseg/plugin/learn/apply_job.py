@@ -1,4 +1,4 @@
-"""The job between *Apply to…* and the new layers or files: everything but Qt."""
+"""Jobs between *Apply to…* and the new layers or files: everything but Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Advice under the table of metrics: what is likely wrong, and a button that takes it to the *Learn* widget."""
+"""Advice on what is likely wrong, under the table of metrics; and a button that takes it to the *Learn* widget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits from which a structure counts as good enough: ready-made sets of them, and the rating of a row."""
+"""Limits from which on a structure counts as good enough, ready-made sets of them, and the rating of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report that the Metrics widget shows, worked out in the child process: figures, Dice per slice, advice."""
+"""Report that the Metrics widget shows, made in the child process: figures, Dice per slice, advice in words."""
 
 from __future__ import annotations
 

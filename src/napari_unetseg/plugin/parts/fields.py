@@ -1,4 +1,4 @@
-"""Small parts that several widgets are made of."""
+"""Fields that several widgets are made of: panels, forms, notes, boxes of layers and of voxel sizes."""
 
 from __future__ import annotations
 

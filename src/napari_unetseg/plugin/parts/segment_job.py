@@ -1,4 +1,4 @@
-"""The job between the click on *Segment* and the new layers: everything but Qt."""
+"""Jobs between the click on *Segment* and the new layers: everything but Qt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table under a segmentation: how much there is of each structure."""
+"""Table under a segmentation: how much there is of each structure."""
 
 from __future__ import annotations
 
