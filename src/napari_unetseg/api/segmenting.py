@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_unetseg.api.inputs import EVERYTHING, Image, as_volume
 from napari_unetseg.api.labelling import iter_clean
 from napari_unetseg.core.io.loadsave import load_volume, save_labels, save_volume
+from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, check_output
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import Score
 from napari_unetseg.core.models.catalogue import list_models
@@ -159,11 +160,12 @@ def segment_file(
     Raises
     ------
     OutputError
-        If the result cannot be written.
+        If the result cannot be written; known before anything is computed.
     InputError, ModelError, SettingsError, ResourceError
         As `segment`.
     """
     started = time.perf_counter()
+    check_output(Path(target), PROBABILITIES if settings.write == "probabilities" else LABELS, overwrite=True)
     result = segment(load_volume(source, selection), model, settings, on_progress)
     if result.probabilities is None:
         save_labels(target, result.labels)

@@ -18,7 +18,7 @@ import typer
 
 from napari_unetseg import __version__
 from napari_unetseg.cli import labels, models, terminal
-from napari_unetseg.cli.options import Json, Spacing, option, selection_of
+from napari_unetseg.cli.options import Json, Overwrite, Spacing, option, selection_of
 from napari_unetseg.cli.session import replay
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection
@@ -96,6 +96,7 @@ def segment(
     time_point: Annotated[int, option(Selection, "time", "--time")] = EVERYTHING.time,
     level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Segment images into labels, numbered objects or probabilities."""
@@ -106,7 +107,7 @@ def segment(
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
     selection = selection_of(spacing, unit, channel, time_point, level)
-    tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack)
+    tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack, overwrite)
     loaded = api.load_model(model) if model else None
     if len(tasks) == 1:
         record = _segment_one(tasks[0], loaded, selection, settings)
@@ -123,11 +124,13 @@ def segment(
 def _segment_one(task: Task, model: Model | None, selection: Selection, settings: SegmentSettings) -> dict[str, Any]:
     """Segment one file, say where the result is, and return the record for programs."""
     from napari_unetseg import api
+    from napari_unetseg.core.io.outputs import remember_source
 
     with terminal.warnings_as_notes(), terminal.progress_bar(task.source.name) as show:
         result = api.segment_file(task.source, task.target, model, selection, settings, show)
     for line in result.notes:
         terminal.note(f"note: {line}")
+    remember_source(task.target, task.source)
     record = {"output": str(task.target), "model": result.model, "device": result.device, "seconds": result.seconds}
     if result.labels.are_objects:
         record["objects"] = int(result.labels.array.max())
@@ -180,13 +183,13 @@ def finetune(
     seed: Annotated[int, option(FineTuneSettings, "seed")] = 0,
     whole: Annotated[bool, option(FineTuneSettings, "whole")] = False,
     keep_structures: Annotated[bool, option(FineTuneSettings, "keep_structures")] = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
-    if out.suffix != MODEL_SUFFIX:
-        raise OutputError(f"Expected a model file that ends with {MODEL_SUFFIX}; got {out}.")
-    if not out.parent.is_dir():
-        raise OutputError(f"Expected an existing folder to write to; {out.parent} is not one. Make it first.")
+    from napari_unetseg.core.io.outputs import MODEL, check_output
+
+    check_output(out, MODEL, overwrite=overwrite, inputs=[*(inputs or ()), *(painted or ())])
     if session is not None:
         shown = replay(session, out, inputs or ())
     elif inputs and painted:
@@ -249,13 +252,14 @@ def demo(
         "demo_output"
     ),
     sample: Annotated[str, typer.Option("--sample", help="Which of the bundled images.")] = "hippocampus",
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Segment a bundled image, score the result, and write labels, a picture and the table."""
     from napari_unetseg.cli.demo import run_demo
 
     with terminal.warnings_as_notes(), terminal.progress_bar(sample) as show:
-        result = run_demo(out, sample, show)
+        result = run_demo(out, sample, show, overwrite=overwrite)
     if as_json:
         terminal.say_json(terminal.demo_record(result))
         return

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from napari_unetseg import api
+from napari_unetseg.core.io.outputs import LABELS, PICTURE, TABLE, check_output, make_folder
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.table import save_table
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.report.overlay import save_overlay
 from napari_unetseg.core.volume import Labels
-from napari_unetseg.errors import OutputError
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class Demo:
     seconds: float
 
 
-def run_demo(folder: Path, name: str, on_progress: Callable[[Progress], None] | None = None) -> Demo:
+def run_demo(
+    folder: Path, name: str, on_progress: Callable[[Progress], None] | None = None, *, overwrite: bool = False
+) -> Demo:
     """Segment a bundled image into `folder`, which is made where it is missing.
 
     Raises
@@ -49,29 +51,24 @@ def run_demo(folder: Path, name: str, on_progress: Callable[[Progress], None] | 
     InputError
         If there is no sample of that name.
     OutputError
-        If the folder cannot be made or written to.
+        If the folder cannot be made or written to, or a file there is of another kind and not to `overwrite`.
     """
     started = time.perf_counter()
     sample = find_sample(name)
-    _make(folder)
+    suffix = "".join(sample.image.suffixes)
+    labels, picture, table = (folder / f"{name}{end}" for end in (f"-labels{suffix}", "-overlay.png", "-metrics.csv"))
+    make_folder(folder)
+    for target, kind in ((labels, LABELS), (picture, PICTURE), (table, TABLE)):
+        check_output(target, kind, overwrite=overwrite)
     volume = api.load_volume(sample.image)
     result = api.segment(volume, sample.model, on_progress=on_progress)
     reference = _named(api.load_labels(sample.labels), result.labels)
     evaluation = api.evaluate(result.labels, reference)
-    suffix = "".join(sample.image.suffixes)
-    labels, picture, table = (folder / f"{name}{end}" for end in (f"-labels{suffix}", "-overlay.png", "-metrics.csv"))
     api.save_labels(labels, result.labels)
     save_overlay(picture, volume, {result.model: result.labels, "reference": reference})
     save_table(table, evaluation)
     seconds = time.perf_counter() - started
     return Demo(sample.title, result.model, result.device, sample.image, labels, picture, table, evaluation, seconds)
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made: {error.strerror}; choose another folder.") from error
 
 
 def _named(reference: Labels, predicted: Labels) -> Labels:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.cli.options import Json, Spacing, option, selection_of
+from napari_unetseg.cli.options import Json, Overwrite, Spacing, option, selection_of
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import SettingsError
@@ -66,14 +66,18 @@ def evaluate(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="For folders. Default: one for each processor.")
     ] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Score labels against a reference, structure by structure; of two folders, file by file."""
+    from napari_unetseg.core.io.outputs import TABLE, check_output
     from napari_unetseg.core.metrics.folders import is_labels_folder, summarise
     from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.metrics.table import save_table
 
     settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
+    if out is not None:
+        check_output(out, TABLE, overwrite=overwrite, inputs=[predicted, reference])
     found: Evaluation | dict[str, Evaluation]
     if is_labels_folder(predicted) or is_labels_folder(reference):
         if painted:
@@ -120,15 +124,19 @@ def measure(
     objects: Annotated[bool, typer.Option("--objects", help="One row an object instead of a structure.")] = False,
     spacing: Spacing = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Measure labels without a reference: volume, surface, parts, extent and brightness."""
     from napari_unetseg import api
     from napari_unetseg.core.io.csv_table import write_csv
+    from napari_unetseg.core.io.outputs import TABLE, check_output
     from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
     from napari_unetseg.core.metrics.scores import finite
 
     selection = selection_of(spacing)
+    if out is not None:
+        check_output(out, TABLE, overwrite=overwrite, inputs=[labels])
     with terminal.warnings_as_notes():
         found = api.load_labels(labels, selection)
         rows = (measure_objects if objects else measure_structures)(found, _load(image, selection))
@@ -149,15 +157,19 @@ def clean(
     prior: Map = None,
     painted: Painted = None,
     spacing: Spacing = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Clean labels up, step by step."""
     from napari_unetseg import api
+    from napari_unetseg.core.io.outputs import LABELS, check_output
     from napari_unetseg.core.steps import parse_step, steps_to_json
 
     if not step:
         raise SettingsError("Expected one --step or more, such as --step keep_largest; see clean --help.")
     steps, selection = [parse_step(text) for text in step], selection_of(spacing)
+    beside = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}
+    check_output(out, LABELS, overwrite=overwrite, inputs=[path for path in beside.values() if path is not None])
     with terminal.warnings_as_notes(), terminal.progress_bar(labels.name) as show:
         seen, soft, likely = (_load(path, selection) for path in (image, probabilities, prior))
         slices = None if painted is None else api.load_labels(painted, selection)
@@ -165,7 +177,6 @@ def clean(
         cleaned = api.clean(api.load_labels(labels, selection), steps, context, show)
     api.save_labels(out, cleaned)
     if as_json:
-        beside = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}
         given = {name: str(path) for name, path in beside.items() if path is not None}
         terminal.say_json({"output": str(out), "steps": steps_to_json(steps), **given})
     else:
@@ -180,16 +191,19 @@ def report(
     model: Annotated[str | None, typer.Option("-m", "--model", help="The model that made them: name or file.")] = None,
     step: Steps = None,
     spacing: Spacing = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Put a result on one page: pictures, tables, the model's card, versions. Steps tell what clean-up was done."""
     from napari_unetseg import api
+    from napari_unetseg.core.io.outputs import PAGE, check_output
     from napari_unetseg.core.models.catalogue import find_model, read_card
     from napari_unetseg.core.report.page import save_report
     from napari_unetseg.core.report.record import Report, record_of
     from napari_unetseg.core.steps import parse_step
 
     selection, steps = selection_of(spacing), tuple(parse_step(text) for text in step or ())
+    check_output(out, PAGE, overwrite=overwrite)
     with terminal.warnings_as_notes():
         card = None if model is None else read_card(find_model(model))
         result = api.load_labels(labels, selection)
@@ -218,14 +232,20 @@ def surfaces(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write one file a structure to.")],
     suffix: Annotated[str, typer.Option("--format", help=".ply or .stl")] = ".ply",
     spacing: Spacing = None,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write the surface of each structure as a mesh in physical units."""
     from napari_unetseg import api
-    from napari_unetseg.core.report.meshes import save_surfaces
+    from napari_unetseg.core.io.outputs import MESH, check_folder, check_output
+    from napari_unetseg.core.report.meshes import save_surfaces, surface_paths
 
+    check_folder(out)
     with terminal.warnings_as_notes():
-        paths = save_surfaces(out, api.load_labels(labels, selection_of(spacing)), f".{suffix.lstrip('.')}")
+        found = api.load_labels(labels, selection_of(spacing))
+        for path in surface_paths(out, found, f".{suffix.lstrip('.')}").values():
+            check_output(path, MESH, overwrite=overwrite)
+        paths = save_surfaces(out, found, f".{suffix.lstrip('.')}")
     if not paths:
         terminal.note(f"note: {labels.name} holds no labels; nothing was written.")
     if as_json:

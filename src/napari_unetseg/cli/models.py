@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.cli.options import Json
-from napari_unetseg.errors import InputError, OutputError, SettingsError
+from napari_unetseg.cli.options import Json, Overwrite
+from napari_unetseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
     from napari_unetseg.core.models.card import ModelCard
@@ -96,13 +96,16 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model's name or a model file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Package to write, .zip.")],
     form: Annotated[str, typer.Option("--format", help="bioimageio: a package of the BioImage Model Zoo.")] = FORMAT,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as a package for other programs, and check it."""
+    from napari_unetseg.core.io.outputs import PACKAGE, check_output
     from napari_unetseg.engine.bioimageio.packages import export_model
 
-    if form != FORMAT or out.suffix != ".zip":
-        raise SettingsError(f"Expected --format {FORMAT} and a file that ends with .zip; got {form!r} and {out}.")
+    if form != FORMAT:
+        raise SettingsError(f"Expected --format {FORMAT}; got {form!r}.")
+    check_output(out, PACKAGE, overwrite=overwrite)
     with terminal.warnings_as_notes():
         export_model(model, out)
     if as_json:
@@ -114,13 +117,14 @@ def export(
 def import_model(
     package: Annotated[Path, typer.Argument(metavar="PACKAGE", help="A package that napari-unetseg exported, .zip.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, .safetensors.")],
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Take a model out of a BioImage Model Zoo package. Nothing in the package is ever executed."""
+    from napari_unetseg.core.io.outputs import MODEL, check_output
     from napari_unetseg.engine.bioimageio import packages
 
-    if out.suffix != ".safetensors":
-        raise OutputError(f"Expected a model file that ends with .safetensors; got {out}.")
+    check_output(out, MODEL, overwrite=overwrite)
     card = packages.import_model(package, out)
     if as_json:
         terminal.say_json({"output": str(out), "model": card.name})

@@ -15,6 +15,13 @@ Spacing = Annotated[
     str | None, typer.Option("--spacing", metavar="Z,Y,X[UNIT]", help="Voxel size, instead of the file's.")
 ]
 
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite", help="Replace any file of that name. Else: a file of the same kind. Never: a folder of others."
+    ),
+]
+
 
 def option(record: type, name: str, *flags: str) -> Any:
     """A command's option whose help is that of a settings field."""

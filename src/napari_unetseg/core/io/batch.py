@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS
+from napari_unetseg.core.io.atomic import is_folder, tidy
+from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, stem
+from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, Kind, check_folder, check_output, check_same_source
 from napari_unetseg.errors import InputError, OutputError
 
 IMAGES = tuple(suffix for name, group in READERS.items() if name not in ("dicom", "ome_zarr") for suffix in group)
 SUFFIXES = {"nifti": ".nii.gz", "dicom": ".nii.gz", "itk": ".nrrd", "ome_zarr": ".ome.zarr"}
 """Results of these formats are written in the format that keeps their orientation; all others as OME-TIFF."""
+
+LABELS_SHARE = 64
+"""How many times smaller labels may be than their image."""
 
 
 @dataclass(frozen=True)
@@ -24,37 +28,53 @@ class Task:
     target: Path
 
 
-def plan_tasks(inputs: Sequence[Path], output: Path, ending: str, stack: bool = False) -> list[Task]:
-    """What to read, and what to write.
+def plan_tasks(
+    inputs: Sequence[Path], output: Path, ending: str, stack: bool = False, overwrite: bool = False
+) -> list[Task]:
+    """What to read, and what to write; that it can be written is checked here, before anything is computed.
 
     One image goes to the file `output`, or into the folder `output`; several images go into the folder. There, a
-    result is called after its image: ``cell.tif`` becomes ``cell-labels.ome.tif``.
+    result is called after its image, without the suffixes of its format: ``cell.v2.tif`` becomes
+    ``cell.v2-labels.ome.tif``.
 
     Parameters
     ----------
     inputs : sequence of Path
         Images, OME-Zarrs, folders of a DICOM series, and folders of images.
     ending : str
-        What is put behind an image's name, such as ``labels``.
+        What is put behind an image's name: ``labels``, or ``probabilities``.
     stack : bool
         Whether a folder of pictures is one volume, slice by slice, instead of many images.
+    overwrite : bool
+        Whether a result may replace a file of another kind, or the result of another image.
 
     Raises
     ------
     InputError
         If an input is not there, or a folder has nothing in it.
     OutputError
-        If results would go to one and the same file or replace an input, or the folder is missing or read-only.
+        If results would go to one and the same file or replace an input, another image's result or what is not ours,
+        or they cannot be written: see `outputs.check_output`.
     """
+    kind = PROBABILITIES if ending == PROBABILITIES.name else LABELS
     sources = [source for path in inputs for source in _sources(path, stack)]
-    into_folder = sources != list(inputs) or len(sources) > 1 or (output.is_dir() and output.suffix != ".zarr")
-    tasks = [Task(source, output / _result_name(source, ending) if into_folder else output) for source in sources]
-    _check(tasks, output if into_folder else output.parent)
+    sizes = {source: _estimate(source, kind) for source in sources}
+    into_folder = sources != list(inputs) or len(sources) > 1 or (is_folder(output) and output.suffix != ".zarr")
+    if into_folder:
+        check_folder(output, sum(sizes.values()))
+    tasks = [Task(source, output / _result_name(source, kind) if into_folder else output) for source in sources]
+    _check_different(tasks)
+    for task in tasks:
+        check_output(task.target, kind, sizes[task.source], overwrite=overwrite, inputs=sources)
+        if into_folder and not overwrite:
+            check_same_source(task.target, task.source)
     return tasks
 
 
 def _sources(path: Path, stack: bool) -> list[Path]:
     """The path itself, or the images in it where it is a folder of them."""
+    if not path.exists():
+        tidy(path.parent)  # it may have been moved aside when a writer was killed
     if not path.exists():
         raise InputError(f"There is no file or folder {path}; check the path.")
     if not path.is_dir() or stack or _is_zarr(path):
@@ -70,25 +90,25 @@ def _is_zarr(path: Path) -> bool:
     return path.suffix == ".zarr" or any((path / mark).exists() for mark in ZARR_MARKS)
 
 
-def _result_name(source: Path, ending: str) -> str:
-    name = source.name
-    kind = next((k for k, group in READERS.items() if name.lower().endswith(group)), None)
-    if kind is None and source.is_dir():
-        kind = "dicom"
-    return f"{name.split('.')[0]}-{ending}{SUFFIXES.get(kind or '', '.ome.tif')}"
+def _result_name(source: Path, kind: Kind) -> str:
+    name = source.name.lower()
+    format_name = next((k for k, group in READERS.items() if name.endswith(group)), "dicom" if source.is_dir() else "")
+    suffix = SUFFIXES.get(format_name, ".ome.tif")
+    if not suffix.endswith(kind.suffixes):  # NRRD holds labels alone
+        suffix = SUFFIXES["nifti"]
+    return f"{stem(source)}-{kind.name}{suffix}"
 
 
-def _check(tasks: Sequence[Task], folder: Path) -> None:
-    if not folder.is_dir():
-        raise OutputError(f"Expected an existing folder to write to; {folder} is not one. Make it first.")
+def _check_different(tasks: Sequence[Task]) -> None:
     target, count = Counter(task.target for task in tasks).most_common(1)[0]
     if count > 1:
         raise OutputError(f"{count} images would all be written to {target}; give them different names or folders.")
-    sources = {task.source.resolve() for task in tasks}
-    replaced = next((task.target for task in tasks if task.target.resolve() in sources), None)
-    if replaced is not None:
-        raise OutputError(f"{replaced} is an input and would be replaced; write to another file.")
+
+
+def _estimate(source: Path, kind: Kind) -> int:
+    """How many bytes a result takes at least, from the size of its image: it is written compressed."""
     try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be written to: {error.strerror}; choose another folder.") from error
+        size = sum(p.stat().st_size for p in source.rglob("*")) if source.is_dir() else source.stat().st_size
+    except OSError:
+        return 0  # what is wrong with the image is said when it is read
+    return size if kind is PROBABILITIES else size // LABELS_SHARE

@@ -15,6 +15,8 @@ from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError, OutputError
 
+LONGEST_NAME = 60
+"""Characters of a structure's name in a file's."""
 LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -77,13 +79,24 @@ def save_surfaces(folder: Path, labels: Labels, suffix: str = ".ply") -> list[Pa
     """
     if suffix not in (".ply", ".stl"):
         raise OutputError(f"Expected surfaces as .ply or .stl; got {suffix!r}.")
+    paths = surface_paths(folder, labels, suffix)
+    for label, path in paths.items():
+        save_mesh(path, surface_of(labels, label))
+    return list(paths.values())
+
+
+def surface_paths(folder: str | Path, labels: Labels, suffix: str) -> dict[int, Path]:
+    """Where the surface of each label goes that occurs: no two have one name, however structures are called."""
     names = {} if labels.are_objects else {s.label: s.name for s in labels.structures}
     kind = "object" if labels.are_objects else "structure"
-    paths = []
+    paths: dict[int, Path] = {}
+    taken: set[str] = set()
     for label, _ in regions(labels.array):
-        name = re.sub(r"[^\w.-]+", "_", names.get(label, f"{kind}_{label}"))
-        paths.append(Path(folder) / f"{name}{suffix}")
-        save_mesh(paths[-1], surface_of(labels, label))
+        name = re.sub(r"[^\w.-]+", "_", names.get(label, f"{kind}_{label}"))[:LONGEST_NAME]
+        while name.lower() in taken:
+            name += f"_{label}"
+        taken.add(name.lower())
+        paths[label] = Path(folder) / f"{name}{suffix}"
     return paths
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels as LabelsLayer
 
 from napari_unetseg.core.io.loadsave import save_labels
+from napari_unetseg.core.io.outputs import LABELS, check_output
 from napari_unetseg.errors import OutputError
 from napari_unetseg.plugin.layers.source import axes_of, labels_of
 
@@ -17,8 +19,9 @@ def write_labels(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
     Raises
     ------
     OutputError
-        If the layer has several time points, or the file cannot be written.
+        If the layer has several time points, the file cannot be written, or a folder that is not ours has its name.
     """
+    check_output(Path(path), LABELS, overwrite=True)  # napari asked whether a file is to be replaced
     known = ("name", "metadata", "scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
     layer = LabelsLayer(data, **{key: attributes[key] for key in known if key in attributes})
     axes = axes_of(layer)

@@ -10,6 +10,7 @@ from napari.layers import Layer
 
 from napari_unetseg import api
 from napari_unetseg.core.io.batch import Task, plan_tasks
+from napari_unetseg.core.io.outputs import remember_source
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.errors import OutputError, UnetsegError
@@ -89,3 +90,4 @@ def segment_file(task: Task, model: Path) -> Job[None]:
     volume = api.load_volume(task.source)
     segmentation = yield from api.iter_segment(volume, model)
     api.save_labels(task.target, segmentation.labels)
+    remember_source(task.target, task.source)
