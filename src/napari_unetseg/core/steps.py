@@ -9,19 +9,40 @@ from collections.abc import Iterable, Sequence
 from itertools import takewhile
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveInt, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from napari_unetseg.core.units import parse_unit
 from napari_unetseg.errors import SettingsError
 
 Unit = Annotated[Literal["pixel", "nm", "µm", "mm", "cm", "m"], BeforeValidator(parse_unit)]
-Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+LARGEST, SMALLEST = 1e9, 1e-9
+"""Of any length, in its unit: beyond lies no image, and sums overflow."""
+
+
+def _within(low: float, high: float) -> AfterValidator:
+    """A check that is no part of the field's description: a form offers what makes sense."""
+
+    def check(size: float) -> float:
+        if not low <= size <= high:
+            raise ValueError(f"expected a number from {low:g} to {high:g}")
+        return size
+
+    return AfterValidator(check)
+
+
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False), _within(SMALLEST, LARGEST)]
+Volume = Annotated[float, Field(gt=0, allow_inf_nan=False), _within(SMALLEST**3, LARGEST**3)]
 Share = Annotated[float, Field(gt=0, le=1)]
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, lt=2**32)]
 Certainty = Annotated[
     float,
     Field(gt=0.5, lt=1, description="Where there are no probabilities: how likely the labels are taken to be right."),
 ]
+
+
+def _without_repeats(labels: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(labels))
 
 
 class _Step(BaseModel):
@@ -29,7 +50,7 @@ class _Step(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    structures: tuple[int, ...] = ()
+    structures: Annotated[tuple[Count, ...], AfterValidator(_without_repeats)] = ()
 
 
 class Crf(_Step):
@@ -40,7 +61,7 @@ class Crf(_Step):
     """
 
     kind: Literal["crf"] = "crf"
-    iterations: int = Field(default=5, ge=0, description="Rounds of mean-field inference.")
+    iterations: int = Field(default=5, ge=0, le=1000, description="Rounds of mean-field inference.")
     appearance: Weight = Field(default=3.0, description="Weight of neighbours that look alike.")
     contrast: Length = Field(
         default=0.3, description="How different neighbours may look: a part of the image's standard deviation."
@@ -73,14 +94,14 @@ class KeepLargest(_Step):
     """Keep the `parts` largest connected parts of each structure."""
 
     kind: Literal["keep_largest"] = "keep_largest"
-    parts: int = Field(default=1, ge=1, description="How many connected parts of each structure stay.")
+    parts: int = Field(default=1, ge=1, lt=2**32, description="How many connected parts of each structure stay.")
 
 
 class RemoveSmall(_Step):
     """Remove connected parts below a volume (2D: area)."""
 
     kind: Literal["remove_small"] = "remove_small"
-    volume: Length = Field(description="Connected parts below this size go.")
+    volume: Volume = Field(description="Connected parts below this size go.")
     unit: Unit = "pixel"
 
 
@@ -140,7 +161,7 @@ class MergeTiles(_Step):
     """Join objects that were numbered tile by tile and meet at a tile's face, over `contact` of the smaller face."""
 
     kind: Literal["merge_tiles"] = "merge_tiles"
-    tile: tuple[PositiveInt, PositiveInt, PositiveInt] = Field(description="Voxels of a tile along z, y and x.")
+    tile: tuple[Count, Count, Count] = Field(description="Voxels of a tile along z, y and x.")
     contact: Share = Field(default=0.5, description="Join what meets on this share of the smaller face, or more.")
 
 

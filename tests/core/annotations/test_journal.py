@@ -68,10 +68,10 @@ def test_nothing_changed_writes_nothing(tmp_path):
 def test_a_journal_is_continued(tmp_path):
     with Journal(tmp_path / "a.paint", SHAPE) as journal:
         journal.record(painted_with((1, (0, 0, 0))))
-        journal.write_note({"structures": ["tubule"]})
+        journal.write_note({"structures": {"2": "tubule"}})
     both = painted_with((1, (0, 0, 0)), (2, (1, 1, 1)))
     with Journal(tmp_path / "a.paint", SHAPE) as journal:
-        assert journal.note == {"structures": ["tubule"]}
+        assert journal.note == {"structures": {"2": "tubule"}}
         assert journal.record(both) == 35
     assert (read_journal(tmp_path / "a.paint").painted == both).all()
 

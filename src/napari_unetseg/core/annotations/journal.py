@@ -5,27 +5,31 @@ The file is a header and then records that are only ever appended:
     header   ``MAGIC``, then one record of kind ``H`` with the shape of the painted array as JSON
     record   length of the body (4 bytes), CRC-32 of the body (4 bytes), the body: one byte of kind, then its content
     stroke   kind ``S``: zlib of the gaps between the flat indices of changed voxels (int64), then their values (uint16)
-    note     kind ``N``: UTF-8 JSON; the last one counts
+    note     kind ``N``: UTF-8 JSON, an object; the last one counts. ``structures`` are names by painted value
 
 All numbers are little-endian. A record that is cut off, or whose checksum is wrong, ends the journal: it was being
-written when the program died. Nothing in the file is ever executed.
+written when the program died. A whole record of an unknown kind, or with what cannot be, is skipped and told of: other
+strokes stand. Nothing in the file is ever executed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Annotated, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import platformdirs
+import pydantic
 
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.errors import InputError, OutputError
@@ -34,9 +38,33 @@ MAGIC = b"unetseg paint 1\n"
 HEAD = struct.Struct("<II")
 COMPACT_ABOVE = 16 * 1024**2  # bytes: a journal that outgrows this, and four times its compact form, is rewritten
 GROWTH = 4
+MOST_VOXELS = 2**36
+LARGEST_VALUE = np.iinfo(np.uint16).max
 
 Array = npt.NDArray[Any]
 Note = dict[str, Any]
+Painted = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]
+"""Flat indices of changed voxels, in order, and their new values."""
+
+
+Length = Annotated[int, pydantic.Field(strict=True, ge=1, le=MOST_VOXELS)]
+
+
+class _Header(pydantic.BaseModel):
+    shape: tuple[Length, Length, Length]
+
+    @pydantic.field_validator("shape")
+    @classmethod
+    def _is_of_an_image(cls, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+        if math.prod(shape) > MOST_VOXELS:
+            raise ValueError(f"no image has the shape {shape}")
+        return shape
+
+
+class _Note(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(extra="allow")
+
+    structures: dict[Annotated[int, pydantic.Field(ge=0, le=LARGEST_VALUE)], str] = {}
 
 
 @dataclass
@@ -53,12 +81,15 @@ class Recovered:
         The last note, such as the structures' names and the last accepted model. Empty if there is none.
     size : int
         Bytes up to the end of the last whole record.
+    skipped : int
+        Whole records that mean nothing; they are warned of.
     """
 
     painted: npt.NDArray[np.uint16]
     strokes: int = 0
     note: Note = field(default_factory=dict)
     size: int = 0
+    skipped: int = 0
 
 
 def journal_path(source: Path | None, name: str, shape: tuple[int, ...]) -> Path:
@@ -77,12 +108,12 @@ def journal_path(source: Path | None, name: str, shape: tuple[int, ...]) -> Path
 
 
 def read_journal(path: Path) -> Recovered:
-    """Read every whole stroke of a journal.
+    """Read every whole stroke of a journal; records that mean nothing are skipped, and warned of.
 
     Raises
     ------
     InputError
-        If the file cannot be read or is not a journal of paint.
+        If the file cannot be read, is not a journal of paint, or is one of more voxels than the memory holds.
     """
     try:
         content = Path(path).read_bytes()
@@ -92,14 +123,15 @@ def read_journal(path: Path) -> Recovered:
     kind, header, size = next(records, (b"", b"", 0))
     if kind != b"H":
         raise InputError(f"{path} is not a journal of paint: expected a file that this program wrote.")
-    recovered = Recovered(np.zeros(_shape(path, header), dtype=np.uint16), size=size)
+    recovered = _empty(path, header, size)
     for kind, body, end in records:
-        if kind == b"S":
-            _apply(recovered.painted, body)
-            recovered.strokes += 1
-        elif kind == b"N":
-            recovered.note = json.loads(body)
+        try:
+            _take(recovered, kind, body)
+        except (ValueError, zlib.error):
+            recovered.skipped += 1
         recovered.size = end
+    if recovered.skipped:
+        warnings.warn(f"{path}: {recovered.skipped} records mean nothing and were skipped.", stacklevel=2)
     return recovered
 
 
@@ -112,7 +144,7 @@ def write_paint(path: Path, painted: Array, note: Note | None = None) -> int:
         If it cannot be written.
     """
     where = np.flatnonzero(painted)
-    parts = [_header(painted.shape), _record(b"S", _stroke(where, painted.reshape(-1)[where].astype(np.uint16)))]
+    parts = [_header(painted.shape), _record(b"S", _stroke(where, _values(painted, where)))]
     if note:
         parts.append(_record(b"N", json.dumps(note).encode()))
     with atomic_path(path) as temporary:
@@ -187,12 +219,14 @@ class Journal:
 
         Raises
         ------
+        InputError
+            If a number is larger.
         OutputError
             If the disk is full or the file is gone. The next call writes the stroke again.
         """
         changed = np.flatnonzero(painted != self.painted)
         if changed.size:
-            values = painted.reshape(-1)[changed].astype(np.uint16)
+            values = _values(painted, changed)
             self._append(_record(b"S", _stroke(changed, values)))
             self.painted.reshape(-1)[changed] = values
             self._compact_if_large()
@@ -266,16 +300,48 @@ def _records(content: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         yield body[:1], body[1:], place
 
 
-def _shape(path: Path, header: bytes) -> tuple[int, ...]:
-    shape = json.loads(header).get("shape", [])
-    if not shape or not all(isinstance(length, int) and length > 0 for length in shape):
-        raise InputError(f"{path} is not a journal of paint: it gives the shape {shape}.")
-    return tuple(shape)
+def _values(painted: Array, where: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
+    """Painted values at flat indices, as they are kept."""
+    values = painted.reshape(-1)[where]
+    if values.size and not 0 <= values.min() <= values.max() <= LARGEST_VALUE:
+        raise InputError(f"Expected painted values from 0 to {LARGEST_VALUE}; got {values.min()} to {values.max()}.")
+    return values.astype(np.uint16)
 
 
-def _apply(painted: npt.NDArray[np.uint16], stroke: bytes) -> None:
-    most = painted.size * 10  # 8 bytes of index and 2 of value for every voxel: no stroke is larger
-    raw = zlib.decompressobj().decompress(stroke, most)
-    count = len(raw) // 10
-    where = np.cumsum(np.frombuffer(raw, "<i8", count))
-    painted.reshape(-1)[where] = np.frombuffer(raw, "<u2", count, offset=8 * count)
+def _empty(path: Path, header: bytes, size: int) -> Recovered:
+    """A journal without strokes, of the header's shape."""
+    try:
+        shape = _Header.model_validate_json(header).shape
+        return Recovered(np.zeros(shape, dtype=np.uint16), size=size)
+    except pydantic.ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise InputError(f"{path} is not a journal of paint: its header does not fit: {reason}.") from error
+    except (MemoryError, ValueError) as error:
+        raise InputError(f"{path} is paint of shape {shape}, and the memory does not hold so much.") from error
+
+
+def _take(recovered: Recovered, kind: bytes, body: bytes) -> None:
+    """Add a record to what was found; raises `ValueError` or `zlib.error` where it means nothing."""
+    if kind == b"S":
+        where, values = _parse_stroke(body, recovered.painted.size)
+        recovered.painted.reshape(-1)[where] = values
+        recovered.strokes += 1
+    elif kind == b"N":
+        recovered.note = _Note.model_validate_json(body).model_dump(mode="json", exclude_unset=True)
+    else:
+        raise ValueError(f"There is no kind {kind!r}.")
+
+
+def _parse_stroke(stroke: bytes, size: int) -> Painted:
+    """A stroke on an array of `size` voxels: indices increase and lie inside, each has a value, and nothing is over."""
+    most = size * 10  # 8 bytes of index and 2 of value for every voxel: no stroke is larger
+    unpacking = zlib.decompressobj()
+    raw = unpacking.decompress(stroke, most + 1)
+    count, rest = divmod(len(raw), 10)
+    if rest or not unpacking.eof or unpacking.unused_data:
+        raise ValueError("A stroke is cut off, or longer than its array.")
+    gaps = np.frombuffer(raw, "<i8", count)
+    where = np.cumsum(gaps)
+    if count and (gaps[0] < 0 or (gaps[1:] <= 0).any() or (gaps >= size).any() or where.min() < 0 or where[-1] >= size):
+        raise ValueError("A stroke lies outside its array.")
+    return where, np.frombuffer(raw, "<u2", count, offset=8 * count)

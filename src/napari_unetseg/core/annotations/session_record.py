@@ -10,19 +10,48 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.steps import Unit
 from napari_unetseg.errors import InputError
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Beside = Annotated[str, Field(pattern=r"^[^/\\\x00]+$", max_length=255)]
+"""The name of a file in the record's folder."""
+Length = Annotated[int, Field(ge=1, lt=2**31)]
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Settings(BaseModel):
+    """The types of the settings that are known; their ranges are those of the record that is made of them."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, bool | int | float | str | None]
+
+    minutes: Size | None = None
+    steps: Index | None = None
+    device: str = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    structure_weight: Size = 1.0
+    boundary_weight: float = Field(default=0.0, ge=0, le=1)
+    whole: StrictBool = False
+    keep_structures: StrictBool = False
+    several_scales: StrictBool = False
+
+
+def _typed(settings: dict[str, Any]) -> dict[str, Any]:
+    return _Settings.model_validate(settings).model_dump(exclude_unset=True)
 
 
 class Place(_Record):
@@ -37,8 +66,8 @@ class Place(_Record):
     """
 
     path: str | None = None
-    time: int = 0
-    level: int = 0
+    time: Index = 0
+    level: Index = 0
 
 
 class SessionImage(_Record):
@@ -58,12 +87,18 @@ class SessionImage(_Record):
     place: Place
     name: str
     channels: tuple[str, ...]
-    shape: tuple[int, int, int, int]
-    spacing: tuple[float, float, float]
-    unit: str
-    sha256: str
-    paint: str
-    paint_sha256: str
+    shape: tuple[Length, Length, Length, Length]
+    spacing: tuple[Size, Size, Size]
+    unit: Unit
+    sha256: Sha256
+    paint: Beside
+    paint_sha256: Sha256
+
+    @model_validator(mode="after")
+    def _has_a_name_for_each_channel(self) -> Self:
+        if len(self.channels) != self.shape[0]:
+            raise ValueError(f"{len(self.channels)} channels are named, and the shape has {self.shape[0]}")
+        return self
 
 
 class Session(_Record):
@@ -94,11 +129,11 @@ class Session(_Record):
     threads: int = Field(ge=1, le=1024)
     processor: str = ""
     precisions: dict[str, Literal["float32", "bfloat16", "float16"]] = {}
-    images: tuple[SessionImage, ...]
-    start: str | None
-    start_sha256: str = ""
-    settings: dict[str, Any]
-    names: dict[int, str]
+    images: tuple[SessionImage, ...] = Field(min_length=1)
+    start: Beside | None
+    start_sha256: Sha256 | Literal[""] = ""
+    settings: Annotated[dict[str, Any], AfterValidator(_typed)]
+    names: dict[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(min_length=1)]]
 
 
 def session_path(model: Path) -> Path:

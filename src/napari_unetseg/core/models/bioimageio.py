@@ -62,7 +62,12 @@ def _description(package: Path, archive: zipfile.ZipFile) -> dict[str, Any]:
         raise ModelError(f"{package} has no rdf.yaml; expected a package of the BioImage Model Zoo.")
     try:
         description = yaml.safe_load(_read(package, archive, name, MOST_DESCRIPTION))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (
+        yaml.YAMLError,
+        ValueError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # a date that cannot be is a ValueError
         raise ModelError(f"{package}: {name} is not YAML: {error}.") from error
     if not isinstance(description, dict) or description.get("type") != "model":
         raise ModelError(f"{package} does not describe a model; expected `type: model` in its {name}.")

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from napari_unetseg.core.steps import Step
+from napari_unetseg.core.models.architecture import MOST, check_architecture
+from napari_unetseg.core.steps import Step, Unit
 from napari_unetseg.core.volume import Structure
 
+Size = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Spacing = tuple[Size, Size, Size]
+Side = Annotated[int, Field(ge=1, le=65536)]
+Margin = Annotated[int, Field(ge=0, le=65536)]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
 ImageDescriptor = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
 """The appearance of an image, in numbers; see `core.models.appearance`."""
 
@@ -26,15 +32,23 @@ class Normalisation(_Record):
     """
 
     method: Literal["percentile", "zscore", "window"] = "percentile"
-    low: float = 1.0
-    high: float = 99.0
+    low: FiniteFloat = 1.0
+    high: FiniteFloat = 99.0
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        if self.method != "zscore" and not self.low < self.high:
+            raise ValueError(f"low must be below high; got {self.low:g} and {self.high:g}")
+        if self.method == "percentile" and not 0 <= self.low < self.high <= 100:
+            raise ValueError(f"percentiles lie from 0 to 100; got {self.low:g} and {self.high:g}")
+        return self
 
 
 class VoxelSize(_Record):
     """The voxel size that the network was trained at."""
 
-    spacing: tuple[float, float, float] = Field(description="z, y, x")
-    unit: str
+    spacing: Spacing = Field(description="z, y, x")
+    unit: Unit
 
     @model_validator(mode="before")
     @classmethod
@@ -86,13 +100,13 @@ class VerificationSet(_Record):
     name: str
     images: str
     labels: tuple[str, str] = ("_image", "_label")
-    every: int = Field(default=1, ge=1)
+    every: int = Field(default=1, ge=1, lt=2**31)
     begins: tuple[str, ...] = ()
     axis: Literal["z", "y", "x"] | None = None
-    part: tuple[int, int] | None = None
-    slices: int = Field(default=0, ge=0)
-    spacing: tuple[float, float, float] | None = None
-    unit: str | None = None
+    part: tuple[Index, Index] | None = None
+    slices: Index = 0
+    spacing: Spacing | None = None
+    unit: Unit | None = None
     measure: Literal["classes", "objects", "boundary"] = "classes"
     truth: Literal["labels", "foreground", "gaps"] = "labels"
 
@@ -109,8 +123,8 @@ class Score(_Record):
     held_out: str = Field(description="which images, in words")
     structure: str
     metric: str
-    value: float
-    images: int = Field(ge=1)
+    value: FiniteFloat
+    images: int = Field(ge=1, lt=2**31)
 
 
 class ModelCard(_Record):
@@ -146,14 +160,14 @@ class ModelCard(_Record):
     description: str
     version: str
     dimensions: Literal[2, 3]
-    architecture: dict[str, object]
-    channels: tuple[str, ...] = ("grey",)
+    architecture: Annotated[dict[str, object], AfterValidator(check_architecture)]
+    channels: tuple[str, ...] = Field(default=("grey",), min_length=1)
     normalisation: Normalisation = Normalisation()
     voxel_size: VoxelSize | None = None
     structures: tuple[Structure, ...]
-    patch: tuple[int, int, int]
-    halo: tuple[int, int, int]
-    minimum_object: int = 0
+    patch: tuple[Side, Side, Side]
+    halo: tuple[Margin, Margin, Margin]
+    minimum_object: Index = 0
     cleanup: tuple[Step, ...] = ()
     training_data: tuple[DataSource, ...] = ()
     training: str = ""
@@ -168,6 +182,14 @@ class ModelCard(_Record):
         labels = [s.label for s in self.structures]
         if labels != list(range(1, len(labels) + 1)):
             raise ValueError(f"structures must be labelled 1, 2, … in order; got {labels}")
+        return self
+
+    @model_validator(mode="after")
+    def _structures_are_not_the_background(self) -> Self:
+        for structure in self.structures:
+            outputs = (*structure.channels, *(() if structure.seed_channel is None else (structure.seed_channel,)))
+            if not all(1 <= output <= MOST["outputs"] for output in outputs):
+                raise ValueError(f"{structure.name} has the network's outputs {outputs}; expected numbers from 1 on")
         return self
 
     @property

@@ -7,6 +7,7 @@ from pathlib import Path
 import pydantic
 import safetensors
 
+from napari_unetseg.core.models.architecture import least_weights
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.errors import ModelError
 
@@ -58,13 +59,16 @@ def read_card(path: Path) -> ModelCard:
         If the file is not a whole safetensors file, or has no valid card.
     """
     try:
-        return ModelCard.model_validate_json(_metadata(path)[CARD_KEY])
+        card = ModelCard.model_validate_json(_metadata(path)[CARD_KEY])
     except KeyError as error:
         raise ModelError(f"{path} holds weights but no napari-unetseg card; expected a model saved by it.") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "card"
         raise ModelError(f"{path} has a card that does not fit: {where}: {first['msg']}.") from error
+    if least_weights(card.architecture) > path.stat().st_size:  # of a byte each, or more
+        raise ModelError(f"{path} does not hold the weights of the network that its card describes.")
+    return card
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -51,7 +51,7 @@ def smooth(array: LabelArray, regions: Regions, radius: float, spacing: Spacing)
 
     `radius` is its standard deviation, in the unit of `spacing`. Voxels of labels that are not in `regions` stay.
     """
-    sigma = [radius / step for step in spacing]
+    sigma = [min(radius / step, float(max(array.shape))) for step in spacing]  # wider ones are flat just the same
     margin = tuple(int(np.ceil(TRUNCATE * s)) + 1 for s in sigma)
     rest, best = np.ones(array.shape, np.float32), np.zeros(array.shape, np.float32)
     winner, free = np.zeros_like(array), array == 0
