@@ -14,7 +14,12 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from napari_unetseg.core.units import parse_unit
 from napari_unetseg.errors import SettingsError
 
-Unit = Annotated[Literal["pixel", "nm", "µm", "mm", "cm", "m"], BeforeValidator(parse_unit)]
+
+def _spelled(unit: object) -> object:
+    return parse_unit(unit) if isinstance(unit, str) else unit
+
+
+Unit = Annotated[Literal["pixel", "nm", "µm", "mm", "cm", "m"], BeforeValidator(_spelled)]
 LARGEST, SMALLEST = 1e9, 1e-9
 """Of any length, in its unit: beyond lies no image, and sums overflow."""
 
