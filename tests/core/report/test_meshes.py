@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_unetseg.core.report.meshes import save_surfaces, surface_of
+from napari_unetseg.core.report.meshes import save_surfaces, surface_of, surface_paths
 from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure
 from napari_unetseg.errors import InputError, OutputError
 
@@ -80,3 +80,19 @@ def test_what_cannot_be_a_surface(labels, tmp_path):
     with pytest.raises(OutputError, match="Make it first"):
         save_surfaces(tmp_path / "none", labels)
     assert save_surfaces(tmp_path, Labels(np.zeros((2, 3, 4), np.uint8))) == []
+
+
+def test_no_two_surfaces_have_one_name_nor_one_that_is_too_long(tmp_path):
+    names = ["a b", "a/b", "A_b_2", "x" * 300, "x" * 300 + "y"]
+    structures = tuple(Structure(label=i, name=name, colour="#000000") for i, name in enumerate(names, start=1))
+    paths = surface_paths(
+        tmp_path, Labels(np.arange(6, dtype=np.uint8).reshape(1, 2, 3), structures=structures), ".ply"
+    )
+    long = "x" * 60
+    assert [path.name for path in paths.values()] == [
+        "a_b.ply",
+        "a_b_2.ply",
+        "A_b_2_3.ply",
+        f"{long}.ply",
+        f"{long}_5.ply",
+    ]

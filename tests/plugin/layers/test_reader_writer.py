@@ -101,6 +101,15 @@ def test_a_time_series_of_labels_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_persons_folder_is_not_replaced_by_labels(tmp_path):
+    target = tmp_path / "precious.zarr"
+    target.mkdir()
+    (target / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="did not write"):
+        write_labels(str(target), np.ones((2, 4, 4), np.uint8), {})
+    assert (target / "thesis.txt").read_text() == "mine"
+
+
 def test_a_folder_that_holds_no_image_is_left_to_others(tmp_path):
     assert get_reader(str(tmp_path)) is None
 
