@@ -28,7 +28,7 @@ from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.session import QUICK
 from napari_unetseg.engine.fewshot.slice_predictor import prediction_of
 from napari_unetseg.engine.fewshot.training_set import feature_sources
-from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 
 SMALL = ("nuclei, plant", "nuclei, embryo", "membranes, light", "membranes, EM", "hippocampus")
 
@@ -48,7 +48,7 @@ class Annotator:
             painted = np.zeros_like(self.labels)
             painted[list(key)] = self.labels[list(key)] + 1
             fitted = finish(iter_fit_head(self.sources, [painted], hold_out([painted])[1], QUICK))
-            network = LightNet(self.sources[0].extractor, fitted.head).eval()
+            network = PixelClassifier(self.sources[0].extractor, fitted.head).eval()
             found, uncertainties = np.zeros_like(self.labels), UncertaintyMap(self.labels.shape)
             with torch.inference_mode():
                 for z in range(len(self.labels)):

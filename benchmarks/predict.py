@@ -300,13 +300,13 @@ def _count_seen_voxels() -> list[int]:
     """A list that grows by what the network sees, at each of its passes."""
     from torch.nn.modules.module import register_module_forward_pre_hook
 
-    from napari_unetseg.engine.networks.fused import FastUNet
+    from napari_unetseg.engine.networks.fused import FusedUNet
     from napari_unetseg.engine.networks.unets.unet import UNet
 
     seen: list[int] = []
 
     def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        if isinstance(module, (UNet, FastUNet)):
+        if isinstance(module, (UNet, FusedUNet)):
             seen.append(inputs[0][:, 0].numel())
 
     register_module_forward_pre_hook(count)

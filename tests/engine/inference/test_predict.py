@@ -14,7 +14,7 @@ from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.engine.inference import plan, predict
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks import precision
-from napari_unetseg.engine.networks.fused import FastUNet
+from napari_unetseg.engine.networks.fused import FusedUNet
 from napari_unetseg.engine.networks.model_file import Model, load_model
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, ResourceError
@@ -236,7 +236,7 @@ def test_a_3d_model_refuses_a_single_image(tiny_model):
 
 def out_of_memory_above(voxels, monkeypatch):
     """Let the network fail as PyTorch does on a CPU without memory; returns the sizes that it was asked for."""
-    forward, asked = FastUNet.forward, []
+    forward, asked = FusedUNet.forward, []
 
     def limited(self, image):
         asked.append(image[:, 0].numel())
@@ -244,7 +244,7 @@ def out_of_memory_above(voxels, monkeypatch):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 99999 bytes.")
         return forward(self, image)
 
-    monkeypatch.setattr(FastUNet, "forward", limited)
+    monkeypatch.setattr(FusedUNet, "forward", limited)
     return asked
 
 
@@ -270,7 +270,7 @@ def test_other_faults_of_the_network_are_not_hidden(tiny_model, monkeypatch):
     def broken(_self, _image):
         raise RuntimeError("shape mismatch")
 
-    monkeypatch.setattr(FastUNet, "forward", broken)
+    monkeypatch.setattr(FusedUNet, "forward", broken)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         bright(load_model(tiny_model), np.zeros((1, 4, 8, 8), dtype=np.uint8))
 

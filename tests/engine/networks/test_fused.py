@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.engine.networks.fused import FastUNet, prepare
+from napari_unetseg.engine.networks.fused import FusedUNet, prepare
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
 CPU = torch.device("cpu")
@@ -41,7 +41,7 @@ def images(kind, batch=1, times=(5, 6, 3)):
 def test_the_result_is_the_same(name, chunk):
     slow, image = network(KINDS[name]), images(KINDS[name], batch=2)
     kept = image.clone()
-    fast = FastUNet(slow, chunk=chunk)
+    fast = FusedUNet(slow, chunk=chunk)
     torch.testing.assert_close(fast(image), slow(image), rtol=1e-4, atol=1e-5)
     torch.testing.assert_close(image, kept, rtol=0, atol=0)
 
@@ -51,7 +51,7 @@ def test_the_result_is_the_same(name, chunk):
 @given(st.tuples(st.integers(1, 20), st.integers(1, 4), st.integers(1, 4)))
 def test_chunks_meet_without_a_seam_at_any_size(times):
     slow, image = network(KINDS["batch"]), images(KINDS["batch"], times=times)
-    torch.testing.assert_close(FastUNet(slow, chunk=1)(image), slow(image), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(FusedUNet(slow, chunk=1)(image), slow(image), rtol=1e-4, atol=1e-5)
 
 
 @torch.inference_mode()
@@ -61,7 +61,7 @@ def test_an_unpadded_network_gives_the_same_in_the_middle():
     image = torch.randn(1, 1, 60, 60, generator=torch.Generator().manual_seed(1))
     expected = slow(image)
     assert expected.shape[2:] == (20, 20)
-    padded = FastUNet(slow)(torch.nn.functional.pad(image, (2, 2, 2, 2)))
+    padded = FusedUNet(slow)(torch.nn.functional.pad(image, (2, 2, 2, 2)))
     torch.testing.assert_close(padded[..., 22:42, 22:42], expected, rtol=1e-4, atol=1e-5)
 
 

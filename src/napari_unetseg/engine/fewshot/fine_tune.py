@@ -23,7 +23,7 @@ from napari_unetseg.engine.fewshot.schedule import Stage, Stages, stages, steady
 from napari_unetseg.engine.fewshot.training_set import Lesson, feature_sources
 from napari_unetseg.engine.fewshot.unet import Whole, trains_whole
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet, Refiner
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, Refiner
 from napari_unetseg.engine.networks.pixel.features import MagnifiedSource, magnified_paint
 from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
@@ -194,9 +194,9 @@ class _Run:
         self.painted += learning
         self.held += [np.zeros_like(p) for p in learning]
 
-    def light(self, head: Head, refiner: UNet | None = None) -> LightNet:
+    def light(self, head: Head, refiner: UNet | None = None) -> PixelClassifier:
         """The light model of a head, and of a refiner."""
-        return LightNet(self.sources[0].extractor, head, refiner).eval()
+        return PixelClassifier(self.sources[0].extractor, head, refiner).eval()
 
     def train(self, head: Head, painted: Sequence[Array], stage: Stage, refiner: UNet | None = None) -> Job[Trained]:
         """Train a refiner on some of the paint, seen through `head`."""
@@ -209,7 +209,7 @@ class _Run:
         training = self.stages.training(stage)
         return (yield from iter_train(refiner, batches, training, checkpoint=self.stages.file(stage)))
 
-    def _fresh_refiner(self, network: LightNet) -> Refiner:
+    def _fresh_refiner(self, network: PixelClassifier) -> Refiner:
         torch.manual_seed(self.settings.seed)
         inputs = self.channels + network.settings.hidden
         return Refiner.fresh(replace(REFINER, inputs=inputs, outputs=self.outputs))
@@ -219,7 +219,7 @@ class _Run:
         slices = seen_slices(self.light(trial), self.sources, self.held)
         return class_dice(*predicted_classes(refiner, slices, self.outputs)) if slices else {}
 
-    def model(self, network: UNet | LightNet, dice: dict[int, float]) -> Model:
+    def model(self, network: UNet | PixelClassifier, dice: dict[int, float]) -> Model:
         """The result, with its card filled in, on the CPU; a copy, since the features may go on being used."""
         painted = self.lesson.painted
         voxels = sum(int(np.count_nonzero(p)) for p in painted)

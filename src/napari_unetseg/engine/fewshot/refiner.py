@@ -12,7 +12,7 @@ import torch
 
 from napari_unetseg.core.annotations.sparse_labels import to_classes
 from napari_unetseg.engine.fewshot.fit_head import painted_slices
-from napari_unetseg.engine.networks.pixel.classifier import LightNet, refined_answer
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, refined_answer
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.augment import Augmentation, move, recolour
@@ -44,7 +44,9 @@ class SeenSlice:
 
 
 @torch.inference_mode()
-def seen_slices(network: LightNet, sources: Sequence[FeatureSource], painted: Sequence[Array]) -> list[SeenSlice]:
+def seen_slices(
+    network: PixelClassifier, sources: Sequence[FeatureSource], painted: Sequence[Array]
+) -> list[SeenSlice]:
     """The slices with most paint, as many as memory is set aside for, and at least one."""
     found: list[SeenSlice] = []
     for points in painted_slices(painted):

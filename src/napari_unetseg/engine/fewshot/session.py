@@ -44,7 +44,7 @@ from napari_unetseg.engine.fewshot.versions import (
     version_of,
 )
 from napari_unetseg.engine.networks.model_file import Model, save_model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.training.loop import TrainProgress
 from napari_unetseg.errors import InputError
@@ -252,10 +252,10 @@ class LiveSession:
             raise InputError("There is no model yet. Paint some background and some of a structure first.")
         return self.current
 
-    def _light(self, head: Head) -> LightNet:
-        return LightNet(self._slices.sources[0].extractor, head).eval()
+    def _light(self, head: Head) -> PixelClassifier:
+        return PixelClassifier(self._slices.sources[0].extractor, head).eval()
 
-    def _model(self, network: LightNet, version: Version, lesson: Lesson) -> Model:
+    def _model(self, network: PixelClassifier, version: Version, lesson: Lesson) -> Model:
         structures = structures_of(network.settings.outputs - 1, lesson.names)
         images = sum(bool(painted.any()) for painted in lesson.painted)
         paint = Paint(structures, version.painted, images, version.dice)

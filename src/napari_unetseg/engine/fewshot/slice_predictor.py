@@ -22,7 +22,7 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fit_head import PaintedSlice, class_dice, gathered, painted_slices
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 
 BLOCK = 16
@@ -100,7 +100,7 @@ class WholeSlices:
 
 
 Array = npt.NDArray[Any]
-SliceNetwork = LightNet | WholeSlices
+SliceNetwork = PixelClassifier | WholeSlices
 """What predicts slices: a light model looks at the features, a whole U-Net at the image itself."""
 
 
@@ -122,7 +122,7 @@ class Slices:
 
     def network(self, model: Model) -> SliceNetwork:
         """What predicts slices with a model; that of the last whole U-Net is kept with all that it has predicted."""
-        if isinstance(model.network, LightNet):
+        if isinstance(model.network, PixelClassifier):
             return model.network.to(self.sources[0].device)
         if self._whole is None or self._whole.model.network is not model.network:
             self._whole = WholeSlices(model, self.volumes, self._device)
@@ -150,7 +150,7 @@ class Slices:
     @torch.inference_mode()
     def _at(self, network: SliceNetwork, points: PaintedSlice) -> torch.Tensor:
         """Predicted classes (P,) of some voxels of a slice; a light head needs only their own features."""
-        if isinstance(network, LightNet) and network.refiner is None:
+        if isinstance(network, PixelClassifier) and network.refiner is None:
             features = gathered(self.sources, points)[:, : sum(kind.in_features for kind in network.head.first)]
             return cast("torch.Tensor", network.head(features)).argmax(1).cpu()
         return self._scores(network, points.image, points.z).argmax(0).cpu()[points.y, points.x]

@@ -14,7 +14,7 @@ from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.unets.unet import UNet
@@ -95,7 +95,7 @@ def base_of(start: Model | None) -> UNet | None:
     if start is None:
         return None
     network = start.network
-    if isinstance(network, LightNet):
+    if isinstance(network, PixelClassifier):
         return network.extractor.base
     if network.settings.dimensions == 3:
         return None

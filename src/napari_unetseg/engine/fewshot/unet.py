@@ -25,7 +25,7 @@ from napari_unetseg.engine.fewshot.schedule import Stage, Stages, loss_of
 from napari_unetseg.engine.fewshot.training_set import Lesson
 from napari_unetseg.engine.fewshot.unet_patches import Look, painted_cases, predicted_classes
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings, settings_for_spacing
 from napari_unetseg.engine.training.augment import Augmentation
 from napari_unetseg.engine.training.distillation import TaughtBatches, TaughtLoss
@@ -155,7 +155,7 @@ class Whole:
         """How intensities are read, and network voxels for one of the image's."""
         if self.start is None:
             return normaliser(volume, Normalisation()), (1.0, 1.0, 1.0)
-        if isinstance(self.start.network, LightNet) or self.start.card.is_start:  # of no voxel size of its own
+        if isinstance(self.start.network, PixelClassifier) or self.start.card.is_start:  # of no voxel size of its own
             return normaliser(volume, self.start.card.normalisation), (1.0, 1.0, 1.0)
         fitted = map_input(self.start.card, volume, SegmentSettings())
         z, y, x = (axis.ratio for axis in fitted.grid)
@@ -204,7 +204,7 @@ def augmentation_for(grid: Grid, dimensions: int, settings: FineTuneSettings) ->
 def _unet_of(start: Model | None) -> UNet | None:
     if start is None:
         return None
-    return start.network.extractor.base if isinstance(start.network, LightNet) else start.network
+    return start.network.extractor.base if isinstance(start.network, PixelClassifier) else start.network
 
 
 def _teacher(start: Model | None) -> UNet:

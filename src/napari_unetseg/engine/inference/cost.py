@@ -18,7 +18,7 @@ from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, bytes_per_voxel, tile_budget, trusted_plan
 from napari_unetseg.engine.inference.predict_slices import WINDOW, check_scale, seconds_per_pixel
 from napari_unetseg.engine.networks.fused import prepare
-from napari_unetseg.engine.networks.pixel.classifier import LightSettings, is_light
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifierSettings, is_light
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
 SAMPLE_VOXELS, SAMPLE_PASSES, SAMPLE_SECONDS = 2**17, 6, 0.4
@@ -75,7 +75,7 @@ def _estimate_light(
 ) -> CostEstimate:
     """As `estimate_cost`, of a light model: it goes slice by slice."""
     check_scale(card.name, settings)
-    architecture = LightSettings.from_json(card.architecture)
+    architecture = PixelClassifierSettings.from_json(card.architecture)
     passes_of_mirroring = 4 if settings.flips else 1
     pixels = math.prod(volume.shape[1:])
     seconds = passes_of_mirroring * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)

@@ -20,10 +20,10 @@ from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_nam
 from napari_unetseg.engine.inference.aggregate import Blender, PredictionAggregator
 from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
-from napari_unetseg.engine.inference.predict_slices import LightRun, check_scale, iter_light
+from napari_unetseg.engine.inference.predict_slices import SliceRun, check_scale, iter_light
 from napari_unetseg.engine.networks.fused import prepare
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.precision import note_of
 from napari_unetseg.errors import ResourceError
 
@@ -72,14 +72,14 @@ def iter_predict(
         If there is no such device, a light model is asked for a scale, or memory does not do for the smallest tile.
     """
     device = choose_device(settings.device)
-    if isinstance(model.network, LightNet):
+    if isinstance(model.network, PixelClassifier):
         check_scale(model.card.name, settings)
     fitted = map_input(model.card, volume, settings)
     yield Progress(0, 1, "Measuring intensities")
     read = read or normaliser(volume, model.card.normalisation, fitted.mix)
     notes = [*fitted.notes, *_note_not_finite(volume)]
-    if isinstance(model.network, LightNet):
-        light = LightRun(model.network, model.card.structures, read, device)
+    if isinstance(model.network, PixelClassifier):
+        light = SliceRun(model.network, model.card.structures, read, device)
         aggregator, device = yield from iter_light(light, volume, settings, notes)
         return Prediction(
             aggregator.classes, aggregator.seeds, aggregator.probabilities, device_name(device), tuple(notes)

@@ -20,7 +20,7 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.devices import OutOfMemory, memory_guard
 from napari_unetseg.engine.inference.aggregate import PredictionAggregator
-from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.errors import ResourceError, SettingsError
 
@@ -31,19 +31,19 @@ MARGIN = 32  # pixels that the U-Nets' answer depends on, in effect, beyond the 
 
 
 @dataclass(frozen=True)
-class LightRun:
+class SliceRun:
     """What it takes to predict a volume with a light model.
 
     Parameters
     ----------
-    network : LightNet
+    network : PixelClassifier
     structures : tuple of Structure
     read : Normaliser
         Turns the volume's intensities into the network's input.
     device : torch.device
     """
 
-    network: LightNet
+    network: PixelClassifier
     structures: tuple[Structure, ...]
     read: Normaliser
     device: torch.device
@@ -56,7 +56,7 @@ def check_scale(name: str, settings: SegmentSettings) -> None:
 
 
 def iter_light(
-    run: LightRun, volume: Volume, settings: SegmentSettings, notes: list[str]
+    run: SliceRun, volume: Volume, settings: SegmentSettings, notes: list[str]
 ) -> Job[tuple[PredictionAggregator, torch.device]]:
     """Predict every slice; yields before each, and stops there when it is closed.
 
@@ -82,7 +82,7 @@ def iter_light(
     return (yield from _aggregated(replace(run, device=cpu), volume, settings)), cpu
 
 
-def _aggregated(run: LightRun, volume: Volume, settings: SegmentSettings) -> Job[PredictionAggregator]:
+def _aggregated(run: SliceRun, volume: Volume, settings: SegmentSettings) -> Job[PredictionAggregator]:
     aggregator = PredictionAggregator(volume.shape, run.structures, settings.write == "probabilities")
     network = run.network.to(run.device).eval()
     windows = _windows(volume, network.settings)
@@ -100,18 +100,18 @@ def _aggregated(run: LightRun, volume: Volume, settings: SegmentSettings) -> Job
 
 
 @torch.inference_mode()
-def slice_probabilities(network: LightNet, source: FeatureSource, z: int) -> torch.Tensor:
+def slice_probabilities(network: PixelClassifier, source: FeatureSource, z: int) -> torch.Tensor:
     """Probabilities (outputs, Y, X), float32, of one slice."""
     scores: torch.Tensor = network(source[z])
     return scores.softmax(dim=0)
 
 
 @lru_cache
-def seconds_per_pixel(settings: LightSettings, device: torch.device) -> float:
+def seconds_per_pixel(settings: PixelClassifierSettings, device: torch.device) -> float:
     """Time a network of that architecture on one small slice: a second pass, the first one warms up."""
     side = 128
     volume = Volume(np.zeros((settings.inputs, 1 + 2 * settings.filters.halo[0], side, side), np.float32))
-    network, read = LightNet.from_settings(settings).to(device).eval(), normaliser(volume, Normalisation())
+    network, read = PixelClassifier.from_settings(settings).to(device).eval(), normaliser(volume, Normalisation())
     for _ in range(2):
         began = time.perf_counter()
         source = FeatureSource(volume, read, network.extractor, device, room=0)
@@ -120,7 +120,7 @@ def seconds_per_pixel(settings: LightSettings, device: torch.device) -> float:
     return seconds / side**2
 
 
-def _windows(volume: Volume, settings: LightSettings) -> tuple[Tile, ...]:
+def _windows(volume: Volume, settings: PixelClassifierSettings) -> tuple[Tile, ...]:
     """The whole slice, or windows that see as far beyond what they fill as their result depends on."""
     nets = [net for net in (settings.base, settings.refiner) if net is not None]
     stride = tuple(max((net.stride[axis] for net in nets), default=1) for axis in (0, 1))
@@ -129,7 +129,7 @@ def _windows(volume: Volume, settings: LightSettings) -> tuple[Tile, ...]:
     return plan_tiles(shape, (1, WINDOW, WINDOW), Needs((1, stride[0], stride[1]), (0, halo, halo)))
 
 
-def _sources(run: LightRun, volume: Volume, window: Tile, *, mirroring: bool) -> list[tuple[Flip, FeatureSource]]:
+def _sources(run: SliceRun, volume: Volume, window: Tile, *, mirroring: bool) -> list[tuple[Flip, FeatureSource]]:
     """What a window sees, and the same mirrored."""
     _, (top, bottom), (left, right) = window.seen
     seen = volume.array[:, :, max(top, 0) : bottom, max(left, 0) : right]
@@ -144,7 +144,7 @@ def _flipped(array: npt.NDArray[Any], *, mirroring: bool) -> Iterator[tuple[Flip
         yield axes, np.flip(array, tuple(axis + 1 for axis in axes))
 
 
-def _averaged(network: LightNet, sources: Sequence[tuple[Flip, FeatureSource]], z: int) -> torch.Tensor:
+def _averaged(network: PixelClassifier, sources: Sequence[tuple[Flip, FeatureSource]], z: int) -> torch.Tensor:
     answers = [slice_probabilities(network, source, z).flip(axes) for axes, source in sources]
     return torch.stack(answers).mean(0)
 

@@ -16,7 +16,7 @@ CPU_CHUNK = 2**19
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-class FastUNet(nn.Module):
+class FusedUNet(nn.Module):
     """A U-Net for prediction: batch norm folded into the convolutions, channels last, and little memory.
 
     In chunks it holds about two images of its first width at its peak: convolutions write over their input, and no skip
@@ -64,9 +64,9 @@ class FastUNet(nn.Module):
         return scores
 
 
-def prepare(network: UNet, device: torch.device, dtype: torch.dtype) -> FastUNet:
+def prepare(network: UNet, device: torch.device, dtype: torch.dtype) -> FusedUNet:
     """A copy of the network on the device, in that precision."""
-    fast = FastUNet(network, dtype, CPU_CHUNK if device.type == "cpu" else None)
+    fast = FusedUNet(network, dtype, CPU_CHUNK if device.type == "cpu" else None)
     return fast.to(device).eval().requires_grad_(False)
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
-from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings, is_light
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings, is_light
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import ModelError, SettingsError
 
@@ -21,13 +21,13 @@ from napari_unetseg.errors import ModelError, SettingsError
 class Model:
     """A network in evaluation mode, in float32 on the CPU, and its card."""
 
-    network: UNet | LightNet
+    network: UNet | PixelClassifier
     card: ModelCard
 
     @property
     def unet(self) -> UNet:
         """The network of a model that is one U-Net; raises `ModelError` for a light model."""
-        if isinstance(self.network, LightNet):
+        if isinstance(self.network, PixelClassifier):
             raise ModelError(f"{self.card.name} is a light model, made by painting; expected a U-Net.")
         return self.network
 
@@ -74,18 +74,18 @@ def _full(tensor: torch.Tensor) -> torch.Tensor:
 
 def _bears_half(model: Model, name: str) -> bool:
     """Whether float16 is enough for a tensor. A light model's head undoes the features' scale, so it is not."""
-    is_head = isinstance(model.network, LightNet) and name.startswith("head.")
+    is_head = isinstance(model.network, PixelClassifier) and name.startswith("head.")
     return model.network.state_dict()[name].is_floating_point() and not is_head
 
 
-def _network(architecture: dict[str, object]) -> UNet | LightNet:
+def _network(architecture: dict[str, object]) -> UNet | PixelClassifier:
     """A network with fresh weights; a card that names no kind describes a U-Net."""
     if is_light(architecture):
-        return LightNet.from_settings(LightSettings.from_json(architecture))
+        return PixelClassifier.from_settings(PixelClassifierSettings.from_json(architecture))
     return UNet(UNetSettings.from_json(architecture))
 
 
-def _check_card(path: Path, card: ModelCard, settings: UNetSettings | LightSettings) -> None:
+def _check_card(path: Path, card: ModelCard, settings: UNetSettings | PixelClassifierSettings) -> None:
     outputs = {channel for structure in card.structures for channel in structure.channels}
     if settings.dimensions != card.dimensions or settings.inputs != len(card.channels):
         raise ModelError(f"{path}: its card and its network disagree on dimensions or input channels.")

@@ -18,7 +18,12 @@ from napari_unetseg.engine.fewshot.fit_head import (
     thinned,
 )
 from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
-from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings, Refiner, refined_answer
+from napari_unetseg.engine.networks.pixel.classifier import (
+    PixelClassifier,
+    PixelClassifierSettings,
+    Refiner,
+    refined_answer,
+)
 from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.forest import ForestSettings, grow_forest
@@ -66,8 +71,8 @@ def test_a_head_with_a_forest_gives_the_same_for_a_slice_as_for_its_single_pixel
     hidden, scores = mixed.maps(features)
     torch.testing.assert_close(mixed(points), scores.flatten(1).T, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(hidden, head.maps(features)[0])
-    network = LightNet(source().extractor, mixed)
-    again = LightNet.from_settings(LightSettings.from_json(network.settings.to_json()))
+    network = PixelClassifier(source().extractor, mixed)
+    again = PixelClassifier.from_settings(PixelClassifierSettings.from_json(network.settings.to_json()))
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again(features), scores)
 
@@ -122,11 +127,11 @@ def test_a_head_may_look_at_the_finest_levels_alone():
     torch.manual_seed(0)
     head = Head(extractor.widths[:2], 6, 3)
     assert extractor.widths[1] == len(features.levels[0])
-    network = LightNet(extractor, head).eval()
+    network = PixelClassifier(extractor, head).eval()
     y, x = (place.flatten() for place in torch.meshgrid(torch.arange(21), torch.arange(26), indexing="ij"))
     single = head(features.at(y, x)[:, : sum(extractor.widths[:2])])
     torch.testing.assert_close(network(features).flatten(1).T, single)
-    again = LightNet.from_settings(LightSettings.from_json(network.settings.to_json()))
+    again = PixelClassifier.from_settings(PixelClassifierSettings.from_json(network.settings.to_json()))
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again(features), network(features))
 
@@ -233,8 +238,8 @@ def test_head_and_refiner_have_half_of_the_say_each():
 
 
 def test_settings_survive_a_card():
-    settings = LightSettings(FILTERS, SMALL, 8, 3, None)
-    assert LightSettings.from_json(settings.to_json()) == settings
-    assert LightNet.from_settings(settings).settings.dimensions == 3
+    settings = PixelClassifierSettings(FILTERS, SMALL, 8, 3, None)
+    assert PixelClassifierSettings.from_json(settings.to_json()) == settings
+    assert PixelClassifier.from_settings(settings).settings.dimensions == 3
     with pytest.raises(SettingsError, match="does not know"):
-        LightSettings.from_json({"kind": "light"})
+        PixelClassifierSettings.from_json({"kind": "light"})

@@ -19,7 +19,7 @@ KIND = "light"
 
 
 @dataclass(frozen=True)
-class LightSettings:
+class PixelClassifierSettings:
     """Everything that defines a light model; JSON-able, so that a model's card can hold it.
 
     Parameters
@@ -129,7 +129,7 @@ def refined_answer(refiner: UNet, seen: torch.Tensor) -> torch.Tensor:
     return torch.logaddexp(own.log_softmax(dim=1), refined.log_softmax(dim=1))
 
 
-class LightNet(nn.Module):
+class PixelClassifier(nn.Module):
     """Features, a head on them, and a refiner that has half of the say. It takes a stack slice by slice.
 
     Parameters
@@ -147,7 +147,7 @@ class LightNet(nn.Module):
         self.extractor = extractor if len(head.levels) else Extractor(filters)
         self.head, self.refiner = head, refiner
         base = self.extractor.base
-        self.settings = LightSettings(
+        self.settings = PixelClassifierSettings(
             filters,
             base.settings if base is not None else None,
             head.hidden,
@@ -158,7 +158,7 @@ class LightNet(nn.Module):
         )
 
     @classmethod
-    def from_settings(cls, settings: LightSettings) -> Self:
+    def from_settings(cls, settings: PixelClassifierSettings) -> Self:
         """A network with random weights."""
         extractor = Extractor(settings.filters, UNet(settings.base) if settings.base is not None else None)
         looked_at = extractor.widths if settings.levels is None else extractor.widths[: 1 + settings.levels]
