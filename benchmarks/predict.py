@@ -183,8 +183,8 @@ def _child(*arguments: str) -> dict[str, Any]:
 def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
     """Time one contender, after a warm-up on a corner of the volume."""
     from napari_unetseg.engine.devices import choose_device, fast_dtype
-    from napari_unetseg.engine.inference.plan import flops_per_voxel
     from napari_unetseg.engine.networks.model_file import load_model
+    from napari_unetseg.engine.networks.registry import architecture_of
 
     device, model = choose_device(arguments.device), load_model(arguments.model)
     volume = _volume(arguments.image, arguments.size or SIZES[model.card.dimensions])
@@ -203,7 +203,7 @@ def _measure(arguments: argparse.Namespace) -> dict[str, Any]:
         "median": statistics.median(seconds),
         "megavoxels": labels.size / min(seconds) / 1e6,
         "megabytes": peak / 1e6,
-        "gflops": sum(seen) / len(seconds) * flops_per_voxel(model.card) / min(seconds) / 1e9,
+        "gflops": sum(seen) / len(seconds) * architecture_of(model.card).flops_per_voxel / min(seconds) / 1e9,
         "is_half": arguments.contender == "napari-unetseg" and fast_dtype(device).itemsize == 2,
         "tiles": _tiles(model, volume, arguments.device) if arguments.contender == "napari-unetseg" else 1,
     }

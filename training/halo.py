@@ -7,7 +7,8 @@ import itertools
 import numpy as np
 import torch
 
-from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.registry import architecture_of
 from training.data import normalised
 from training.recipe import Array
 
@@ -16,7 +17,7 @@ CORES = 16  # blocks of each image that are compared
 LARGEST = 96
 
 
-def measured_halo(network: UNet, images: list[Array]) -> tuple[int, int, int]:
+def measured_halo(network: Network, images: list[Array]) -> tuple[int, int, int]:
     """Smallest halo (z, y, x) with which tiles give the labels of the whole image in 99.8 % of their voxels.
 
     It is a multiple of the network's stride, and along each axis as many times the stride.
@@ -26,7 +27,7 @@ def measured_halo(network: UNet, images: list[Array]) -> tuple[int, int, int]:
     images : list of ndarray, shape (Z, Y, X)
         Larger than the field of view where possible; 2D ones have one slice.
     """
-    stride = network.settings.stride
+    stride = architecture_of(network).stride
     inputs = [_poolable(normalised(image[0] if len(stride) == 2 else image)[None], stride) for image in images]
     halo = list(stride)
     while not _agrees(network, inputs, halo) and max(halo) < LARGEST:
@@ -41,11 +42,11 @@ def _poolable(image: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def _agrees(network: UNet, inputs: list[torch.Tensor], halo: list[int]) -> bool:
+def _agrees(network: Network, inputs: list[torch.Tensor], halo: list[int]) -> bool:
     same, total = 0, 0
     for image in inputs:
         whole = network(image).argmax(1)
-        for core in _cores(image.shape[2:], network.settings.stride):
+        for core in _cores(image.shape[2:], architecture_of(network).stride):
             seen = tuple(slice(max(0, c.start - h), c.stop + h) for c, h in zip(core, halo, strict=True))
             inner = tuple(slice(c.start - s.start, c.stop - s.start) for c, s in zip(core, seen, strict=True))
             tile = network(image[(slice(None), slice(None), *seen)]).argmax(1)[(0, *inner)]

@@ -17,7 +17,8 @@ from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
-from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.training.loop import Trained, TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.training.patches import Batches, Case
 from training.data import seen
@@ -43,7 +44,7 @@ def recipe_named(name: str) -> Recipe:
     return recipe
 
 
-def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Trained:
+def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Trained[Network]:
     """Train one network, or go on with it from ``training/runs``; the log is there too."""
     RUNS.mkdir(exist_ok=True)
     torch.manual_seed(0)
@@ -61,11 +62,11 @@ def train(recipe: Recipe, cases: list[Case], minutes: float, device: str) -> Tra
         return finish(job, Logger(log).write)
 
 
-def begun(recipe: Recipe) -> UNet:
+def begun(recipe: Recipe) -> Network:
     """The network before its first step: random, or with the trunk of the model that the recipe starts from."""
-    network = UNet(recipe.network)
+    network = architecture_of(recipe.network).build()
     if recipe.start is not None:
-        trunk = {k: v for k, v in load_model(recipe.start).unet.state_dict().items() if not k.startswith("head.")}
+        trunk = {k: v for k, v in load_model(recipe.start).network.state_dict().items() if not k.startswith("head.")}
         network.load_state_dict({**network.state_dict(), **trunk})
     return network
 
@@ -93,7 +94,7 @@ class Logger:
                 self.losses.clear()
 
 
-def finish_model(recipe: Recipe, split: Split, trained: Trained, data: Path) -> Model:
+def finish_model(recipe: Recipe, split: Split, trained: Trained[Network], data: Path) -> Model:
     """Measure halo and held-out scores, and fill in the card."""
     network = trained.network.cpu().to(memory_format=torch.contiguous_format)
     largest = sorted(map(seen, split.held_out), key=lambda image: image.size)[-HALO_EXAMPLES:]

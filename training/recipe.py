@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_unetseg.core.models.card import DataSource, VoxelSize
 from napari_unetseg.core.models.verification import Example
 from napari_unetseg.core.volume import Structure
-from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.networks.network import NetworkSettings
 from napari_unetseg.engine.training.loop import Loss
 from napari_unetseg.engine.training.patches import BatchSettings, Case
 
@@ -42,7 +42,7 @@ class Recipe:
     title: str
     description: str
     data: Callable[[Path], Split]
-    network: UNetSettings
+    network: NetworkSettings
     batches: BatchSettings
     structures: tuple[Structure, ...]
     sources: tuple[DataSource, ...]

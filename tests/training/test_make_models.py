@@ -8,7 +8,7 @@ from napari_unetseg.engine.networks.model_file import load_model
 
 def test_training_begins_with_the_trunk_of_the_model_it_names():
     recipe = recipe_named("chloroplast-2d")
-    network, start = begun(recipe), load_model(recipe.start).unet
+    network, start = begun(recipe), load_model(recipe.start).network
     assert network.settings == recipe.network
     own, others = network.state_dict(), start.state_dict()
     trunk = [name for name in own if not name.startswith("head.")]

@@ -7,7 +7,8 @@ from napari_unetseg.core.models.card import ModelCard, Score, VoxelSize
 from napari_unetseg.core.volume import Structure
 
 FIELDS = {
-    "name": "nuclei-3d", "title": "Nuclei", "description": "", "version": "1", "dimensions": 3, "architecture": {},
+    "name": "nuclei-3d", "title": "Nuclei", "description": "", "version": "1", "dimensions": 3,
+    "architecture": {"kind": "unet"},
     "structures": ({"label": 1, "name": "nucleus", "colour": "#00ff00", "channels": (1, 2), "seed_channel": 2},),
     "patch": (16, 32, 32), "halo": (8, 8, 8),
 }  # fmt: skip

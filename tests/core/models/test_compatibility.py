@@ -15,7 +15,7 @@ VOTE = SegmentSettings(vote=True)
 
 def card(dimensions=3, channels=("grey",), spacing=None):
     return ModelCard(
-        name="test", title="Test", description="", version="1", dimensions=dimensions, architecture={},
+        name="test", title="Test", description="", version="1", dimensions=dimensions, architecture={"kind": "unet"},
         channels=channels, voxel_size=spacing and VoxelSize(spacing=spacing, unit="µm"),
         structures=(Structure(label=1, name="cell", colour="#ff0000", channels=(1,)),),
         patch=(16, 32, 32), halo=(8, 8, 8),

@@ -15,7 +15,7 @@ def card(name: str, dimensions: int, spacing: float | None, unit: str = "µm", c
         description="",
         version="1",
         dimensions=3 if dimensions == 3 else 2,
-        architecture={},
+        architecture={"kind": "unet"},
         channels=tuple(f"channel {i}" for i in range(channels)),
         voxel_size=None if spacing is None else VoxelSize(spacing=(spacing,) * 3, unit=unit),
         structures=(Structure(label=1, name="thing", colour="#ff0000"),),

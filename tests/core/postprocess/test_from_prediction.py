@@ -20,7 +20,8 @@ def card(seeds: bool = True, names: tuple[str, ...] = ("nucleus",), **fields: ob
         for i, name in enumerate(names, start=1)
     )
     facts = {
-        "name": "model", "title": "", "description": "", "version": "1", "dimensions": 3, "architecture": {},
+        "name": "model", "title": "", "description": "", "version": "1", "dimensions": 3,
+        "architecture": {"kind": "unet"},
         "structures": structures, "patch": (8, 8, 8), "halo": (2, 2, 2),
     }  # fmt: skip
     return ModelCard.model_validate(facts | fields)

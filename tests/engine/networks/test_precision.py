@@ -12,6 +12,7 @@ from napari_unetseg.engine.devices import processor
 from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.fused import prepare
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.engine.networks.unets.unet_architecture import UNetArchitecture
 from napari_unetseg.engine.training.loop import TrainSettings, iter_train
 
 CPU = torch.device("cpu")
@@ -121,7 +122,7 @@ def test_a_spoiled_prediction_is_found_out(monkeypatch):
         fast = prepare(network, device, dtype)
         return (lambda image: fast(image).roll(1, -1)) if dtype == torch.bfloat16 else fast
 
-    monkeypatch.setattr(precision, "prepare", spoiled)
+    monkeypatch.setattr(UNetArchitecture, "prepare", lambda _self, *asked: spoiled(*asked))
     assert precision.prediction_dtype(make_network(norm="none"), shape, CPU) == torch.float32
 
 

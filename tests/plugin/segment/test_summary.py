@@ -57,8 +57,8 @@ def test_shapes_and_voxel_sizes():
 def test_a_card_s_scores_are_told_from_the_worst_to_the_best():
     scores = [("Dice", 0.3), ("Dice", 0.86), ("F1@0.5", 0.5)]
     card = ModelCard(
-        name="m", title="M", description="Finds a.", version="1", dimensions=3, architecture={}, structures=(A,),
-        patch=(1, 1, 1), halo=(0, 0, 0),
+        name="m", title="M", description="Finds a.", version="1", dimensions=3, structures=(A,),
+        architecture={"kind": "unet"}, patch=(1, 1, 1), halo=(0, 0, 0),
         scores=tuple(Score(held_out="x", structure="a", metric=m, value=v, images=1) for m, v in scores),
     )  # fmt: skip
     lines = card_lines(card).split("<br>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from napari_unetseg.core.models.architecture import MOST, check_architecture
 from napari_unetseg.core.steps import Step, Unit
@@ -18,6 +18,10 @@ Margin = Annotated[int, Field(ge=0, le=65536)]
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 ImageDescriptor = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
 """The appearance of an image, in numbers; see `core.models.appearance`."""
+
+
+U_NET, PIXEL_CLASSIFIER = "unet", "light"
+"""Kinds of networks, as cards spell them; `engine.networks.registry` knows all."""
 
 
 class _Record(BaseModel):
@@ -133,7 +137,7 @@ class ModelCard(_Record):
     Parameters
     ----------
     architecture : dict
-        The fields of `engine.networks.unets.unet.UNetSettings`, as JSON.
+        The network's settings as JSON: its ``kind``, by which `engine.networks.registry` knows it, and its fields.
     channels : tuple of str
         The input channels, in order. ``("grey",)`` also takes colour pictures, by their luminance.
     voxel_size : VoxelSize or None
@@ -176,6 +180,13 @@ class ModelCard(_Record):
     scores: tuple[Score, ...] = ()
     held_out: tuple[VerificationSet, ...] = ()
     known_failures: tuple[str, ...] = ()
+
+    @field_validator("architecture")
+    @classmethod
+    def _names_its_kind(cls, architecture: dict[str, object]) -> dict[str, object]:
+        if "kind" not in architecture:
+            raise ValueError(f"expected the name of its kind among its fields; got {', '.join(architecture)}")
+        return architecture
 
     @model_validator(mode="after")
     def _labels_are_in_order(self) -> Self:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pydantic
 import safetensors
 
 from napari_unetseg.core.models.architecture import least_weights
-from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.models.card import U_NET, ModelCard
 from napari_unetseg.errors import ModelError
 
 BUNDLED = Path(__file__).parents[2] / "weights"
@@ -59,7 +60,7 @@ def read_card(path: Path) -> ModelCard:
         If the file is not a whole safetensors file, or has no valid card.
     """
     try:
-        card = ModelCard.model_validate_json(_metadata(path)[CARD_KEY])
+        card = ModelCard.model_validate_json(_completed(_metadata(path)[CARD_KEY]))
     except KeyError as error:
         raise ModelError(f"{path} holds weights but no napari-unetseg card; expected a model saved by it.") from error
     except pydantic.ValidationError as error:
@@ -69,6 +70,16 @@ def read_card(path: Path) -> ModelCard:
     if least_weights(card.architecture) > path.stat().st_size:  # of a byte each, or more
         raise ModelError(f"{path} does not hold the weights of the network that its card describes.")
     return card
+
+
+def _completed(text: str) -> str:
+    """A card as it would be written today: what names no kind of network is from when there were U-Nets alone."""
+    try:
+        card = json.loads(text)
+        card["architecture"].setdefault("kind", U_NET)
+    except (ValueError, TypeError, AttributeError, LookupError):
+        return text  # not a card: the validation says why
+    return json.dumps(card)
 
 
 def _metadata(path: Path) -> dict[str, str]:

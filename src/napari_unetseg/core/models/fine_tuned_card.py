@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_unetseg.core.models.appearance import describe_image
-from napari_unetseg.core.models.card import DataSource, ModelCard, Normalisation, Score
+from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score
 from napari_unetseg.core.settings import check_limits, setting
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import SettingsError
@@ -99,7 +99,7 @@ def why_nothing_is_kept(start: ModelCard | None) -> str | None:
     """
     if start is None:
         return "Learning begins with nothing: there is nothing to keep."
-    if "kind" in start.architecture:  # a card that names no kind describes a U-Net
+    if start.architecture["kind"] == PIXEL_CLASSIFIER:
         return f"{start.title}: made by painting, not a whole U-Net, so its structures cannot be kept."
     if not start.structures:
         return f"{start.title}: finds no structures by itself, so there is nothing to keep."

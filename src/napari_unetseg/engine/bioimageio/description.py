@@ -13,22 +13,30 @@ from typing import Any
 from napari_unetseg.core.models.bioimageio import CONFIG_KEY
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.units import UNIT_NAMES
-from napari_unetseg.engine.networks.unets.unet import UNetSettings
+from napari_unetseg.engine.networks.registry import architecture_of
+from napari_unetseg.engine.networks.standalone import Standalone
+from napari_unetseg.errors import ModelError
 
 PROGRAM = "napari-unetseg"
 FORMAT = "0.5.14"
 EPSILON = 1e-6
 """Added to what is divided by; the zoo's own default."""
 NAME = re.compile(r"[^a-zA-Z0-9_+() -]+")
-CITATIONS = [
-    {"text": "Ronneberger, Fischer and Brox 2015: U-Net.", "doi": "10.1007/978-3-319-24574-4_28"},
-    {"text": "Çiçek et al. 2016: 3D U-Net.", "doi": "10.1007/978-3-319-46723-8_49"},
-]
+
+
+def standalone_of(card: ModelCard) -> Standalone:
+    """The source of a model's network; raises `ModelError` where there is none that runs without this program."""
+    architecture = architecture_of(card)
+    standalone = architecture.standalone()
+    if standalone is None:
+        title = architecture.title
+        raise ModelError(f"{card.name} is a {title}, which other programs cannot run; expected another model.")
+    return standalone
 
 
 def minimum_size(card: ModelCard) -> tuple[int, ...]:
     """The smallest input with something inside the halo, in multiples of the stride, along the network's axes."""
-    stride = UNetSettings.from_json(card.architecture).stride
+    stride = architecture_of(card).stride
     halo = card.halo[3 - card.dimensions :]
     return tuple(-(-(2 * h + s) // s) * s for h, s in zip(halo, stride, strict=True))
 
@@ -43,7 +51,9 @@ def describe(card: ModelCard, files: Mapping[str, Path], torch_version: str) -> 
         where there is one, ``cover``.
     """
     source = {name: {"source": path.name, "sha256": _sha256(path)} for name, path in files.items()}
-    architecture = {**source["architecture"], "callable": "unet", "kwargs": json.loads(json.dumps(card.architecture))}
+    network = standalone_of(card)
+    kwargs = json.loads(json.dumps(card.architecture))
+    architecture = {**source["architecture"], "callable": network.callable, "kwargs": kwargs}
     weights = {**source["weights"], "pytorch_version": torch_version, "architecture": architecture}
     return {
         "type": "model",
@@ -52,9 +62,9 @@ def describe(card: ModelCard, files: Mapping[str, Path], torch_version: str) -> 
         "description": card.description,
         "version": card.version,
         "authors": [{"name": "napari-unetseg developers"}],
-        "cite": CITATIONS,
+        "cite": [dict(citation) for citation in network.citations],
         **_licence(card),
-        "tags": [f"{card.dimensions}d", "unet", "segmentation", *(structure.name for structure in card.structures)],
+        "tags": [f"{card.dimensions}d", *network.tags, "segmentation", *(s.name for s in card.structures)],
         "documentation": source["documentation"],
         "covers": [source["cover"]] if "cover" in source else [],
         "attachments": [source["model"]],
@@ -76,7 +86,7 @@ def _licence(card: ModelCard) -> dict[str, str]:
 
 
 def _input(card: ModelCard, test_tensor: dict[str, str]) -> dict[str, Any]:
-    stride = UNetSettings.from_json(card.architecture).stride
+    stride = architecture_of(card).stride
     sizes = [{"min": least, "step": step} for least, step in zip(minimum_size(card), stride, strict=True)]
     return {
         "id": "image",
@@ -113,7 +123,7 @@ def _first_axes(channels: tuple[str, ...]) -> list[dict[str, Any]]:
 
 def _outputs(card: ModelCard) -> tuple[str, ...]:
     """A name for each of the network's outputs; an object's core and rim are outputs of their own."""
-    names = ["background"] * UNetSettings.from_json(card.architecture).outputs
+    names = ["background"] * architecture_of(card).settings.outputs
     for structure in card.structures:
         for channel in structure.channels:
             part = "" if structure.seed_channel is None else (" core" if channel == structure.seed_channel else " rim")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,35 +17,13 @@ from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.bioimageio import read_model_file
 from napari_unetseg.core.models.card import ModelCard, Normalisation
 from napari_unetseg.core.models.catalogue import picture_of
-from napari_unetseg.engine.bioimageio.description import EPSILON, describe, documentation, minimum_size
+from napari_unetseg.engine.bioimageio.description import EPSILON, describe, documentation, minimum_size, standalone_of
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
-from napari_unetseg.engine.networks.unets import unet
-from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.standalone import Standalone
 from napari_unetseg.errors import ModelError, ResourceError
 
 Array = npt.NDArray[np.float32]
-FUTURE = "from __future__ import annotations\n"
-HEADER = f'''"""The network of this package: plain PyTorch, written by napari-unetseg (BSD-3-Clause)."""
-
-{FUTURE}
-import sys
-import types
-
-# Dataclasses look their module up, and some programs run this file without entering it there.
-sys.modules.setdefault(__name__, types.ModuleType(__name__))
-'''
-ERRORS = "from napari_unetseg.errors import SettingsError\n"
-STANDALONE_ERRORS = '''
-class SettingsError(ValueError):
-    """A setting is outside what is allowed."""
-
-'''
-FACTORY = '''
-
-def unet(**fields: Any) -> UNet:
-    """The network that the package describes."""
-    return UNet(UNetSettings.from_json(fields))
-'''
 
 
 def export_model(model: str | Path, target: Path) -> None:
@@ -58,18 +35,19 @@ def export_model(model: str | Path, target: Path) -> None:
     Raises
     ------
     ModelError
-        If the model cannot be read, is not one U-Net, or is only a start to learn from.
+        If the model cannot be read, its network has no source without this program, or it is only a start to learn
+        from.
     ResourceError
         If bioimageio.spec is not installed.
     OutputError
         If the package cannot be written.
     """
     spec, loaded = _library(), load_model(model)
-    network = loaded.unet
+    standalone = standalone_of(loaded.card)
     if loaded.card.is_start:
         raise ModelError(f"{loaded.card.name} is a start to learn from and finds nothing by itself; export another.")
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        files = _write_files(Path(folder), loaded, network, picture_of(model))
+        files = _write_files(Path(folder), loaded, standalone, picture_of(model))
         description = describe(loaded.card, files, torch.__version__.split("+")[0])
         context = spec.ValidationContext(root=Path(folder), file_name="rdf.yaml", perform_io_checks=True)
         with context:
@@ -127,20 +105,20 @@ def _first_error(built: Any) -> str:
     return f"{'.'.join(map(str, errors[0].loc))}: {errors[0].msg}" if errors else "unknown reason"
 
 
-def _write_files(folder: Path, model: Model, network: UNet, picture: Path | None) -> dict[str, Path]:
+def _write_files(folder: Path, model: Model, standalone: Standalone, picture: Path | None) -> dict[str, Path]:
     """Everything that the description names."""
-    image = sample_image(model.card)
+    network, image = model.network, sample_image(model.card)
     files = {
         "model": folder / f"{model.card.name}.safetensors",
         "weights": folder / "weights.pt",
-        "architecture": folder / "unet.py",
+        "architecture": folder / f"{standalone.callable}.py",
         "documentation": folder / "README.md",
         "input": folder / "test_input.npy",
         "output": folder / "test_output.npy",
     }
     save_model(files["model"], model, half=_is_half(network))
     torch.save(dict(network.state_dict()), files["weights"])
-    files["architecture"].write_text(architecture_source(), encoding="utf-8")
+    files["architecture"].write_text(standalone.source, encoding="utf-8")
     files["documentation"].write_text(documentation(model.card), encoding="utf-8")
     np.save(files["input"], image)
     np.save(files["output"], classify(network, model.card.normalisation, image))
@@ -150,16 +128,10 @@ def _write_files(folder: Path, model: Model, network: UNet, picture: Path | None
     return files
 
 
-def _is_half(network: UNet) -> bool:
+def _is_half(network: Network) -> bool:
     """Whether half precision holds the weights exactly, as it does for those that were saved in it."""
     floats = [value for value in network.state_dict().values() if value.is_floating_point()]
     return all(bool((value.half().float() == value).all()) for value in floats)
-
-
-def architecture_source() -> str:
-    """The source of `engine.networks.unets.unet` as a file that needs nothing but torch."""
-    body = inspect.getsource(unet).partition(FUTURE)[2]
-    return HEADER + body.replace(ERRORS, STANDALONE_ERRORS) + FACTORY
 
 
 def sample_image(card: ModelCard) -> Array:
@@ -186,7 +158,7 @@ def preprocess(image: Array, normalisation: Normalisation) -> Array:
 
 
 @torch.inference_mode()
-def classify(network: UNet, normalisation: Normalisation, image: Array) -> Array:
+def classify(network: Network, normalisation: Normalisation, image: Array) -> Array:
     """Probabilities (1, K, [Z,] Y, X) of an image (1, C, [Z,] Y, X), as a user of the package gets them."""
     scores: torch.Tensor = network(torch.from_numpy(preprocess(image, normalisation)))
     probabilities: Array = scores.softmax(dim=1).numpy()

@@ -6,7 +6,7 @@ import itertools
 
 import torch
 
-from napari_unetseg.engine.networks.fused import FusedUNet
+from napari_unetseg.engine.networks.network import Network
 
 Axes = tuple[int, ...]
 ALONG_Z = (0, 1, 2, 3)
@@ -24,14 +24,15 @@ class Classifier:
 
     Parameters
     ----------
-    network : FusedUNet
+    network : Network
+        Prepared, see `networks.architecture.Architecture.prepare`.
     mirroring : bool
         Average over the copies mirrored along each of the network's axes.
     orthogonal_planes : bool
         2D networks: average over slices along z, y and x; else slices are along z.
     """
 
-    def __init__(self, network: FusedUNet, *, mirroring: bool = False, orthogonal_planes: bool = False) -> None:
+    def __init__(self, network: Network, *, mirroring: bool = False, orthogonal_planes: bool = False) -> None:
         self.network = network
         self.directions = DIRECTIONS if orthogonal_planes else (ALONG_Z,)
         axes = (-3, -2, -1)[-network.settings.dimensions :]

@@ -6,6 +6,7 @@ import math
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 
@@ -15,11 +16,10 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device, device_name
 from napari_unetseg.engine.inference.augmented import Classifier, passes
-from napari_unetseg.engine.inference.plan import Plan, bytes_per_voxel, tile_budget, trusted_plan
+from napari_unetseg.engine.inference.plan import Plan, tile_budget, trusted_plan
 from napari_unetseg.engine.inference.predict_slices import WINDOW, check_scale, seconds_per_pixel
-from napari_unetseg.engine.networks.fused import prepare
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifierSettings, is_light
-from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.engine.networks.architecture import Architecture
+from napari_unetseg.engine.networks.registry import architecture_of
 
 SAMPLE_VOXELS, SAMPLE_PASSES, SAMPLE_SECONDS = 2**17, 6, 0.4
 """How large a tile the speed is measured on, in how many passes at most, and when none is begun any more."""
@@ -55,13 +55,13 @@ def estimate_cost(card: ModelCard, volume: Volume, settings: SegmentSettings) ->
     """
     device = choose_device(settings.device)
     fitted = map_input(card, volume, settings)
-    if is_light(card.architecture):
-        return _estimate_light(card, volume, settings, fitted, device)
+    architecture = architecture_of(card)
+    if architecture.predicts == "slices":
+        return _forecast_slices(card, volume, settings, fitted, device)
     count = passes(card.dimensions, mirroring=settings.flips, orthogonal_planes=fitted.orthogonal_planes)
-    architecture = UNetSettings.from_json(card.architecture)
     budget = tile_budget(card, fitted, device, count)
-    planned, dtype = trusted_plan(card, UNet(architecture), fitted, budget, device)
-    tile_bytes = planned.largest * bytes_per_voxel(card, dtype) + _slab_bytes(card, fitted, planned)
+    planned, dtype = trusted_plan(card, architecture.build(), fitted, budget, device)
+    tile_bytes = planned.largest * architecture.bytes_per_voxel(dtype) + _slab_bytes(card, fitted, planned)
     return CostEstimate(
         seconds=count * planned.price * _seconds_per_voxel(architecture, device, dtype),
         peak_bytes=int(tile_bytes + _result_bytes(card, fitted, settings)),
@@ -70,16 +70,16 @@ def estimate_cost(card: ModelCard, volume: Volume, settings: SegmentSettings) ->
     )
 
 
-def _estimate_light(
+def _forecast_slices(
     card: ModelCard, volume: Volume, settings: SegmentSettings, fitted: InputMapping, device: torch.device
 ) -> CostEstimate:
-    """As `estimate_cost`, of a light model: it goes slice by slice."""
+    """As `estimate_cost`, of a model that goes slice by slice."""
     check_scale(card.name, settings)
-    architecture = PixelClassifierSettings.from_json(card.architecture)
+    architecture = architecture_of(card)
     passes_of_mirroring = 4 if settings.flips else 1
     pixels = math.prod(volume.shape[1:])
     seconds = passes_of_mirroring * volume.shape[0] * pixels * seconds_per_pixel(architecture, device)
-    peak = min(pixels, WINDOW**2) * architecture.bytes_per_pixel
+    peak = min(pixels, WINDOW**2) * architecture.bytes_per_voxel(torch.float32)
     return CostEstimate(
         seconds, int(peak + _result_bytes(card, fitted, settings)), volume.shape[0], device_name(device)
     )
@@ -104,12 +104,13 @@ def _result_bytes(card: ModelCard, fitted: InputMapping, settings: SegmentSettin
 
 
 @lru_cache
-def _seconds_per_voxel(architecture: UNetSettings, device: torch.device, dtype: torch.dtype) -> float:
+def _seconds_per_voxel(architecture: Architecture[Any], device: torch.device, dtype: torch.dtype) -> float:
     """Time a network of that architecture on one small tile: the best of a few passes, the first only warms up."""
-    side = SAMPLE_VOXELS ** (1 / architecture.dimensions)
+    settings = architecture.settings
+    side = SAMPLE_VOXELS ** (1 / settings.dimensions)
     size = [max(1, round(side / step)) * step for step in architecture.stride]
-    classify = Classifier(prepare(UNet(architecture), device, dtype))
-    tile = torch.zeros(architecture.inputs, *[1] * (3 - architecture.dimensions), *size, device=device)
+    classify = Classifier(architecture.prepare(architecture.build(), device, dtype))
+    tile = torch.zeros(settings.inputs, *[1] * (3 - settings.dimensions), *size, device=device)
     seconds: list[float] = []
     with torch.inference_mode():
         while len(seconds) < 2 or (len(seconds) < SAMPLE_PASSES and sum(seconds) < SAMPLE_SECONDS):

@@ -20,11 +20,10 @@ from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_nam
 from napari_unetseg.engine.inference.aggregate import Blender, PredictionAggregator
 from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
-from napari_unetseg.engine.inference.predict_slices import SliceRun, check_scale, iter_light
-from napari_unetseg.engine.networks.fused import prepare
+from napari_unetseg.engine.inference.predict_slices import SliceRun, check_scale, iter_slices
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.precision import note_of
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.errors import ResourceError
 
 STAGE = "Predicting"
@@ -69,28 +68,30 @@ def iter_predict(
     ModelError
         If the volume does not fit the model.
     SettingsError, ResourceError
-        If there is no such device, a light model is asked for a scale, or memory does not do for the smallest tile.
+        If there is no such device, a model that goes slice by slice is asked for a scale, or memory does not do for
+        the smallest tile.
     """
     device = choose_device(settings.device)
-    if isinstance(model.network, PixelClassifier):
+    by_slices = architecture_of(model.network).predicts == "slices"
+    if by_slices:
         check_scale(model.card.name, settings)
     fitted = map_input(model.card, volume, settings)
     yield Progress(0, 1, "Measuring intensities")
     read = read or normaliser(volume, model.card.normalisation, fitted.mix)
     notes = [*fitted.notes, *_note_not_finite(volume)]
-    if isinstance(model.network, PixelClassifier):
-        light = SliceRun(model.network, model.card.structures, read, device)
-        aggregator, device = yield from iter_light(light, volume, settings, notes)
+    if by_slices:
+        run = SliceRun(model.network, model.card.structures, read, device)
+        aggregator, device = yield from iter_slices(run, volume, settings, notes)
         return Prediction(
             aggregator.classes, aggregator.seeds, aggregator.probabilities, device_name(device), tuple(notes)
         )
     count = passes(model.card.dimensions, mirroring=settings.flips, orthogonal_planes=fitted.orthogonal_planes)
     budget = tile_budget(model.card, fitted, device, count)
     while True:
-        planned, dtype = trusted_plan(model.card, model.unet, fitted, budget, device)
-        run = _Run(model, volume, settings, read, fitted, planned, device, dtype)
+        planned, dtype = trusted_plan(model.card, model.network, fitted, budget, device)
+        attempt = _Run(model, volume, settings, read, fitted, planned, device, dtype)
         try:
-            aggregator = yield from run.tiles()
+            aggregator = yield from attempt.tiles()
         except OutOfMemory as error:
             device, budget, note = _with_less(model, fitted, planned, device, error)
             notes.append(note)
@@ -123,7 +124,7 @@ class _Run:
         blender = Blender(aggregator)
         began, total = time.monotonic(), len(self.planned.tiles)
         with memory_guard(self.device):
-            network = prepare(self.model.unet, self.device, self.dtype)
+            network = architecture_of(self.model.network).prepare(self.model.network, self.device, self.dtype)
         classify = Classifier(network, mirroring=self.settings.flips, orthogonal_planes=self.fitted.orthogonal_planes)
         for done, tile in enumerate(self.planned.tiles):
             left = (time.monotonic() - began) / done * (total - done) if done else None

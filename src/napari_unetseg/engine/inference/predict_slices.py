@@ -1,4 +1,4 @@
-"""Prediction with a light model: slice by slice, in any order, in windows where a slice is large."""
+"""Prediction slice by slice, in any order, in windows where a slice is large."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.geometry.tiles import Box, Needs, Tile, plan_tiles
+from napari_unetseg.core.geometry.tiles import Box, Needs, Tile, plan_tiles, triple
 from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.progress import Job, Progress
@@ -20,42 +20,43 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.devices import OutOfMemory, memory_guard
 from napari_unetseg.engine.inference.aggregate import PredictionAggregator
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
-from napari_unetseg.engine.networks.pixel.features import FeatureSource
+from napari_unetseg.engine.networks.architecture import Architecture, Scorer
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.errors import ResourceError, SettingsError
 
 STAGE = "Predicting"
 Flip = tuple[int, ...]  # axes of a slice (C, Y, X)
 WINDOW = 1280  # pixels along y and x that one pass may see: about 1 GB of features
-MARGIN = 32  # pixels that the U-Nets' answer depends on, in effect, beyond the filters' reach
 
 
 @dataclass(frozen=True)
 class SliceRun:
-    """What it takes to predict a volume with a light model.
+    """What it takes to predict a volume slice by slice.
 
     Parameters
     ----------
-    network : PixelClassifier
+    network : Network
+        Of an architecture that is predicted in slices.
     structures : tuple of Structure
     read : Normaliser
         Turns the volume's intensities into the network's input.
     device : torch.device
     """
 
-    network: PixelClassifier
+    network: Network
     structures: tuple[Structure, ...]
     read: Normaliser
     device: torch.device
 
 
 def check_scale(name: str, settings: SegmentSettings) -> None:
-    """Raise `SettingsError` for a scale: a light model's features are of the image's own voxels."""
+    """Raise `SettingsError` for a scale: what goes slice by slice sees the image's own voxels."""
     if settings.scale != 1:
         raise SettingsError(f"{name} takes images as they are: expected a scale of 1; got {settings.scale:g}.")
 
 
-def iter_light(
+def iter_slices(
     run: SliceRun, volume: Volume, settings: SegmentSettings, notes: list[str]
 ) -> Job[tuple[PredictionAggregator, torch.device]]:
     """Predict every slice; yields before each, and stops there when it is closed.
@@ -84,57 +85,56 @@ def iter_light(
 
 def _aggregated(run: SliceRun, volume: Volume, settings: SegmentSettings) -> Job[PredictionAggregator]:
     aggregator = PredictionAggregator(volume.shape, run.structures, settings.write == "probabilities")
-    network = run.network.to(run.device).eval()
-    windows = _windows(volume, network.settings)
+    architecture = architecture_of(run.network)
+    run = replace(run, network=architecture.prepare(run.network, run.device, torch.float32))
+    windows = _windows(volume, architecture)
     began, total = time.monotonic(), len(windows) * volume.shape[0]
     for index, window in enumerate(windows):
-        sources = _sources(run, volume, window, mirroring=settings.flips)
+        scorers = _scorers(run, volume, window, flips=settings.flips)
         for z in range(volume.shape[0]):
             done = index * volume.shape[0] + z
             left = (time.monotonic() - began) / done * (total - done) if done else None
             yield Progress(done, total, STAGE, seconds_left=left)
             with memory_guard(run.device):
-                aggregator.write(_box(z, window), _within(_averaged(network, sources, z), window)[:, None])
+                aggregator.write(_box(z, window), _within(_averaged(scorers, z), window)[:, None])
     yield Progress(total, total, STAGE, seconds_left=0.0)
     return aggregator
 
 
 @torch.inference_mode()
-def slice_probabilities(network: PixelClassifier, source: FeatureSource, z: int) -> torch.Tensor:
+def _probabilities(scorer: Scorer, z: int) -> torch.Tensor:
     """Probabilities (outputs, Y, X), float32, of one slice."""
-    scores: torch.Tensor = network(source[z])
-    return scores.softmax(dim=0)
+    return scorer(z).softmax(dim=0)
 
 
 @lru_cache
-def seconds_per_pixel(settings: PixelClassifierSettings, device: torch.device) -> float:
+def seconds_per_pixel(architecture: Architecture[Any], device: torch.device) -> float:
     """Time a network of that architecture on one small slice: a second pass, the first one warms up."""
-    side = 128
-    volume = Volume(np.zeros((settings.inputs, 1 + 2 * settings.filters.halo[0], side, side), np.float32))
-    network, read = PixelClassifier.from_settings(settings).to(device).eval(), normaliser(volume, Normalisation())
+    side, deep = 128, sum(architecture.field_of_view[:-2])
+    volume = Volume(np.zeros((architecture.settings.inputs, 1 + 2 * deep, side, side), np.float32))
+    network = architecture.prepare(architecture.build(), device, torch.float32)
+    read = normaliser(volume, Normalisation())
     for _ in range(2):
         began = time.perf_counter()
-        source = FeatureSource(volume, read, network.extractor, device, room=0)
-        slice_probabilities(network, source, settings.filters.halo[0]).sum().item()  # .item() waits for the device
+        scorer = architecture.scorer(network, volume, read, device)
+        _probabilities(scorer, deep).sum().item()  # .item() waits for the device
         seconds = time.perf_counter() - began
     return seconds / side**2
 
 
-def _windows(volume: Volume, settings: PixelClassifierSettings) -> tuple[Tile, ...]:
+def _windows(volume: Volume, architecture: Architecture[Any]) -> tuple[Tile, ...]:
     """The whole slice, or windows that see as far beyond what they fill as their result depends on."""
-    nets = [net for net in (settings.base, settings.refiner) if net is not None]
-    stride = tuple(max((net.stride[axis] for net in nets), default=1) for axis in (0, 1))
-    halo = settings.filters.halo[1] + (MARGIN if nets else 0)
-    shape = (1, *volume.shape[1:])
-    return plan_tiles(shape, (1, WINDOW, WINDOW), Needs((1, stride[0], stride[1]), (0, halo, halo)))
+    stride, halo = triple((1, *architecture.stride[-2:])), triple((0, *architecture.field_of_view[-2:]))
+    return plan_tiles((1, *volume.shape[1:]), (1, WINDOW, WINDOW), Needs(stride, halo))
 
 
-def _sources(run: SliceRun, volume: Volume, window: Tile, *, mirroring: bool) -> list[tuple[Flip, FeatureSource]]:
-    """What a window sees, and the same mirrored."""
+def _scorers(run: SliceRun, volume: Volume, window: Tile, *, mirroring: bool) -> list[tuple[Flip, Scorer]]:
+    """The scores of what a window sees, and of the same mirrored."""
+    architecture = architecture_of(run.network)
     _, (top, bottom), (left, right) = window.seen
     seen = volume.array[:, :, max(top, 0) : bottom, max(left, 0) : right]
     return [
-        (axes, FeatureSource(replace(volume, array=flipped), run.read, run.network.extractor, run.device, room=0))
+        (axes, architecture.scorer(run.network, replace(volume, array=flipped), run.read, run.device))
         for axes, flipped in _flipped(seen, mirroring=mirroring)
     ]
 
@@ -144,8 +144,8 @@ def _flipped(array: npt.NDArray[Any], *, mirroring: bool) -> Iterator[tuple[Flip
         yield axes, np.flip(array, tuple(axis + 1 for axis in axes))
 
 
-def _averaged(network: PixelClassifier, sources: Sequence[tuple[Flip, FeatureSource]], z: int) -> torch.Tensor:
-    answers = [slice_probabilities(network, source, z).flip(axes) for axes, source in sources]
+def _averaged(scorers: Sequence[tuple[Flip, Scorer]], z: int) -> torch.Tensor:
+    answers = [_probabilities(scorer, z).flip(axes) for axes, scorer in scorers]
     return torch.stack(answers).mean(0)
 
 

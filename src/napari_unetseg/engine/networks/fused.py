@@ -10,13 +10,14 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from napari_unetseg.engine.networks.chunked import Convolution, InPlace, Merge, Pool
-from napari_unetseg.engine.networks.unets.unet import CONVOLUTION, ConvBlock, UNet
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.unets.unet import CONVOLUTION, ConvBlock, UNet, UNetSettings
 
 CPU_CHUNK = 2**19
 LAYOUT = {2: torch.channels_last, 3: torch.channels_last_3d}
 
 
-class FusedUNet(nn.Module):
+class FusedUNet(Network):
     """A U-Net for prediction: batch norm folded into the convolutions, channels last, and little memory.
 
     In chunks it holds about two images of its first width at its peak: convolutions write over their input, and no skip
@@ -33,6 +34,8 @@ class FusedUNet(nn.Module):
     chunk : int or None
         How many values a convolution works on at a time; None takes images whole.
     """
+
+    settings: UNetSettings
 
     def __init__(self, network: UNet, dtype: torch.dtype = torch.float32, chunk: int | None = None) -> None:
         super().__init__()

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings, is_light
-from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.engine.networks.network import Network, NetworkSettings
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.errors import ModelError, SettingsError
 
 
@@ -21,15 +21,8 @@ from napari_unetseg.errors import ModelError, SettingsError
 class Model:
     """A network in evaluation mode, in float32 on the CPU, and its card."""
 
-    network: UNet | PixelClassifier
+    network: Network
     card: ModelCard
-
-    @property
-    def unet(self) -> UNet:
-        """The network of a model that is one U-Net; raises `ModelError` for a light model."""
-        if isinstance(self.network, PixelClassifier):
-            raise ModelError(f"{self.card.name} is a light model, made by painting; expected a U-Net.")
-        return self.network
 
 
 def load_model(model: str | Path) -> Model:
@@ -43,7 +36,7 @@ def load_model(model: str | Path) -> Model:
     path = find_model(model)
     card = read_card(path)
     try:
-        network = _network(card.architecture)
+        network = architecture_of(card).build()
         network.load_state_dict({name: _full(tensor) for name, tensor in load_file(path).items()})
     except (safetensors.SafetensorError, RuntimeError, SettingsError) as error:
         raise ModelError(f"{path} does not hold the weights of the network that its card describes: {error}") from error
@@ -52,15 +45,16 @@ def load_model(model: str | Path) -> Model:
 
 
 def save_model(path: Path, model: Model, *, half: bool = False) -> None:
-    """Write weights and card to one file, atomically; `half` stores most weights as float16.
+    """Write weights and card to one file, atomically; `half` stores weights as float16 where that is enough.
 
     Raises
     ------
     OutputError
         If the file cannot be written.
     """
+    architecture = architecture_of(model.network)
     weights = {
-        name: (tensor.half() if half and _bears_half(model, name) else tensor).detach().cpu().contiguous()
+        name: (tensor if not half or architecture.needs_float32(name) else _half(tensor)).detach().cpu().contiguous()
         for name, tensor in model.network.state_dict().items()
     }
     with atomic_path(Path(path)) as temporary:
@@ -72,20 +66,11 @@ def _full(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _bears_half(model: Model, name: str) -> bool:
-    """Whether float16 is enough for a tensor. A light model's head undoes the features' scale, so it is not."""
-    is_head = isinstance(model.network, PixelClassifier) and name.startswith("head.")
-    return model.network.state_dict()[name].is_floating_point() and not is_head
+def _half(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def _network(architecture: dict[str, object]) -> UNet | PixelClassifier:
-    """A network with fresh weights; a card that names no kind describes a U-Net."""
-    if is_light(architecture):
-        return PixelClassifier.from_settings(PixelClassifierSettings.from_json(architecture))
-    return UNet(UNetSettings.from_json(architecture))
-
-
-def _check_card(path: Path, card: ModelCard, settings: UNetSettings | PixelClassifierSettings) -> None:
+def _check_card(path: Path, card: ModelCard, settings: NetworkSettings) -> None:
     outputs = {channel for structure in card.structures for channel in structure.channels}
     if settings.dimensions != card.dimensions or settings.inputs != len(card.channels):
         raise ModelError(f"{path}: its card and its network disagree on dimensions or input channels.")

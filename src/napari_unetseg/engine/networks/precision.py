@@ -19,7 +19,9 @@ from torch.nn import functional as F
 
 from napari_unetseg.core.io.cache import user_cache
 from napari_unetseg.engine.devices import fast_dtype, memory_guard, processor
-from napari_unetseg.engine.networks.fused import LAYOUT, prepare
+from napari_unetseg.engine.networks.fused import LAYOUT
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.unets.unet import UNet
 
 Shape = tuple[int, ...]
@@ -47,7 +49,7 @@ _recorded: dict[str, str] = {}
 """Those of a recorded run, while it is repeated."""
 
 
-def training_dtype(network: UNet, shape: Shape, device: torch.device) -> torch.dtype:
+def training_dtype(network: Network, shape: Shape, device: torch.device) -> torch.dtype:
     """The precision to train in: half where two runs give one and the same gradient, and float32 nearly that.
 
     On a CPU the two must agree bit for bit; elsewhere sums are taken in any order, and each is held against float32.
@@ -57,17 +59,18 @@ def training_dtype(network: UNet, shape: Shape, device: torch.device) -> torch.d
     shape : (N, C, [Z,] Y, X)
         Of the batches.
     """
-    shape = _part_of_batch(shape, network.settings.stride)
+    shape = _part_of_batch(shape, architecture_of(network).stride)
     return _chosen("train", network, shape, device, lambda half: _gradients_agree(network, shape, device, half))
 
 
-def prediction_dtype(network: UNet, shape: Shape, device: torch.device) -> torch.dtype:
-    """The precision to predict in with `fused.prepare`, for tiles of a shape (N, C, [Z,] Y, X)."""
-    shape = _clipped(shape, network.settings.stride)
+def prediction_dtype(network: Network, shape: Shape, device: torch.device) -> torch.dtype:
+    """The precision to predict in with `Architecture.prepare`, for tiles of a shape (N, C, [Z,] Y, X)."""
+    architecture = architecture_of(network)
+    shape = _clipped(shape, architecture.stride)
 
     def agree(half: torch.dtype) -> bool:
         image = _image(shape).to(device)
-        return _scores_agree([prepare(network, device, dtype)(image) for dtype in (half, torch.float32)], half)
+        return _scores_agree([architecture.prepare(network, device, d)(image) for d in (half, torch.float32)], half)
 
     return _chosen("predict", network, shape, device, agree)
 
@@ -110,7 +113,7 @@ def repeated(recorded: Mapping[str, str]) -> Iterator[None]:
 
 
 def _chosen(
-    purpose: str, network: UNet, shape: Shape, device: torch.device, agree: Callable[[torch.dtype], bool]
+    purpose: str, network: Network, shape: Shape, device: torch.device, agree: Callable[[torch.dtype], bool]
 ) -> torch.dtype:
     asked = json.dumps([purpose, device.type, network.settings.to_json(), shape], sort_keys=True)
     question = f"{purpose} {hashlib.sha256(asked.encode()).hexdigest()[:24]}"
@@ -140,7 +143,7 @@ def _is_trusted(question: str, device: torch.device, half: torch.dtype, agree: C
     return _verdicts[key]
 
 
-def _gradients_agree(network: UNet, shape: Shape, device: torch.device, half: torch.dtype) -> bool:
+def _gradients_agree(network: Network, shape: Shape, device: torch.device, half: torch.dtype) -> bool:
     probe = _probe(network).to(device)
     image, classes = _image(shape).to(device), _classes(shape, network.settings.outputs).to(device)
     runs = [_gradients(probe, image, classes, half, poison) for poison in POISON]
@@ -149,7 +152,7 @@ def _gradients_agree(network: UNet, shape: Shape, device: torch.device, half: to
     return all(_gradient_agrees(run, _gradients(probe, image, classes, torch.float32), half) for run in runs)
 
 
-def _probe(network: UNet) -> UNet:
+def _probe(network: Network) -> Network:
     """A copy in which no weights are all zero, as a fresh refiner's head is: that would hide every other gradient."""
     probe = copy.deepcopy(network).requires_grad_(True).train()
     generator = torch.Generator().manual_seed(0)
@@ -161,7 +164,7 @@ def _probe(network: UNet) -> UNet:
 
 
 def _gradients(
-    network: UNet, image: torch.Tensor, classes: torch.Tensor, dtype: torch.dtype, poison: float | None = None
+    network: Network, image: torch.Tensor, classes: torch.Tensor, dtype: torch.dtype, poison: float | None = None
 ) -> list[torch.Tensor]:
     """Gradients of the cross-entropy, by parameter; the network's running statistics are left alone."""
     network = copy.deepcopy(network)

@@ -6,25 +6,27 @@ import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from napari_unetseg.core.io.atomic import atomic_path
-from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.errors import InputError
 
+N = TypeVar("N", bound=Network)
 COUNTERS = ("step", "seconds", "skipped", "norm_is_fixed")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass
-class Run:
+class Run(Generic[N]):
     """A network in training: its weights, their running average, the optimiser and how far it is."""
 
-    network: UNet
-    mean_network: UNet
+    network: N
+    mean_network: N
     optimiser: torch.optim.AdamW
     step: int = 0
     seconds: float = 0.0
@@ -34,7 +36,7 @@ class Run:
     """The precision that it is trained in; None before its first step."""
 
     @classmethod
-    def fresh(cls, network: UNet, learning_rate: float, weight_decay: float) -> Self:
+    def fresh(cls, network: N, learning_rate: float, weight_decay: float) -> Self:
         """A run at its beginning; it trains `network` itself."""
         network = network.to(memory_format=channels_last(network))  # type: ignore[call-overload]
         optimiser = torch.optim.AdamW(network.parameters(), lr=learning_rate, weight_decay=weight_decay)
@@ -47,19 +49,19 @@ class Run:
         for mean, now in zip(self.mean_network.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(now, 1 - decay)
 
-    def averaged(self) -> UNet:
+    def averaged(self) -> N:
         """The averaged network, in evaluation mode, with the present statistics of normalisation."""
         for mean, now in zip(self.mean_network.buffers(), self.network.buffers(), strict=True):
             mean.copy_(now)
         return self.mean_network.eval()
 
 
-def channels_last(network: UNet) -> torch.memory_format:
+def channels_last(network: Network) -> torch.memory_format:
     """The memory layout that convolutions are fastest in: channels next to each other."""
     return torch.channels_last if network.settings.dimensions == 2 else torch.channels_last_3d
 
 
-def save_run(path: Path, run: Run) -> None:
+def save_run(path: Path, run: Run[Any]) -> None:
     """Write everything that `load_run` needs to one safetensors file, atomically."""
     tensors = {f"network.{k}": v for k, v in run.network.state_dict().items()}
     tensors |= {f"mean.{k}": v for k, v in run.mean_network.state_dict().items()}
@@ -67,16 +69,24 @@ def save_run(path: Path, run: Run) -> None:
         tensors |= {f"optimiser.{index}.{k}": v for k, v in state.items()}
     counters = {name: getattr(run, name) for name in COUNTERS}
     dtype = str(run.dtype).removeprefix("torch.")
-    record = {"run": json.dumps({**counters, "dtype": dtype})}
+    architecture = run.network.settings.to_json()
+    record = {"run": json.dumps({**counters, "dtype": dtype, "architecture": architecture})}
     with atomic_path(path) as temporary:
         save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, record)
 
 
-def load_run(path: Path, run: Run) -> None:
-    """Put the state that `save_run` wrote into `run`, whose network must be the same."""
+def load_run(path: Path, run: Run[Any]) -> None:
+    """Put the state that `save_run` wrote into `run`.
+
+    Raises
+    ------
+    InputError
+        If it is that of another network.
+    """
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         counters = json.loads(file.metadata()["run"])
+    _check_architecture(path, counters.get("architecture"), run.network)
     run.network.load_state_dict(_under(tensors, "network."))
     run.mean_network.load_state_dict(_under(tensors, "mean."))
     state: dict[int, dict[str, torch.Tensor]] = {}
@@ -87,6 +97,14 @@ def load_run(path: Path, run: Run) -> None:
     for name in COUNTERS:
         setattr(run, name, counters[name])
     run.dtype = DTYPES.get(counters.get("dtype", ""))
+
+
+def _check_architecture(path: Path, saved: dict[str, Any] | None, network: Network) -> None:
+    """Raise `InputError` where a checkpoint says that it is of another network; earlier ones do not say."""
+    expected = json.loads(json.dumps(network.settings.to_json()))
+    if saved is not None and saved != expected:
+        differing = ", ".join(sorted(name for name in {*saved, *expected} if saved.get(name) != expected.get(name)))
+        raise InputError(f"{path} is the checkpoint of another network: it differs in {differing}. Remove it.")
 
 
 def _under(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

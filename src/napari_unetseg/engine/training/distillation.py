@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from napari_unetseg.engine.networks.unets.unet import UNet
+from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.training.loop import Loss
 from napari_unetseg.engine.training.losses import UNKNOWN
 from napari_unetseg.engine.training.patches import Batches
@@ -18,11 +18,11 @@ class TaughtBatches:
     Parameters
     ----------
     batches : Batches
-    teacher : UNet
+    teacher : Network
         It is not changed.
     """
 
-    def __init__(self, batches: Batches, teacher: UNet) -> None:
+    def __init__(self, batches: Batches, teacher: Network) -> None:
         self.batches, self.teacher = batches, teacher.eval()
 
     @torch.no_grad()

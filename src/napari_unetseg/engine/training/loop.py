@@ -8,18 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
 
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.precision import note_of, training_dtype
-from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.checkpoint import Run, channels_last, load_run, save_run
 from napari_unetseg.engine.training.losses import painted_loss
 from napari_unetseg.errors import SettingsError
 
+N = TypeVar("N", bound=Network)
 NORM = nn.modules.batchnorm._BatchNorm
 NORM_BATCHES = 20  # batches that the running statistics of batch normalisation are averaged over when they are fixed
 EMA_DECAY = 0.99
@@ -107,10 +108,10 @@ class TrainProgress(Progress):
 
 
 @dataclass(frozen=True)
-class Trained:
+class Trained(Generic[N]):
     """The averaged network, in evaluation mode, what its training took, and what the user should know of it."""
 
-    network: UNet
+    network: N
     steps: int
     seconds: float
     skipped: int
@@ -118,12 +119,12 @@ class Trained:
 
 
 def iter_train(
-    network: UNet,
+    network: N,
     batches: BatchSource,
     settings: TrainSettings,
-    score: Callable[[UNet], float] | None = None,
+    score: Callable[[N], float] | None = None,
     checkpoint: Path | None = None,
-) -> Job[Trained]:
+) -> Job[Trained[N]]:
     """Train a copy of `network` on its device; yields a `TrainProgress` a step.
 
     AdamW; half precision where `settings` ask for it and it is trusted. The result is an exponential average of the
@@ -160,7 +161,7 @@ def iter_train(
     return Trained(run.averaged(), run.step, run.seconds, run.skipped, notes)
 
 
-def _dtype(network: UNet, image: torch.Tensor, settings: TrainSettings) -> torch.dtype:
+def _dtype(network: Network, image: torch.Tensor, settings: TrainSettings) -> torch.dtype:
     return training_dtype(network, tuple(image.shape), image.device) if settings.half else torch.float32
 
 
@@ -168,13 +169,13 @@ def _is_time(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _part_done(run: Run, settings: TrainSettings) -> float:
+def _part_done(run: Run[Any], settings: TrainSettings) -> float:
     if settings.steps is not None:
         return run.step / settings.steps
     return run.seconds / (60 * (settings.minutes or 1))
 
 
-def _record(run: Run, settings: TrainSettings, loss: float, score: float | None) -> TrainProgress:
+def _record(run: Run[Any], settings: TrainSettings, loss: float, score: float | None) -> TrainProgress:
     part = min(1.0, _part_done(run, settings))
     total = settings.steps or max(run.step, round(run.step / part))
     return TrainProgress(
@@ -186,7 +187,7 @@ def _learning_rate(part: float, peak: float) -> float:
     return peak * min(1.0, 0.02 + part / 0.05) * 0.5 * (1 + math.cos(math.pi * part))
 
 
-def _step(run: Run, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings, part: float) -> float:
+def _step(run: Run[Any], batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings, part: float) -> float:
     """One step of the optimiser; returns the loss."""
     image, labels = batch
     for group in run.optimiser.param_groups:
@@ -213,7 +214,7 @@ def _loss(scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -
     return painted_loss(scores, labels, class_weights=weights)
 
 
-def _scores(run: Run, image: torch.Tensor) -> torch.Tensor:
+def _scores(run: Run[Any], image: torch.Tensor) -> torch.Tensor:
     image = image.contiguous(memory_format=channels_last(run.network))
     dtype = run.dtype or torch.float32
     with torch.autocast(image.device.type, dtype=dtype, enabled=dtype != torch.float32):
@@ -221,17 +222,17 @@ def _scores(run: Run, image: torch.Tensor) -> torch.Tensor:
     return scores
 
 
-def _norms(network: UNet) -> list[NORM]:
+def _norms(network: Network) -> list[NORM]:
     return [module for module in network.modules() if isinstance(module, NORM)]
 
 
-def _fix_norm(network: UNet) -> None:
+def _fix_norm(network: Network) -> None:
     for module in _norms(network):
         module.eval()
 
 
 @torch.no_grad()
-def _measure_norm(run: Run, batches: BatchSource) -> None:
+def _measure_norm(run: Run[Any], batches: BatchSource) -> None:
     """Average the statistics of batch normalisation over some batches, and use them from now on."""
     run.norm_is_fixed = True
     norms = _norms(run.network)

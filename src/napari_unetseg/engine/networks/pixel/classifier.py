@@ -1,13 +1,15 @@
-"""The light model: a head on joined features, and a U-Net that refines its answer by what lies around."""
+"""The pixel classifier: a head on joined features, and a U-Net that refines its answer by what lies around."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from torch import nn
 
+from napari_unetseg.core.models.card import PIXEL_CLASSIFIER
+from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.pixel.features import Extractor, SliceFeatures, grown
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.head import Head
@@ -15,12 +17,10 @@ from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.errors import SettingsError
 
-KIND = "light"
-
 
 @dataclass(frozen=True)
 class PixelClassifierSettings:
-    """Everything that defines a light model; JSON-able, so that a model's card can hold it.
+    """Everything that defines a pixel classifier; JSON-able, so that a model's card can hold it.
 
     Parameters
     ----------
@@ -36,6 +36,8 @@ class PixelClassifierSettings:
     levels : int or None
         How many of the base's levels the head looks at, the finest first; None: all.
     """
+
+    kind: ClassVar[str] = PIXEL_CLASSIFIER
 
     filters: FilterSettings
     base: UNetSettings | None = None
@@ -55,15 +57,9 @@ class PixelClassifierSettings:
         """Image channels."""
         return self.filters.channels
 
-    @property
-    def bytes_per_pixel(self) -> float:
-        """Bytes that a slice takes at its peak: features, hidden layers and the U-Nets' finest images."""
-        widths = [net.widths[0] for net in (self.base, self.refiner) if net is not None]
-        return 4.0 * (2 * self.filters.outputs + 3 * self.hidden + 3 * sum(widths) + 3 * self.outputs)
-
     def to_json(self) -> dict[str, Any]:
         """Plain fields for a model's card."""
-        return {"kind": KIND, **asdict(self)}
+        return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
@@ -76,13 +72,8 @@ class PixelClassifierSettings:
             return cls(**known)
         except (TypeError, KeyError) as error:
             raise SettingsError(
-                f"The light model's architecture has fields that this version does not know: {error}."
+                f"The pixel classifier's architecture has fields that this version does not know: {error}."
             ) from error
-
-
-def is_light(architecture: dict[str, Any]) -> bool:
-    """Whether a card's architecture is that of a light model; one that names no kind is a U-Net."""
-    return architecture.get("kind") == KIND
 
 
 class Refiner(UNet):
@@ -129,7 +120,7 @@ def refined_answer(refiner: UNet, seen: torch.Tensor) -> torch.Tensor:
     return torch.logaddexp(own.log_softmax(dim=1), refined.log_softmax(dim=1))
 
 
-class PixelClassifier(nn.Module):
+class PixelClassifier(Network):
     """Features, a head on them, and a refiner that has half of the say. It takes a stack slice by slice.
 
     Parameters
@@ -140,6 +131,8 @@ class PixelClassifier(nn.Module):
     refiner : UNet or None
         A `Refiner`.
     """
+
+    settings: PixelClassifierSettings
 
     def __init__(self, extractor: Extractor, head: Head, refiner: UNet | None = None) -> None:
         super().__init__()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.errors import SettingsError
 
 Step = tuple[int, ...]
@@ -60,6 +61,8 @@ class UNetSettings:
     U-Net: arXiv 1505.04597. 3D U-Net: arXiv 1606.06650.
     """
 
+    kind: ClassVar[str] = "unet"
+
     dimensions: int = 2
     inputs: int = 1
     outputs: int = 2
@@ -99,13 +102,13 @@ class UNetSettings:
 
     def to_json(self) -> dict[str, Any]:
         """Plain fields for a model's card."""
-        return asdict(self)
+        return {"kind": self.kind, **asdict(self)}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> UNetSettings:
         """Settings from a card; raises `SettingsError` on a field that this version does not know."""
         try:
-            return cls(**fields)
+            return cls(**{name: value for name, value in fields.items() if name != "kind"})
         except TypeError as error:
             raise SettingsError(
                 f"The model's architecture has fields that this version does not know: {error}."
@@ -171,13 +174,15 @@ class ConvBlock(nn.Sequential):
         super().__init__(conv, _norm(settings, outputs), nn.ReLU(inplace=True))
 
 
-class UNet(nn.Module):
+class UNet(Network):
     """The network that `settings` describe.
 
     Input is (N, inputs, [Z,] Y, X), output (N, outputs, [Z,] Y, X): class scores before the softmax. A padded network
     takes any size: it is mirrored up to a multiple of the stride and cropped again. An unpadded one returns the
     smaller, central part that it sees in full, and raises `SettingsError` for a size that does not pool evenly.
     """
+
+    settings: UNetSettings
 
     def __init__(self, settings: UNetSettings) -> None:
         super().__init__()
