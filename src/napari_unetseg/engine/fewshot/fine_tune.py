@@ -198,7 +198,9 @@ class _Run:
         """The light model of a head, and of a refiner."""
         return PixelClassifier(self.sources[0].extractor, head, refiner).eval()
 
-    def train(self, head: Head, painted: Sequence[Array], stage: Stage, refiner: UNet | None = None) -> Job[Trained]:
+    def train(
+        self, head: Head, painted: Sequence[Array], stage: Stage, refiner: UNet | None = None
+    ) -> Job[Trained[UNet]]:
         """Train a refiner on some of the paint, seen through `head`."""
         yield Progress(0, 1, "Preparing to train")
         network = self.light(head)

@@ -18,6 +18,7 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.fewshot.training_set import Lesson
 from napari_unetseg.engine.networks.model_file import Model
+from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.loop import Loss, Trained, TrainProgress, TrainSettings
 from napari_unetseg.engine.training.losses import boundary_weights, class_weights, painted_loss
 
@@ -78,13 +79,13 @@ def stages(lesson: Lesson, start: Model | None, settings: FineTuneSettings, chec
     return Stages(settings, time.monotonic(), checkpoint and checkpoint.with_name(f"{checkpoint.name}.{mark:08x}"))
 
 
-def steady(job: Job[Trained]) -> Job[Trained | None]:
+def steady(job: Job[Trained[UNet]]) -> Job[Trained[UNet] | None]:
     """A training that is stopped when most of its steps have no finite gradient; its result is then None."""
     while True:
         try:
             progress = next(job)
         except StopIteration as stop:
-            trained: Trained = stop.value
+            trained: Trained[UNet] = stop.value
             return None if 2 * trained.skipped > trained.steps else trained
         if isinstance(progress, TrainProgress) and 2 * progress.skipped > max(progress.done, FEWEST_STEPS):
             job.close()

@@ -24,6 +24,7 @@ from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
+from napari_unetseg.engine.networks.registry import architecture_of
 
 BLOCK = 16
 """Slices that a 3D U-Net predicts together; whatever its strides are, they begin where those of the volume do."""
@@ -122,8 +123,8 @@ class Slices:
 
     def network(self, model: Model) -> SliceNetwork:
         """What predicts slices with a model; that of the last whole U-Net is kept with all that it has predicted."""
-        if isinstance(model.network, PixelClassifier):
-            return model.network.to(self.sources[0].device)
+        if architecture_of(model.network).predicts == "slices":
+            return cast("PixelClassifier", model.network).to(self.sources[0].device)
         if self._whole is None or self._whole.model.network is not model.network:
             self._whole = WholeSlices(model, self.volumes, self._device)
         return self._whole
@@ -150,7 +151,7 @@ class Slices:
     @torch.inference_mode()
     def _at(self, network: SliceNetwork, points: PaintedSlice) -> torch.Tensor:
         """Predicted classes (P,) of some voxels of a slice; a light head needs only their own features."""
-        if isinstance(network, PixelClassifier) and network.refiner is None:
+        if not isinstance(network, WholeSlices) and network.refiner is None:
             features = gathered(self.sources, points)[:, : sum(kind.in_features for kind in network.head.first)]
             return cast("torch.Tensor", network.head(features)).argmax(1).cpu()
         return self._scores(network, points.image, points.z).argmax(0).cpu()[points.y, points.x]

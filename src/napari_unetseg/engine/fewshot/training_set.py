@@ -14,9 +14,9 @@ from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.errors import InputError, ModelError
 
@@ -85,7 +85,7 @@ def filters_for(volumes: Sequence[Volume]) -> FilterSettings:
 
 
 def base_of(start: Model | None) -> UNet | None:
-    """The 2D U-Net whose features are used; None where the model is 3D.
+    """The 2D U-Net whose features are used; None where the model is 3D, or has none.
 
     Raises
     ------
@@ -94,10 +94,8 @@ def base_of(start: Model | None) -> UNet | None:
     """
     if start is None:
         return None
-    network = start.network
-    if isinstance(network, PixelClassifier):
-        return network.extractor.base
-    if network.settings.dimensions == 3:
+    network = architecture_of(start.network).base(start.network)
+    if network is None or network.settings.dimensions == 3:
         return None
     if network.settings.inputs != 1 or not network.settings.padded:
         raise ModelError(

@@ -25,7 +25,7 @@ from napari_unetseg.engine.fewshot.schedule import Stage, Stages, loss_of
 from napari_unetseg.engine.fewshot.training_set import Lesson
 from napari_unetseg.engine.fewshot.unet_patches import Look, painted_cases, predicted_classes
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings, settings_for_spacing
 from napari_unetseg.engine.training.augment import Augmentation
 from napari_unetseg.engine.training.distillation import TaughtBatches, TaughtLoss
@@ -77,7 +77,7 @@ class Whole:
             raise ModelError("Expected a padded U-Net to begin with. Choose another --model.")
         self.patch = _patch(self.network.settings, self.lesson.volumes)
 
-    def train(self, stage: Stage, network: UNet | None = None) -> Job[Trained]:
+    def train(self, stage: Stage, network: UNet | None = None) -> Job[Trained[UNet]]:
         """Train on the learning part of the paint, or in the last stage on all of it."""
         yield Progress(0, 1, "Preparing to train")
         batches = self._batches(self.learning if stage == "trial" else self.lesson.painted)
@@ -112,7 +112,7 @@ class Whole:
 
     def card(self, card: ModelCard, network: UNet) -> ModelCard:
         """The card of a model that learned from paint, made that of this network."""
-        like = self.start.card if self.start is not None and isinstance(self.start.network, UNet) else None
+        like = self.start.card if self.start is not None and _is_whole(self.start) else None
         patch = (1,) * (3 - len(self.patch)) + self.patch
         changes: dict[str, Any] = {
             "architecture": network.settings.to_json(),
@@ -155,7 +155,7 @@ class Whole:
         """How intensities are read, and network voxels for one of the image's."""
         if self.start is None:
             return normaliser(volume, Normalisation()), (1.0, 1.0, 1.0)
-        if isinstance(self.start.network, PixelClassifier) or self.start.card.is_start:  # of no voxel size of its own
+        if not _is_whole(self.start) or self.start.card.is_start:  # of no voxel size of its own
             return normaliser(volume, self.start.card.normalisation), (1.0, 1.0, 1.0)
         fitted = map_input(self.start.card, volume, SegmentSettings())
         z, y, x = (axis.ratio for axis in fitted.grid)
@@ -164,8 +164,7 @@ class Whole:
 
 def trains_whole(start: Model | None, settings: FineTuneSettings) -> bool:
     """Whether the U-Net itself is trained: where that is asked for, and always if it is 3D."""
-    network = start.network if start is not None else None
-    is_3d = isinstance(network, UNet) and network.settings.dimensions == 3
+    is_3d = start is not None and _is_whole(start) and start.network.settings.dimensions == 3
     return settings.whole or settings.keep_structures or is_3d
 
 
@@ -204,15 +203,21 @@ def augmentation_for(grid: Grid, dimensions: int, settings: FineTuneSettings) ->
 def _unet_of(start: Model | None) -> UNet | None:
     if start is None:
         return None
-    return start.network.extractor.base if isinstance(start.network, PixelClassifier) else start.network
+    return architecture_of(start.network).base(start.network)
+
+
+def _is_whole(start: Model) -> bool:
+    """Whether the network itself is what is trained on, not one that it looks through."""
+    return architecture_of(start.network).trains_whole
 
 
 def _teacher(start: Model | None) -> UNet:
     """The start, frozen; raises `ModelError` where it has no structures that can be kept."""
     reason = why_nothing_is_kept(start.card if start is not None else None)
-    if start is None or not isinstance(start.network, UNet) or reason is not None:
+    network = _unet_of(start)
+    if start is None or network is None or reason or not architecture_of(start.network).keeps_structures:
         raise ModelError(f"{reason} Name a U-Net that finds structures with --model.")
-    return copy.deepcopy(start.network).requires_grad_(False)
+    return copy.deepcopy(network).requires_grad_(False)
 
 
 def _patch(settings: UNetSettings, volumes: Sequence[Volume]) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.slice_predictor import SliceNetwork
 from napari_unetseg.engine.fewshot.training_set import base_of, filters_for
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.errors import InputError
 
 KEPT = 20
@@ -145,18 +145,19 @@ def version_of(kind: str, dice: Mapping[int, float], painted: Sequence[Array], h
 
 def sees(kept: Model, volumes: Sequence[Volume]) -> bool:
     """Whether a kept model is for this kind of volume."""
-    if isinstance(kept.network, PixelClassifier):
-        return kept.network.settings.filters == filters_for(volumes)
+    architecture = architecture_of(kept.network)
+    if architecture.predicts == "slices":
+        return bool(architecture.settings.filters == filters_for(volumes))
     is_too_deep = kept.card.dimensions == 3 and volumes[0].is_2d
     return len(kept.card.channels) == len(volumes[0].channels) and not is_too_deep
 
 
 def has_features(kept: Model) -> bool:
     """Whether a kept model has a U-Net that a light head can look through: not where that takes several channels."""
-    is_light = isinstance(kept.network, PixelClassifier)
-    return (is_light or len(kept.card.channels) == 1) and base_of(kept) is not None
+    by_slices = architecture_of(kept.network).predicts == "slices"
+    return (by_slices or len(kept.card.channels) == 1) and base_of(kept) is not None
 
 
 def kind_of(model: Model) -> str:
     """What came of a training that was not taken."""
-    return "light head with trees" if isinstance(model.network, PixelClassifier) else "model to begin with"
+    return "light head with trees" if architecture_of(model.network).predicts == "slices" else "model to begin with"
