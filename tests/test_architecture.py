@@ -45,6 +45,60 @@ def test_the_faces_of_rooms_hold_no_code() -> None:
     assert [folder for folder, face in faces.items() if ast.get_docstring(face) is None] == []
 
 
+def classes_of_networks() -> set[str]:
+    """Names of the modules of torch that are defined in the room of networks, however they derive from each other."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "engine/networks").rglob("*.py")]
+    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    found = {"Module", "Sequential"}
+    for _ in classes:
+        found |= {node.name for node in classes if found.intersection(map(last_name, node.bases))}
+    return found - {"Module", "Sequential"}
+
+
+def last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def types_asked_for(tree: ast.Module) -> set[str]:
+    """Names in what ``isinstance``, ``issubclass``, comparisons of types and patterns of ``match`` ask for."""
+    asked: list[ast.AST] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and last_name(node.func) in ("isinstance", "issubclass"):
+            asked += node.args[1:]
+        elif isinstance(node, ast.Compare) and any(
+            isinstance(side, ast.Call) and last_name(side.func) == "type" for side in (node.left, *node.comparators)
+        ):
+            asked.append(node)
+        elif isinstance(node, ast.MatchClass):
+            asked.append(node.cls)
+    return {last_name(part) for node in asked for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Attribute))}
+
+
+def test_nothing_outside_its_room_asks_for_the_type_of_a_network() -> None:
+    """What matters of a network is a property of its architecture: `engine.networks.architecture`."""
+    networks = classes_of_networks()
+    assert {"Network", "UNet", "Refiner", "FusedUNet", "PixelClassifier", "Head"} <= networks
+    found = {
+        str(path.relative_to(PACKAGE)): names
+        for path in PACKAGE.rglob("*.py")
+        if "networks" not in path.relative_to(PACKAGE).parts
+        and (names := types_asked_for(ast.parse(path.read_text(encoding="utf-8"))) & networks)
+    }
+    assert found == {}
+
+
+def test_the_search_for_types_finds_every_way_to_ask() -> None:
+    asks = [
+        "isinstance(a, (int, x.UNet))",
+        "issubclass(b, Head)",
+        "type(c) is Refiner",
+        "match d:",
+        "  case Network(): 0",
+    ]
+    assert {"UNet", "Head", "Refiner", "Network"} <= types_asked_for(ast.parse("\n".join(asks)))
+    assert types_asked_for(ast.parse("UNet(settings)")) == set()
+
+
 def test_the_package_alone_loads_nothing_heavy() -> None:
     assert not loaded_by("import napari_unetseg").intersection((*HEAVY, "numpy", "pydantic"))
 

@@ -59,6 +59,16 @@ def test_a_card_is_read_whole() -> None:
     assert (step.kind, step.volume, step.unit) == ("remove_small", 4, "pixel")
 
 
+def test_a_card_that_names_no_kind_of_network_is_of_a_u_net() -> None:
+    """As cards were written while there were U-Nets alone; it is completed where it is read, and written in full."""
+    header = (OLD / "whole.safetensors").read_bytes()
+    header = json.loads(header[8 : 8 + int.from_bytes(header[:8], "little")])
+    assert "kind" not in json.loads(header["__metadata__"]["unetseg_card"])["architecture"]
+    card = napari_unetseg.load_model(OLD / "whole.safetensors").card
+    assert card.architecture["kind"] == "unet"
+    assert json.loads(card.model_dump_json())["architecture"]["kind"] == "unet"
+
+
 def test_learning_goes_on_from_a_model() -> None:
     settings = api.FineTuneSettings(steps=0, device="cpu")
     learned = napari_unetseg.fine_tune(OLD / "image.ome.tif", OLD / "painted.tif", OLD / "light.safetensors", settings)

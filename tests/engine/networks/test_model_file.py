@@ -10,6 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, list_models, read_card
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
+from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.errors import ModelError, OutputError
 
@@ -148,3 +150,11 @@ def test_bundled_models_load_and_agree_with_their_cards():
         assert isinstance(model, Model)
         assert isinstance(model.network, UNet)
         assert find_model(card.name).stem == card.name
+
+
+def test_a_model_that_is_one_u_net_gives_it_and_another_says_what_it_is(tiny_model):
+    model = load_model(tiny_model)
+    assert model.unet is model.network
+    light = PixelClassifier.from_settings(PixelClassifierSettings(FilterSettings(), model.network.settings))
+    with pytest.raises(ModelError, match="threshold is a pixel classifier; expected a U-Net"):
+        _ = Model(light, model.card).unet

@@ -14,6 +14,7 @@ from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
 from napari_unetseg.engine.networks.network import Network, NetworkSettings
 from napari_unetseg.engine.networks.registry import architecture_of
+from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.errors import ModelError, SettingsError
 
 
@@ -23,6 +24,15 @@ class Model:
 
     network: Network
     card: ModelCard
+
+    @property
+    def unet(self) -> UNet:
+        """The network of a model that is one U-Net; raises `ModelError` for another, such as a pixel classifier."""
+        architecture = architecture_of(self.network)
+        base = architecture.base(self.network)
+        if base is None or base is not self.network:
+            raise ModelError(f"{self.card.name} is a {architecture.title}; expected a U-Net.")
+        return base
 
 
 def load_model(model: str | Path) -> Model:

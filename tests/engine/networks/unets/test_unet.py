@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings, settings_for_spacing, unet3d_2016, unet_2015
 from napari_unetseg.errors import SettingsError
 
@@ -97,3 +98,35 @@ def test_every_weight_gets_a_gradient():
     network = UNet(UNetSettings(2, 1, 2, widths=(4, 8, 8), norm="instance"))
     network(torch.rand(2, 1, 24, 24)).square().mean().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+FIELDS = {
+    "plain": UNetSettings(2, 1, 2, widths=(2, 2, 2), norm="none"),
+    "two levels": UNetSettings(3, 1, 2, widths=(2, 2), norm="none"),
+    "anisotropic": UNetSettings(
+        3, 1, 2, (2, 2, 2), pools=((1, 2, 2), (3, 2, 2)), kernels=((1, 3, 3), (3, 3, 3), (3, 5, 3)), norm="none"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_its_field_of_view_is_how_far_any_voxel_sees(name):
+    """Sums for maxima, and weights above 0: then the gradient is wherever a change would show."""
+    settings = FIELDS[name]
+    network, field = UNet(settings), architecture_of(settings).field_of_view
+    average = torch.nn.AvgPool2d if settings.dimensions == 2 else torch.nn.AvgPool3d
+    network.pool = torch.nn.ModuleList(average(step) for step in settings.pools)
+    with torch.no_grad():
+        for weights in network.parameters():
+            weights.fill_(0.01).add_(0.5 / weights[0].numel())
+    size = [step * -(-(2 * reach + step) // step) for reach, step in zip(field, settings.stride, strict=True)]
+    size = [length + 2 * step for length, step in zip(size, settings.stride, strict=True)]
+    for axis, step in enumerate(settings.stride):
+        middle, seen = [length // 2 for length in size], []
+        for offset in range(step):
+            image = torch.ones(1, 1, *size, requires_grad=True)
+            place = [*middle[:axis], middle[axis] // step * step + offset, *middle[axis + 1 :]]
+            network(image)[(0, 1, *place)].backward()
+            where = torch.nonzero(image.grad[0, 0])[:, axis] - place[axis]
+            seen.append(int(where.abs().max()))
+        assert max(seen) == field[axis]

@@ -1,4 +1,4 @@
-"""Features of a light head, slice by slice: hand-made ones, joined with those of a frozen 2D U-Net."""
+"""Features of a pixel classifier, slice by slice: hand-made features, joined with those of a frozen 2D U-Net."""
 
 from __future__ import annotations
 

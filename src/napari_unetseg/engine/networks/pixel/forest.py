@@ -38,7 +38,7 @@ class Forest(nn.Module):
     Attributes
     ----------
     share : tensor, scalar
-        How much it has to say beside a light head, 0 to 1.
+        How much it has to say beside a head, 0 to 1.
     """
 
     feature: torch.Tensor

@@ -1,4 +1,4 @@
-"""The light head: one hidden layer on joined features, and a forest beside it."""
+"""The head of a pixel classifier: one hidden layer on joined features, and a forest beside it."""
 
 from __future__ import annotations
 
