@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
 import torch
@@ -14,8 +15,10 @@ from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
 from napari_unetseg.engine.networks.network import Network, NetworkSettings
 from napari_unetseg.engine.networks.registry import architecture_of
-from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.errors import ModelError, SettingsError
+
+if TYPE_CHECKING:
+    from napari_unetseg.engine.networks.unets.unet import UNet
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class UNetArchitecture(Architecture[UNetSettings]):
 
     def standalone(self) -> Standalone:
         """The source of `unets.unet`."""
-        return Standalone(standalone_source(unet, FACTORY), "unet", CITATIONS, ("unet",))
+        return Standalone(standalone_source([unet], FACTORY), "unet", CITATIONS, ("unet",))
 
 
 def _reach(settings: UNetSettings, axis: int) -> int:
