@@ -1,5 +1,6 @@
 """A network's source runs without this program, and gives what the network gives."""
 
+import importlib
 import subprocess
 import sys
 
@@ -22,7 +23,9 @@ BLOCKED = "import sys; sys.modules['napari_unetseg'] = None\n"
 
 
 def run(source: str) -> str:
-    done = subprocess.run([sys.executable, "-"], input=BLOCKED + source, capture_output=True, text=True, check=False)
+    future = "from __future__ import annotations\n"
+    code = future + BLOCKED + source.replace(future, "")
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -52,6 +55,56 @@ def test_modules_that_take_parts_from_each_other_become_one_file(tmp_path):
     assert found.split() == ["1", "2", "8", "8"]
 
 
-def test_a_module_that_needs_more_of_the_program_is_refused():
-    with pytest.raises(ValueError, match=r"fused needs Convolution, InPlace, Merge, Pool of .*chunked: export it too"):
+def test_what_needs_more_of_the_program_is_refused_where_the_network_hangs_on_it():
+    with pytest.raises(ValueError, match=r"FusedUNet needs other modules of this program"):
         standalone_source([unet, fused], FUSED)
+
+
+ONE_FILE = '''"""A network and its architecture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from napari_unetseg.engine.networks.architecture import Architecture
+from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.unets.unet import mirror_grow
+from napari_unetseg.errors import SettingsError
+
+if TYPE_CHECKING:
+    from napari_unetseg.engine.networks.standalone import Standalone
+
+WIDTH = 3
+
+
+class Grown(Network):
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        if image.dim() != 4:
+            raise SettingsError("Expected (N, C, Y, X).")
+        return mirror_grow(image, [WIDTH, WIDTH])
+
+
+@dataclass(frozen=True)
+class GrownArchitecture(Architecture[Any]):
+    """It stays here."""
+
+    def standalone(self) -> Standalone:
+        raise NotImplementedError
+
+
+BUILT: type[Architecture[Any]] = GrownArchitecture
+'''
+
+
+def test_an_architecture_in_the_network_s_own_file_stays_here(tmp_path, monkeypatch):
+    (tmp_path / "one_file.py").write_text(ONE_FILE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module("one_file")
+    source = standalone_source([unet, module], "def grown() -> Grown:\n    return Grown()\n")
+    assert "Architecture" not in source
+    found = run(f"{source}\nprint(*grown()(torch.ones(1, 1, 8, 8)).shape)")
+    assert found.split() == ["1", "1", "11", "11"]

@@ -34,7 +34,8 @@ class Architecture(ABC, Generic[S]):
     """One architecture, with the settings of one network; `registry.architecture_of` gives it.
 
     A new one is a file: its settings (a frozen dataclass), its network, and a subclass of this, which
-    `registry.BUILT_IN` names. Axes are those of the network, [z,] y, x.
+    `registry.BUILT_IN` names; `standalone.standalone_source` takes the network out of it for other programs. Axes are
+    those of the network, [z,] y, x.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ class Architecture(ABC, Generic[S]):
     """``tiles``: images go through the prepared network, see `prepare`. ``slices``: a stack is taken slice by slice at
     its own voxel size, see `scorer`."""
     trains_whole: ClassVar[bool] = False
-    """Whether fine-tuning to paint may go on with such a network itself, in its own voxel size."""
+    """Whether fine-tuning to paint goes on with such a network itself, which then is its own `base`."""
     keeps_structures: ClassVar[bool] = False
     """Whether a frozen copy can say, while another learns, what its structures are."""
 

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TypeGuard
 
 PACKAGE = __name__.partition(".")[0]
 HEADER = '''"""The network of this package: plain PyTorch, written by napari-unetseg (BSD-3-Clause)."""
@@ -56,6 +57,8 @@ class Standalone:
 def standalone_source(modules: Sequence[ModuleType], factory: str) -> str:
     """The source of modules of this program as one file that needs nothing but torch.
 
+    Definitions that need more of this program, such as the network's `Architecture`, are left out.
+
     Parameters
     ----------
     modules : sequence of module
@@ -66,34 +69,61 @@ def standalone_source(modules: Sequence[ModuleType], factory: str) -> str:
     Raises
     ------
     ValueError
-        If a module needs more of this program than earlier ones and the header give.
+        If what the factory names had to be left out.
     """
     given = {name: set(names) for name, names in STANDS_IN.items()}
-    parts = [HEADER]
+    parts, left_out = [HEADER], set[str]()
     for module in modules:
-        parts.append(_without_imports(module, given))
-        given[module.__name__] = set(vars(module))
+        source, missing = _exported(module, given)
+        parts.append(source)
+        given[module.__name__] = set(vars(module)) - missing
+        left_out |= missing
+    if missing := left_out & _names(ast.parse(factory)):
+        raise ValueError(f"{', '.join(sorted(missing))} needs other modules of this program: export them too.")
     return "\n\n".join([*parts, factory])
 
 
-def _without_imports(module: ModuleType, given: Mapping[str, set[str]]) -> str:
-    """A module's source without its docstring and without what it imports from this program or from the future."""
+def _exported(module: ModuleType, given: Mapping[str, set[str]]) -> tuple[str, set[str]]:
+    """A module's source without its docstring, what it imports from this program, and what needs what is not given.
+
+    Returns
+    -------
+    The source, and the names that are not there.
+    """
     source = inspect.getsource(module)
     lines, (docstring, *body) = source.splitlines(keepends=True), ast.parse(source).body
-    dropped = [docstring, *(node for node in body if isinstance(node, ast.ImportFrom) and _is_ours(node))]
-    for node in dropped[1:]:
-        _check_given(module, node, given)
+    imports = [node for node in body if any(map(_is_ours, ast.walk(node)))]
+    missing = {name for node in imports for name in _not_given(node, given)}
+    dropped, rest = [docstring, *imports], [node for node in body if node not in imports]
+    while needing := [node for node in rest if missing & _names(node)]:
+        dropped += needing
+        rest = [node for node in rest if node not in needing]
+        missing |= {name for node in needing for name in _defined(node)}
     for node in dropped:
-        lines[node.lineno - 1 : node.end_lineno] = [""] * ((node.end_lineno or node.lineno) - node.lineno + 1)
-    return "".join(lines).strip() + "\n"
+        first = min([node.lineno, *(part.lineno for part in getattr(node, "decorator_list", []))])
+        last = node.end_lineno or node.lineno
+        lines[first - 1 : last] = [""] * (last - first + 1)
+    return "".join(lines).strip() + "\n", missing
 
 
-def _is_ours(node: ast.ImportFrom) -> bool:
-    return (node.module or "").split(".")[0] in (PACKAGE, "__future__")
+def _is_ours(node: ast.AST) -> TypeGuard[ast.ImportFrom]:
+    return isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (PACKAGE, "__future__")
 
 
-def _check_given(module: ModuleType, node: ast.AST, given: Mapping[str, set[str]]) -> None:
-    if isinstance(node, ast.ImportFrom) and node.module != "__future__":
-        missing = {alias.name for alias in node.names} - given.get(node.module or "", set())
-        if missing:
-            raise ValueError(f"{module.__name__} needs {', '.join(sorted(missing))} of {node.module}: export it too.")
+def _not_given(node: ast.AST, given: Mapping[str, set[str]]) -> set[str]:
+    """Names that a statement imports from this program and that the file does not have."""
+    ours = [part for part in ast.walk(node) if _is_ours(part) and part.module != "__future__"]
+    return {alias.asname or alias.name for part in ours for alias in part.names} - {
+        name for part in ours for name in given.get(part.module or "", ())
+    }
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    """The names that a statement of a module defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return {node.name}
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
