@@ -90,7 +90,7 @@ def _aggregated(run: SliceRun, volume: Volume, settings: SegmentSettings) -> Job
     windows = _windows(volume, architecture)
     began, total = time.monotonic(), len(windows) * volume.shape[0]
     for index, window in enumerate(windows):
-        scorers = _scorers(run, volume, window, flips=settings.flips)
+        scorers = _scorers(run, volume, window, mirroring=settings.flips)
         for z in range(volume.shape[0]):
             done = index * volume.shape[0] + z
             left = (time.monotonic() - began) / done * (total - done) if done else None
