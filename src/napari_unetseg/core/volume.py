@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,10 @@ class Structure(BaseModel):
 
 
 Triple = tuple[float, float, float]
+Shape = tuple[int, int, int]
+Span = tuple[int, int]
+Box = tuple[Span, Span, Span]
+"""Half-open, in voxels along z, y and x."""
 UNITS = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 """Length units and their size in metres. ``"pixel"`` stands beside them: no physical size is known."""
 
@@ -133,7 +138,10 @@ class Grid:
 
 @dataclass(frozen=True)
 class Volume:
-    """An image: channels, z, y, x. A 2D image has one z slice.
+    """An image in memory: channels, z, y, x. A 2D image has one z slice. It is a `voxels.VoxelSource`.
+
+    It may be one time point of a series (see `among`), whose others are read when they are asked for. A part or a
+    changed copy of it, made by `dataclasses.replace`, is on its own: what was done to it was not done to the others.
 
     Parameters
     ----------
@@ -146,6 +154,11 @@ class Volume:
     name : str
         What to call it: the file's stem or the layer's name.
 
+    Attributes
+    ----------
+    time, times : int
+        Which time point it is, counted from 0, and how many its series has.
+
     Raises
     ------
     InputError
@@ -156,6 +169,10 @@ class Volume:
     grid: Grid = field(default_factory=Grid)
     channels: tuple[str, ...] = ()
     name: str = "image"
+    time: int = field(default=0, init=False)
+    times: int = field(default=1, init=False)
+    # no field that `replace` takes over: it would say of a crop that the other time points are cropped as well
+    _load: Callable[[int], Volume] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4 or 0 in self.array.shape:
@@ -168,10 +185,44 @@ class Volume:
             raise InputError(f"Expected {self.array.shape[0]} channel names; got {len(self.channels)}.")
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """Size along (z, y, x)."""
         _, z, y, x = self.array.shape
         return z, y, x
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the intensities."""
+        return self.array.dtype
+
+    @property
+    def chunk(self) -> Shape:
+        """Any box of memory is read as easily as another."""
+        return 1, 1, 1
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """A box (C, z, y, x), not copied."""
+        return self.array[:, *(slice(*span) for span in box)]
+
+    def among(self, time: int, times: int, load: Callable[[int], Volume]) -> Self:
+        """The same image as time point `time` of a series of `times`; `load` reads one of them."""
+        copy = replace(self)
+        for name, value in {"time": time, "times": times, "_load": load}.items():
+            object.__setattr__(copy, name, value)
+        return copy
+
+    def at(self, time: int) -> Volume:
+        """Another time point of the series, read now; this one is not read again.
+
+        Raises
+        ------
+        SettingsError
+            If the series has no such time point.
+        InputError, ResourceError
+            As `loadsave.load_volume`, for a series in a file.
+        """
+        check_time(time, self.times)
+        return self if time == self.time or self._load is None else self._load(time)
 
     @property
     def is_2d(self) -> bool:
@@ -186,7 +237,7 @@ class Volume:
 
 @dataclass(frozen=True)
 class Labels:
-    """A segmentation: 0 is background, 1… are structures, or numbered objects where `are_objects`.
+    """A segmentation in memory: 0 is background, 1… are structures, or numbered objects where `are_objects`.
 
     Parameters
     ----------
@@ -219,7 +270,28 @@ class Labels:
         if self.array.dtype.kind == "i" and self.array.min() < 0:
             raise InputError(f"Expected labels of 0 and above; got {self.array.min()} in {self.name!r}.")
 
+    @property
+    def shape(self) -> Shape:
+        """Size along (z, y, x)."""
+        z, y, x = self.array.shape
+        return z, y, x
+
+    @property
+    def chunk(self) -> Shape:
+        """Any box of memory is read as easily as another."""
+        return 1, 1, 1
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """A box (z, y, x), not copied."""
+        return self.array[tuple(slice(*span) for span in box)]
+
 
 def default_channels(count: int) -> tuple[str, ...]:
     """Names for `count` channels of which nothing is known: ``("channel 1", …)``."""
     return tuple(f"channel {i + 1}" for i in range(count))
+
+
+def check_time(time: int, times: int) -> None:
+    """Raise `SettingsError` unless a series of `times` time points has number `time`."""
+    if not 0 <= time < times:
+        raise SettingsError(f"Expected a time point of 0 to {times - 1}; got {time}.")

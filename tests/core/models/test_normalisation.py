@@ -58,7 +58,7 @@ def test_values_that_are_not_finite_become_the_median():
     assert np.isfinite(result).all()
     assert result[3] == result[50] == result[97]
     assert result[3] == pytest.approx(0.5, abs=0.02)
-    assert count_not_finite(image.array) == 3
+    assert count_not_finite(image) == 3
 
 
 def test_an_image_without_one_finite_value_becomes_zero():
@@ -94,7 +94,7 @@ def test_a_part_is_normalised_as_the_whole_is():
 
 @pytest.mark.parametrize("shape", [(1, 1, 3000, 3000), (1, 300, 300, 300), (2, 1, 1, 5000)])
 def test_large_images_are_measured_on_a_sample(shape):
-    sample = sampled(np.broadcast_to(np.uint8(1), shape), most=10_000)
+    sample = sampled(Volume(np.broadcast_to(np.uint8(1), shape)), most=10_000)
     assert sample[0].size <= 12_000
     assert sample[0].size >= 1_000
     assert sample.shape[0] == shape[0]
@@ -102,4 +102,4 @@ def test_large_images_are_measured_on_a_sample(shape):
 
 def test_small_images_are_measured_whole():
     image = np.zeros((1, 3, 10, 10))
-    assert sampled(image).shape == image.shape
+    assert sampled(Volume(image)).shape == image.shape

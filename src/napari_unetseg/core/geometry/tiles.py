@@ -15,10 +15,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.volume import Box as Box
+from napari_unetseg.core.volume import Span as Span
+
 Item = TypeVar("Item")
 Step = tuple[int, int, int]
-Span = tuple[int, int]
-Box = tuple[Span, Span, Span]
 MOST_FOR_SIZE = 2.0
 """At most so many times the voxels asked for are computed for the sake of smaller tiles."""
 TILES_FOR_EASE = 8

@@ -5,24 +5,17 @@ Formats are told by suffix, folders by what lies in them. A format's library is 
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_unetseg.core.io.atomic import atomic_path
-from napari_unetseg.core.io.formats.registry import label_writer, open_source, stem, volume_writer
-from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
-from napari_unetseg.core.io.source import Source, VolumeInfo
+from napari_unetseg.core.io.formats.registry import label_writer, open_source, volume_writer
+from napari_unetseg.core.io.lazy import EVERYTHING, open_labels, open_volume, smallest_dtype, warn_of_notes
+from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, Volume
-from napari_unetseg.errors import InputError
+from napari_unetseg.core.volume import Labels, Volume
 
 __all__ = ["VolumeInfo", "inspect", "load_labels", "load_volume", "save_labels", "save_volume"]
-
-EVERYTHING = Selection()
 
 
 def inspect(path: str | Path) -> VolumeInfo:
@@ -38,6 +31,8 @@ def inspect(path: str | Path) -> VolumeInfo:
 
 def load_volume(path: str | Path, selection: Selection = EVERYTHING) -> Volume:
     """Load an image; what a user should know of it (an assumed spacing, missing slices) is warned of.
+
+    Of a time series one time point is loaded; `Volume.at` loads another. `lazy.open_volume` reads nothing yet.
 
     Parameters
     ----------
@@ -56,9 +51,9 @@ def load_volume(path: str | Path, selection: Selection = EVERYTHING) -> Volume:
     ResourceError
         If it does not fit into the free memory.
     """
-    source = open_source(Path(path))
-    array, grid, channels = _load(source, selection)
-    return Volume(array, grid, channels, stem(Path(path)))
+    volume = open_volume(path, selection)
+    warn_of_notes(volume)
+    return volume.load()
 
 
 def load_labels(path: str | Path, selection: Selection = EVERYTHING) -> Labels:
@@ -71,12 +66,9 @@ def load_labels(path: str | Path, selection: Selection = EVERYTHING) -> Labels:
     InputError
         As `load_volume`; also if there is more than one channel, or a number is negative, not whole or not finite.
     """
-    source = open_source(Path(path))
-    array, grid, channels = _load(source, selection)
-    if len(channels) != 1:
-        raise InputError(f"{path} has {len(channels)} channels; expected labels of one. Choose a channel.")
-    legend = source.legend
-    return Labels(_whole_numbers(array[0], path), grid, legend.structures, legend.are_objects, stem(Path(path)))
+    labels = open_labels(path, selection)
+    warn_of_notes(labels.volume)
+    return labels.load()
 
 
 def save_labels(path: str | Path, labels: Labels) -> None:
@@ -93,7 +85,7 @@ def save_labels(path: str | Path, labels: Labels) -> None:
     target = Path(path)
     write = label_writer(target).write_labels
     with atomic_path(target) as temporary:
-        write(temporary, replace(labels, array=_smallest_dtype(labels.array)))
+        write(temporary, replace(labels, array=smallest_dtype(labels.array)))
 
 
 def save_volume(path: str | Path, volume: Volume) -> None:
@@ -111,26 +103,3 @@ def save_volume(path: str | Path, volume: Volume) -> None:
     stored = {"float16": "float32", "bool": "uint8"}.get(volume.array.dtype.name, volume.array.dtype)
     with atomic_path(target) as temporary:
         write(temporary, replace(volume, array=volume.array.astype(stored, copy=False)))
-
-
-def _smallest_dtype(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """The labels in the smallest unsigned dtype that holds them."""
-    return array.astype(np.min_scalar_type(int(array.max())), copy=False)
-
-
-def _load(source: Source, selection: Selection) -> tuple[npt.NDArray[np.generic], Grid, tuple[str, ...]]:
-    part = select(source, selection)
-    grid = grid_of_part(source, part, selection)
-    check_memory(source, part)
-    for note in source.info.notes:
-        warnings.warn(f"{source.info.path}: {note}", stacklevel=3)
-    array = np.ascontiguousarray(source.read(part))
-    return array, grid, tuple(source.info.channels[c] for c in part.channels)
-
-
-def _whole_numbers(array: npt.NDArray[np.generic], path: str | Path) -> npt.NDArray[np.generic]:
-    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.trunc(array)).all()):
-        raise InputError(f"{path} holds numbers that are not whole; expected labels 0, 1, 2, …")
-    if array.min() < 0:
-        raise InputError(f"{path} holds {array.min()}; expected labels of 0 and above.")
-    return _smallest_dtype(array)

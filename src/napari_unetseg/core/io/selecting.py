@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import psutil
 
-from napari_unetseg.core.io.source import Part, Shape, Source
+from napari_unetseg.core.io.source import Part, Source
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import UNITS, Grid
+from napari_unetseg.core.volume import UNITS, Grid, Shape, check_time
 from napari_unetseg.errors import ResourceError, SettingsError
 
 
@@ -22,7 +22,7 @@ def select(source: Source, selection: Selection) -> Part:
         If it names a channel, time, level or voxel that the file does not have.
     """
     info = source.info
-    _within("time point", selection.time, info.times)
+    check_time(selection.time, info.times)
     _within("resolution level", selection.level, len(info.levels))
     channels = tuple(range(len(info.channels))) if selection.channels is None else selection.channels
     if not channels:

@@ -12,10 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.io.legend import Legend
-from napari_unetseg.core.volume import Grid
+from napari_unetseg.core.volume import Grid, Shape
 from napari_unetseg.errors import InputError, UnetsegError
-
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -96,12 +94,15 @@ class Source:
     ----------
     grids : tuple of Grid
         One a resolution level; empty where only the finest is known exactly, the others then follow from the shapes.
+    chunk : (z, y, x) or None
+        Voxels that are stored, and so best read, together. None where a box costs as much as the whole file.
     """
 
     info: VolumeInfo
     read: Callable[[Part], npt.NDArray[Any]]
     legend: Legend = field(default_factory=Legend)
     grids: tuple[Grid, ...] = ()
+    chunk: Shape | None = (1, 1, 1)
 
 
 def stack(channels: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from napari_unetseg.core.geometry.tiles import Box, Span
 from napari_unetseg.core.models.card import ImageDescriptor, Normalisation
 from napari_unetseg.core.models.normalisation import LUMINANCE, normaliser
 from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.voxels import VoxelSource
 
 SIDE = 512
 """Pixels along y and x that are looked at, at most: in the middle."""
@@ -23,7 +23,7 @@ LEAST = 1e-3
 MOST_SKEW = 4.0
 
 
-def describe_image(volume: Volume) -> ImageDescriptor:
+def describe_image(volume: VoxelSource) -> ImageDescriptor:
     """The descriptor of a volume; see `mean_descriptor`."""
     return mean_descriptor(part_of(volume, box) for box in descriptor_boxes(volume.shape))
 
@@ -35,9 +35,9 @@ def descriptor_boxes(shape: tuple[int, int, int]) -> list[Box]:
     return [((z, z + 1), rows, columns) for z in sorted({depth * (i + 1) // (SLICES + 1) for i in range(SLICES)})]
 
 
-def part_of(volume: Volume, box: Box) -> Volume:
-    """A part of a volume."""
-    return replace(volume, array=volume.array[:, *(slice(*span) for span in box)])
+def part_of(source: VoxelSource, box: Box) -> Volume:
+    """A part of a volume, with the whole one's grid."""
+    return Volume(source.read(box), source.grid, source.channels, source.name)
 
 
 def mean_descriptor(parts: Iterable[Volume]) -> ImageDescriptor:

@@ -11,7 +11,8 @@ from napari_unetseg.core.geometry.resample import AxisGrid, axis_ratio
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.normalisation import LUMINANCE
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Triple, Volume
+from napari_unetseg.core.volume import Triple
+from napari_unetseg.core.voxels import VoxelSource
 from napari_unetseg.errors import ModelError
 
 FARTHEST = 16.0
@@ -42,7 +43,7 @@ class InputMapping:
     notes: tuple[str, ...]
 
 
-def map_input(card: ModelCard, volume: Volume, settings: SegmentSettings) -> InputMapping:
+def map_input(card: ModelCard, volume: VoxelSource, settings: SegmentSettings) -> InputMapping:
     """Fit a volume to a model.
 
     Raises
@@ -72,7 +73,7 @@ def scales(card: ModelCard, scale: float, *, orthogonal_planes: bool = False) ->
     return (scale if card.dimensions == 3 or orthogonal_planes else 1.0), scale, scale
 
 
-def _mix(card: ModelCard, volume: Volume, notes: list[str]) -> npt.NDArray[np.float64] | None:
+def _mix(card: ModelCard, volume: VoxelSource, notes: list[str]) -> npt.NDArray[np.float64] | None:
     if len(card.channels) == len(volume.channels):
         return None
     if len(card.channels) == 1 and volume.is_colour:
@@ -84,7 +85,7 @@ def _mix(card: ModelCard, volume: Volume, notes: list[str]) -> npt.NDArray[np.fl
     )
 
 
-def _orthogonal_planes(card: ModelCard, volume: Volume, settings: SegmentSettings, notes: list[str]) -> bool:
+def _orthogonal_planes(card: ModelCard, volume: VoxelSource, settings: SegmentSettings, notes: list[str]) -> bool:
     if not settings.vote or card.dimensions == 3 or volume.is_2d:
         return False
     cubic = max(volume.grid.spacing) <= NEARLY_CUBIC * min(volume.grid.spacing)
@@ -95,7 +96,7 @@ def _orthogonal_planes(card: ModelCard, volume: Volume, settings: SegmentSetting
     return cubic
 
 
-def _ratios(card: ModelCard, volume: Volume, orthogonal_planes: bool, notes: list[str]) -> Triple:
+def _ratios(card: ModelCard, volume: VoxelSource, orthogonal_planes: bool, notes: list[str]) -> Triple:
     wanted = card.voxel_size
     if wanted is None:
         return 1.0, 1.0, 1.0

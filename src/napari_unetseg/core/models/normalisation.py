@@ -10,10 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.models.card import Normalisation
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.voxels import VoxelSource, blocks
 
 SAMPLE = 2**22
 """Voxels per channel, at most, that percentiles and means are measured on."""
+MOST_READ = 2**34
+"""Voxels of a volume, at most, that is read from end to end to be measured."""
+BLOCKS = 128
+"""Places where a larger one is measured."""
 LUMINANCE = (0.299, 0.587, 0.114)
 """Weights of red, green and blue (ITU-R BT.601)."""
 
@@ -60,30 +64,64 @@ class Normaliser:
         return result
 
 
-def normaliser(volume: Volume, normalisation: Normalisation, mix: npt.NDArray[np.float64] | None = None) -> Normaliser:
+def normaliser(
+    source: VoxelSource, normalisation: Normalisation, mix: npt.NDArray[np.float64] | None = None
+) -> Normaliser:
     """Measure a volume, on an evenly spaced sample of at most `SAMPLE` voxels per channel.
 
-    A channel that is constant, or holds no finite value at all, becomes 0 everywhere.
+    The same voxels are taken wherever they are kept. A channel that is constant, or holds no finite value at all,
+    becomes 0 everywhere.
     """
-    sample = mixed(sampled(volume.array), mix)
+    sample = mixed(sampled(source), mix)
     low, high, fill = np.array([_range(channel, normalisation) for channel in sample]).T
     with np.errstate(divide="ignore", over="ignore"):
         scale = 1.0 / (high - low)
     return Normaliser(low, np.where(np.isfinite(scale), scale, 0.0), fill, normalisation.method == "window", mix)
 
 
-def sampled(array: npt.NDArray[Any], most: int = SAMPLE) -> npt.NDArray[Any]:
-    """Every n-th voxel along z, y and x, so that at most about `most` are left in a channel (C, Z, Y, X)."""
-    axes = sum(length > 1 for length in array.shape[1:])
-    step = math.ceil((math.prod(array.shape[1:]) / most) ** (1 / max(axes, 1)))
-    return array[:, ::step, ::step, ::step]
+def sampled(source: VoxelSource, most: int = SAMPLE) -> npt.NDArray[Any]:
+    """Every n-th voxel along z, y and x (C, z, y, x), so that at most about `most` are left in a channel.
+
+    Of more than `MOST_READ` voxels, whole blocks are taken instead, evenly spread: of chunks on disk, every n-th
+    voxel needs them all.
+    """
+    if math.prod(source.shape) > MOST_READ:
+        return _of_blocks(source, most)
+    axes = sum(length > 1 for length in source.shape)
+    step = math.ceil((math.prod(source.shape) / most) ** (1 / max(axes, 1)))
+    sample = np.empty((len(source.channels), *(-(-length // step) for length in source.shape)), source.dtype)
+    for box in blocks(source):
+        first = [-(-start // step) for start, _ in box]
+        inside = tuple(slice(i * step - start, None, step) for i, (start, _) in zip(first, box, strict=True))
+        if all(i * step < stop for i, (_, stop) in zip(first, box, strict=True)):
+            values = source.read(box)[:, *inside]
+            sample[:, *(slice(i, i + n) for i, n in zip(first, values.shape[1:], strict=True))] = values
+    return sample
 
 
-def count_not_finite(array: npt.NDArray[Any]) -> int:
-    """How many values are NaN or infinite, counted slice by slice."""
-    if array.dtype.kind != "f":
+def _of_blocks(source: VoxelSource, most: int) -> npt.NDArray[Any]:
+    """The voxels of `BLOCKS` boxes around points that are spread evenly (C, 1, 1, voxels).
+
+    The points are those of a Halton sequence, DOI 10.1007/BF01386213: they fill the volume evenly, and are always
+    the same.
+    """
+    from scipy.stats import qmc  # slow to import
+
+    side = max(1, round((most / BLOCKS) ** (1 / 3)))
+    parts = []
+    for place in qmc.Halton(d=3, scramble=False).random(BLOCKS):
+        starts = [int(p * max(1, length - side + 1)) for p, length in zip(place, source.shape, strict=True)]
+        z, y, x = ((start, min(start + side, length)) for start, length in zip(starts, source.shape, strict=True))
+        parts.append(source.read((z, y, x)).reshape(len(source.channels), -1))
+    return np.concatenate(parts, axis=1)[:, None, None]
+
+
+def count_not_finite(source: VoxelSource) -> int:
+    """How many values are NaN or infinite, counted block by block; of whole numbers nothing is read."""
+    if source.dtype.kind != "f":
         return 0
-    return sum(int(part.size - np.isfinite(part).sum()) for channel in array for part in channel)
+    parts = (source.read(box) for box in blocks(source))
+    return sum(int(part.size - np.isfinite(part).sum()) for part in parts)
 
 
 def mixed(part: npt.NDArray[Any], mix: npt.NDArray[np.float64] | None) -> npt.NDArray[Any]:

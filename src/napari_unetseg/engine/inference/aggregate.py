@@ -2,60 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.geometry.tiles import Box, Step
-from napari_unetseg.core.volume import Structure
+from napari_unetseg.core.volume import Box, Structure
+from napari_unetseg.core.voxels import Sink
+
+Weights = Sequence[torch.Tensor]
 
 
-@dataclass
-class PredictionAggregator:
-    """The result as it grows. Only a part of it is ever held as floats, unless probabilities are asked for.
+@dataclass(frozen=True)
+class Sinks:
+    """Where the results of a prediction go; what has no sink is not computed.
 
     Parameters
     ----------
-    shape : (z, y, x)
-    structures : tuple of Structure
-    keep_probabilities : bool
-        Whether to keep them all, as float16.
-
-    Attributes
-    ----------
-    classes : ndarray, uint8, (Z, Y, X)
+    classes : Sink of (z, y, x), uint8
         0 is background, else the label of a structure.
-    seeds : ndarray, bool, (Z, Y, X), or None
-        Cores of objects; None where no structure has a seed channel.
-    probabilities : ndarray, float16, (structures + 1, Z, Y, X), or None
+    seeds : Sink of (z, y, x), bool, or None
+        Cores of objects.
+    probabilities : Sink of (structures + 1, z, y, x), float16, or None
+        Background first.
     """
 
-    shape: Step
-    structures: tuple[Structure, ...]
-    keep_probabilities: bool = False
-    classes: npt.NDArray[np.uint8] = field(init=False)
-    seeds: npt.NDArray[np.bool_] | None = field(init=False, default=None)
-    probabilities: npt.NDArray[np.float16] | None = field(init=False, default=None)
+    classes: Sink
+    seeds: Sink | None = None
+    probabilities: Sink | None = None
 
-    def __post_init__(self) -> None:
-        self.classes = np.zeros(self.shape, dtype=np.uint8)
-        if any(structure.seed_channel is not None for structure in self.structures):
-            self.seeds = np.zeros(self.shape, dtype=np.bool_)
-        if self.keep_probabilities:
-            self.probabilities = np.zeros((len(self.structures) + 1, *self.shape), dtype=np.float16)
+
+@dataclass(frozen=True)
+class LabelAggregator:
+    """Reduces probabilities to labels, box by box and in any order, and keeps nothing."""
+
+    structures: tuple[Structure, ...]
+    sinks: Sinks
 
     def write(self, box: Box, outputs: torch.Tensor) -> None:
-        """Set a box from the probabilities (K, z, y, x) of the network's outputs."""
-        place = tuple(slice(*span) for span in box)
+        """Hand a box's results on, given the final probabilities (K, z, y, x) of the network's outputs."""
         structures = self._of_structures(outputs)
         classes = _largest(structures)
-        self.classes[place] = classes.cpu().numpy()
-        if self.seeds is not None:
-            self.seeds[place] = self._seeds(outputs, classes).cpu().numpy()
-        if self.probabilities is not None:
-            self.probabilities[:, *place] = structures.half().cpu().numpy()
+        self.sinks.classes.write(box, classes.cpu().numpy())
+        if self.sinks.seeds is not None:
+            self.sinks.seeds.write(box, self._seeds(outputs, classes).cpu().numpy())
+        if self.sinks.probabilities is not None:
+            self.sinks.probabilities.write(box, structures.half().cpu().numpy())
 
     def _of_structures(self, outputs: torch.Tensor) -> torch.Tensor:
         """Background and structures (S + 1, z, y, x): a structure is the sum of its outputs."""
@@ -88,35 +80,55 @@ def _largest(structures: torch.Tensor) -> torch.Tensor:
 class Blender:
     """Averages overlapping tiles in a slab that rolls along z, and hands on what no later tile touches.
 
-    Tiles must come with their z starts in order. Float values are held for one tile's thickness only.
+    Tiles may come in any order. They are added in that of their places, so that sums are the same to the last bit:
+    one that comes early waits. In order, float values are held for one tile's thickness only.
+
+    Parameters
+    ----------
+    aggregator : LabelAggregator
+    boxes : sequence of Box
+        What the tiles fill, each once.
     """
 
-    def __init__(self, aggregator: PredictionAggregator) -> None:
+    def __init__(self, aggregator: LabelAggregator, boxes: Sequence[Box]) -> None:
         self.aggregator = aggregator
+        self.left = sorted(boxes, reverse=True)
+        self.waiting: dict[Box, tuple[torch.Tensor, Weights]] = {}
         self.start = 0
-        self.sums = torch.zeros(0, 0, *aggregator.shape[1:])  # outputs, z, y, x; the last output is the sum of weights
+        self.plane = [max((box[axis][1] for box in boxes), default=0) for axis in (1, 2)]
+        self.sums = torch.zeros(0, 0, *self.plane)  # outputs, z, y, x; the last output is the sum of weights
 
-    def add(self, box: Box, outputs: torch.Tensor, weights: list[torch.Tensor]) -> None:
-        """Add a tile's probabilities (K, z, y, x), weighted by the product of three vectors along z, y and x."""
-        self.flush(box[0][0])
+    def add(self, box: Box, outputs: torch.Tensor, weights: Weights) -> None:
+        """Add a tile's probabilities (K, z, y, x), weighted by the product of three vectors along z, y and x.
+
+        With the last tile, all has been handed on.
+        """
+        self.waiting[box] = outputs, weights
+        while self.left and self.left[-1] in self.waiting:
+            self._flush(self.left[-1][0][0])
+            following = self.left.pop()
+            self._sum(following, *self.waiting.pop(following))
+        if not self.left:
+            self._flush(self.start + self.sums.shape[1])
+
+    def _sum(self, box: Box, outputs: torch.Tensor, weights: Weights) -> None:
         z, y, x = weights
         weighted = torch.cat([outputs, torch.ones_like(outputs[:1])]).mul_(z[:, None, None] * y[:, None] * x)
         self._grow(len(weighted), box[0][1] - self.start, outputs.device)
         rows = slice(box[0][0] - self.start, box[0][1] - self.start)
         self.sums[:, rows, slice(*box[1]), slice(*box[2])] += weighted
 
-    def flush(self, stop: int | None = None) -> None:
-        """Hand on everything below z = `stop`; all of it if none is given."""
-        held = self.sums.shape[1]
-        count = held if stop is None else min(stop - self.start, held)
+    def _flush(self, stop: int) -> None:
+        """Hand on everything below z = `stop`."""
+        count = min(stop - self.start, self.sums.shape[1])
         if count > 0:
-            box = ((self.start, self.start + count), (0, self.aggregator.shape[1]), (0, self.aggregator.shape[2]))
+            box = ((self.start, self.start + count), (0, self.plane[0]), (0, self.plane[1]))
             final, self.sums = self.sums[:, :count], self.sums[:, count:]
             self.start += count
             self.aggregator.write(box, final[:-1] / final[-1:])
 
     def _grow(self, outputs: int, thickness: int, device: torch.device) -> None:
         """Make the slab at least that thick."""
-        more = torch.zeros(outputs, max(0, thickness - self.sums.shape[1]), *self.aggregator.shape[1:], device=device)
+        more = torch.zeros(outputs, max(0, thickness - self.sums.shape[1]), *self.plane, device=device)
         held = self.sums.to(device) if self.sums.shape[1] else more[:, :0]
         self.sums = torch.cat([held, more], dim=1)

@@ -1,4 +1,4 @@
-"""Prediction of a whole volume, tile by tile."""
+"""Prediction of a volume, tile by tile, from where it is kept to where its labels are to go."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from napari_unetseg.core.models.compatibility import InputMapping, map_input
 from napari_unetseg.core.models.normalisation import Normaliser, count_not_finite, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.volume import Box
+from napari_unetseg.core.voxels import ArraySink, VoxelSource
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, memory_guard
-from napari_unetseg.engine.inference.aggregate import Blender, PredictionAggregator
+from napari_unetseg.engine.inference.aggregate import Blender, LabelAggregator, Sinks
 from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
 from napari_unetseg.engine.inference.predict_slices import SliceRun, check_scale, iter_slices
@@ -54,14 +55,52 @@ class Prediction:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Computed:
+    """How a prediction was computed.
+
+    Parameters
+    ----------
+    device : str
+        What it was computed on.
+    notes : tuple of str
+        What the user should know, such as a fall back to smaller tiles.
+    """
+
+    device: str
+    notes: tuple[str, ...]
+
+
 def iter_predict(
-    model: Model, volume: Volume, settings: SegmentSettings, read: Normaliser | None = None
+    model: Model, volume: VoxelSource, settings: SegmentSettings, read: Normaliser | None = None
 ) -> Job[Prediction]:
-    """Predict a volume; closing the generator stops before the next tile.
+    """Predict a volume into memory; see `iter_predict_into`."""
+    structures = model.card.structures
+    marks_cores = any(structure.seed_channel is not None for structure in structures)
+    classes = np.zeros(volume.shape, np.uint8)
+    seeds = np.zeros(volume.shape, np.bool_) if marks_cores else None
+    soft = settings.write == "probabilities"
+    probabilities = np.zeros((len(structures) + 1, *volume.shape), np.float16) if soft else None
+    sinks = Sinks(
+        ArraySink(classes),
+        None if seeds is None else ArraySink(seeds),
+        None if probabilities is None else ArraySink(probabilities),
+    )
+    computed = yield from iter_predict_into(sinks, model, volume, settings, read)
+    return Prediction(classes, seeds, probabilities, computed.device, computed.notes)
+
+
+def iter_predict_into(
+    sinks: Sinks, model: Model, volume: VoxelSource, settings: SegmentSettings, read: Normaliser | None = None
+) -> Job[Computed]:
+    """Predict a volume box by box, from where it is kept to where the results are to go.
+
+    Neither is ever whole in memory, unless it is kept there. What is written is decided by the sinks, not by
+    `settings.write`. Closing the generator stops before the next tile.
 
     `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
     Where memory runs out, it begins again with smaller tiles and then on the CPU, and says so in its progress and
-    its notes. On a CPU the same call gives the same result.
+    its notes; the sinks then get all boxes anew. On a CPU the same call gives the same result.
 
     Raises
     ------
@@ -79,28 +118,25 @@ def iter_predict(
     yield Progress(0, 1, "Measuring intensities")
     read = read or normaliser(volume, model.card.normalisation, fitted.mix)
     notes = [*fitted.notes, *_note_not_finite(volume)]
+    aggregator = LabelAggregator(model.card.structures, sinks)
     if by_slices:
-        run = SliceRun(model.network, model.card.structures, read, device)
-        aggregator, device = yield from iter_slices(run, volume, settings, notes)
-        return Prediction(
-            aggregator.classes, aggregator.seeds, aggregator.probabilities, device_name(device), tuple(notes)
-        )
+        run = SliceRun(model.network, aggregator, read, device)
+        device = yield from iter_slices(run, volume, settings, notes)
+        return Computed(device_name(device), tuple(notes))
     count = passes(model.card.dimensions, mirroring=settings.flips, orthogonal_planes=fitted.orthogonal_planes)
     budget = tile_budget(model.card, fitted, device, count)
     while True:
         planned, dtype = trusted_plan(model.card, model.network, fitted, budget, device)
         attempt = _Run(model, volume, settings, read, fitted, planned, device, dtype)
         try:
-            aggregator = yield from attempt.tiles()
+            yield from attempt.tiles(aggregator)
         except OutOfMemory as error:
             device, budget, note = _with_less(model, fitted, planned, device, error)
             notes.append(note)
             yield Progress(0, len(planned.tiles), STAGE, note)
         else:
             notes += note_of(dtype, device)
-            return Prediction(
-                aggregator.classes, aggregator.seeds, aggregator.probabilities, device_name(device), tuple(notes)
-            )
+            return Computed(device_name(device), tuple(notes))
 
 
 @dataclass(frozen=True)
@@ -108,7 +144,7 @@ class _Run:
     """One attempt: a volume through a network on a device, with tiles of a given size."""
 
     model: Model
-    volume: Volume
+    volume: VoxelSource
     settings: SegmentSettings
     read: Normaliser
     fitted: InputMapping
@@ -116,42 +152,36 @@ class _Run:
     device: torch.device
     dtype: torch.dtype
 
-    def tiles(self) -> Job[PredictionAggregator]:
+    def tiles(self, aggregator: LabelAggregator) -> Job[None]:
         """Predict every tile; yields before each."""
-        aggregator = PredictionAggregator(
-            self.volume.shape, self.model.card.structures, self.settings.write == "probabilities"
-        )
-        blender = Blender(aggregator)
-        began, total = time.monotonic(), len(self.planned.tiles)
+        boxes = [(tile, self._box(tile)) for tile in self.planned.tiles]
+        # on a fine grid there are tiles in which no voxel's centre lies
+        todo = [(tile, box) for tile, box in boxes if all(start < stop for start, stop in box)]
+        blender = Blender(aggregator, [box for _, box in todo]) if self.planned.blend else None
+        began, total = time.monotonic(), len(todo)
         with memory_guard(self.device):
             network = architecture_of(self.model.network).prepare(self.model.network, self.device, self.dtype)
         classify = Classifier(network, mirroring=self.settings.flips, orthogonal_planes=self.fitted.orthogonal_planes)
-        for done, tile in enumerate(self.planned.tiles):
+        for done, (tile, box) in enumerate(todo):
             left = (time.monotonic() - began) / done * (total - done) if done else None
             yield Progress(done, total, STAGE, seconds_left=left)
             with memory_guard(self.device), torch.inference_mode():
-                self._predict(tile, classify, blender)
-        blender.flush()
+                parts = [g.result(span, seen) for g, span, seen in zip(self.fitted.grid, box, tile.seen, strict=True)]
+                outputs = _taken(classify(self._seen(tile)), parts)
+                if blender is None:
+                    aggregator.write(box, outputs)
+                else:
+                    blender.add(box, outputs, self._weights(tile, parts))
         yield Progress(total, total, STAGE, seconds_left=0.0)
-        return aggregator
 
-    def _predict(self, tile: Tile, classify: Classifier, blender: Blender) -> None:
-        """Predict one tile and put its result in place."""
-        box = triple(axis.filled(span) for axis, span in zip(self.fitted.grid, tile.fills, strict=True))
-        if any(start >= stop for start, stop in box):  # a fine grid: no voxel's centre is in the tile
-            return
-        outputs = classify(self._seen(tile))
-        parts = [axis.result(span, seen) for axis, span, seen in zip(self.fitted.grid, box, tile.seen, strict=True)]
-        outputs = _taken(outputs, parts)
-        if self.planned.blend:
-            blender.add(box, outputs, self._weights(tile, parts))
-        else:
-            blender.aggregator.write(box, outputs)
+    def _box(self, tile: Tile) -> Box:
+        """The voxels of the volume that a tile fills."""
+        return triple(axis.filled(span) for axis, span in zip(self.fitted.grid, tile.fills, strict=True))
 
     def _seen(self, tile: Tile) -> torch.Tensor:
         """What the network sees (C, z, y, x): cut from the volume, normalised, resampled and mirrored."""
         parts = [axis.seen(span) for axis, span in zip(self.fitted.grid, tile.seen, strict=True)]
-        values = self.read(self.volume.array[:, *(slice(*part.span) for part in parts)])
+        values = self.read(self.volume.read(triple(part.span for part in parts)))
         whole = [AxisSampling((0, part.span[1] - part.span[0]), part.matrix) for part in parts]
         return _taken(torch.from_numpy(values).to(self.device), whole)
 
@@ -178,8 +208,8 @@ def _along(array: torch.Tensor, axis: int, part: AxisSampling) -> torch.Tensor:
     return array
 
 
-def _note_not_finite(volume: Volume) -> list[str]:
-    count = count_not_finite(volume.array)
+def _note_not_finite(volume: VoxelSource) -> list[str]:
+    count = count_not_finite(volume)
     return [f"{count} voxels are not finite; they were taken as their channel's median."] if count else []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.geometry.tiles import Box, Needs, Tile, plan_tiles, triple
+from napari_unetseg.core.geometry.tiles import Needs, Step, Tile, plan_tiles, triple
 from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Structure, Volume
+from napari_unetseg.core.volume import Box, Span, Volume
+from napari_unetseg.core.voxels import VoxelSource
 from napari_unetseg.engine.devices import OutOfMemory, memory_guard
-from napari_unetseg.engine.inference.aggregate import PredictionAggregator
+from napari_unetseg.engine.inference.aggregate import LabelAggregator
 from napari_unetseg.engine.networks.architecture import Architecture, Scorer
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.registry import architecture_of
@@ -38,14 +39,15 @@ class SliceRun:
     ----------
     network : Network
         Of an architecture that is predicted in slices.
-    structures : tuple of Structure
+    aggregator : LabelAggregator
+        Takes the results.
     read : Normaliser
         Turns the volume's intensities into the network's input.
     device : torch.device
     """
 
     network: Network
-    structures: tuple[Structure, ...]
+    aggregator: LabelAggregator
     read: Normaliser
     device: torch.device
 
@@ -56,16 +58,14 @@ def check_scale(name: str, settings: SegmentSettings) -> None:
         raise SettingsError(f"{name} takes images as they are: expected a scale of 1; got {settings.scale:g}.")
 
 
-def iter_slices(
-    run: SliceRun, volume: Volume, settings: SegmentSettings, notes: list[str]
-) -> Job[tuple[PredictionAggregator, torch.device]]:
+def iter_slices(run: SliceRun, volume: VoxelSource, settings: SegmentSettings, notes: list[str]) -> Job[torch.device]:
     """Predict every slice; yields before each, and stops there when it is closed.
 
     Where the device's memory runs out, it begins again on the CPU and adds that to `notes`.
 
     Returns
     -------
-    The result, and the device that it was computed on.
+    The device that the result was computed on.
 
     Raises
     ------
@@ -73,18 +73,20 @@ def iter_slices(
         If the CPU has not enough memory either.
     """
     try:
-        return (yield from _aggregated(run, volume, settings)), run.device
+        yield from _iter_slices(run, volume, settings)
     except OutOfMemory as error:
         if run.device.type == "cpu":
             raise ResourceError("Not enough memory for the features of one slice. Close other programs.") from error
         notes.append(f"Not enough memory on {run.device}: went on with the CPU.")
+    else:
+        return run.device
     yield Progress(0, 1, STAGE, notes[-1])
     cpu = torch.device("cpu")
-    return (yield from _aggregated(replace(run, device=cpu), volume, settings)), cpu
+    yield from _iter_slices(replace(run, device=cpu), volume, settings)
+    return cpu
 
 
-def _aggregated(run: SliceRun, volume: Volume, settings: SegmentSettings) -> Job[PredictionAggregator]:
-    aggregator = PredictionAggregator(volume.shape, run.structures, settings.write == "probabilities")
+def _iter_slices(run: SliceRun, volume: VoxelSource, settings: SegmentSettings) -> Job[None]:
     architecture = architecture_of(run.network)
     run = replace(run, network=architecture.prepare(run.network, run.device, torch.float32))
     windows = _windows(volume, architecture)
@@ -96,9 +98,8 @@ def _aggregated(run: SliceRun, volume: Volume, settings: SegmentSettings) -> Job
             left = (time.monotonic() - began) / done * (total - done) if done else None
             yield Progress(done, total, STAGE, seconds_left=left)
             with memory_guard(run.device):
-                aggregator.write(_box(z, window), _within(_averaged(scorers, z), window)[:, None])
+                run.aggregator.write(_box(z, window), _within(_averaged(scorers, z), window)[:, None])
     yield Progress(total, total, STAGE, seconds_left=0.0)
-    return aggregator
 
 
 @torch.inference_mode()
@@ -122,26 +123,64 @@ def seconds_per_pixel(architecture: Architecture[Any], device: torch.device) -> 
     return seconds / side**2
 
 
-def _windows(volume: Volume, architecture: Architecture[Any]) -> tuple[Tile, ...]:
+def _windows(volume: VoxelSource, architecture: Architecture[Any]) -> tuple[Tile, ...]:
     """The whole slice, or windows that see as far beyond what they fill as their result depends on."""
     stride, halo = triple((1, *architecture.stride[-2:])), triple((0, *architecture.field_of_view[-2:]))
     return plan_tiles((1, *volume.shape[1:]), (1, WINDOW, WINDOW), Needs(stride, halo))
 
 
-def _scorers(run: SliceRun, volume: Volume, window: Tile, *, mirroring: bool) -> list[tuple[Flip, Scorer]]:
+class _Slab:
+    """A part of a volume along y and x, read in slabs of whole chunks along z; the last one is kept."""
+
+    def __init__(self, volume: VoxelSource, rows: Span, columns: Span) -> None:
+        self.volume, self.start = volume, (0, rows[0], columns[0])
+        self.shape, self.chunk = (volume.shape[0], rows[1] - rows[0], columns[1] - columns[0]), volume.chunk
+        self._kept: tuple[Span, npt.NDArray[Any]] | None = None
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        (first, last), *sides = box
+        if self._kept is None or not self._kept[0][0] <= first < last <= self._kept[0][1]:
+            thick = self.chunk[0]
+            span = first // thick * thick, min(-(-last // thick) * thick, self.shape[0])
+            _, rows, columns = ((start, start + length) for start, length in zip(self.start, self.shape, strict=True))
+            self._kept = span, self.volume.read((span, rows, columns))
+        span, values = self._kept
+        return values[:, first - span[0] : last - span[0], *(slice(*side) for side in sides)]
+
+
+@dataclass(frozen=True)
+class _Flipped:
+    """An image mirrored along axes of its slices (C, Y, X)."""
+
+    image: _Slab
+    axes: Flip
+
+    @property
+    def shape(self) -> Step:
+        return self.image.shape
+
+    @property
+    def chunk(self) -> Step:
+        return self.image.chunk
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        there = triple(
+            (length - span[1], length - span[0]) if axis in self.axes else span
+            for axis, (span, length) in enumerate(zip(box, self.shape, strict=True))
+        )
+        return np.flip(self.image.read(there), tuple(axis + 1 for axis in self.axes))
+
+
+def _scorers(run: SliceRun, volume: VoxelSource, window: Tile, *, mirroring: bool) -> list[tuple[Flip, Scorer]]:
     """The scores of what a window sees, and of the same mirrored."""
     architecture = architecture_of(run.network)
     _, (top, bottom), (left, right) = window.seen
-    seen = volume.array[:, :, max(top, 0) : bottom, max(left, 0) : right]
+    _, height, width = volume.shape
+    seen = _Slab(volume, (max(top, 0), min(bottom, height)), (max(left, 0), min(right, width)))
     return [
-        (axes, architecture.scorer(run.network, replace(volume, array=flipped), run.read, run.device))
-        for axes, flipped in _flipped(seen, mirroring=mirroring)
+        (axes, architecture.scorer(run.network, _Flipped(seen, axes), run.read, run.device))
+        for axes in ([(), (1,), (2,), (1, 2)] if mirroring else [()])
     ]
-
-
-def _flipped(array: npt.NDArray[Any], *, mirroring: bool) -> Iterator[tuple[Flip, npt.NDArray[Any]]]:
-    for axes in [(), (1,), (2,), (1, 2)] if mirroring else [()]:
-        yield axes, np.flip(array, tuple(axis + 1 for axis in axes))
 
 
 def _averaged(scorers: Sequence[tuple[Flip, Scorer]], z: int) -> torch.Tensor:

@@ -15,7 +15,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from napari_unetseg.core.models.normalisation import Normaliser
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.voxels import Boxes
 from napari_unetseg.engine.networks.network import Network, NetworkSettings
 from napari_unetseg.engine.networks.standalone import Standalone
 
@@ -107,7 +107,7 @@ class Architecture(ABC, Generic[S]):
         """
         return Prepared(network, dtype).to(device)
 
-    def scorer(self, network: Network, volume: Volume, read: Normaliser, device: torch.device) -> Scorer:
+    def scorer(self, network: Network, volume: Boxes, read: Normaliser, device: torch.device) -> Scorer:
         """What gives the scores of a volume's slices, of a network on that device that is predicted in slices.
 
         It sees along z what is in the volume, and in the plane the whole slice.

@@ -47,7 +47,7 @@ def open_source(path: Path) -> Source:
         grid=legend.in_unit(grid),
         notes=notes,
     )
-    return Source(info, partial(_read, path, shape, transform), legend)
+    return Source(info, partial(_read, path, shape, transform), legend, chunk=None)  # most are packed as one
 
 
 def write_labels(path: Path, labels: Labels) -> None:

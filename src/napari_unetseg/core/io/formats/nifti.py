@@ -48,7 +48,8 @@ def open_source(path: Path) -> Source:
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
     info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
-    return Source(info, partial(_read, path, shape, transform, dtype), legend)
+    chunk = None if path.suffix == ".gz" else (1, 1, 1)
+    return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk)
 
 
 class _Mended(logging.Handler):

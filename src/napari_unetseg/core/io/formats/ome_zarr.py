@@ -20,9 +20,9 @@ import zarr
 from yaozarrs import v05
 
 from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
-from napari_unetseg.core.io.source import Part, Shape, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.units import UNIT_NAMES, in_grid_unit, length_unit
-from napari_unetseg.core.volume import UNITS, Grid, Labels, Triple, Volume, default_channels
+from napari_unetseg.core.volume import UNITS, Grid, Labels, Shape, Triple, Volume, default_channels
 from napari_unetseg.errors import InputError
 
 DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
@@ -61,7 +61,8 @@ def open_source(path: Path) -> Source:
         times=sizes.get("t", 1),
         levels=tuple(_shape(names, array.shape) for array in arrays),
     )
-    return Source(info, partial(_read, path, [d.path for d in multiscale.datasets], names), legend, grids)
+    chunk = _shape(names, arrays[0].shards or arrays[0].chunks)
+    return Source(info, partial(_read, path, [d.path for d in multiscale.datasets], names), legend, grids, chunk)
 
 
 def _bare(path: Path, array: zarr.Array[Any]) -> Source:
@@ -79,7 +80,7 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
         times=sizes.get("t", 1),
         notes=(f"The Zarr array does not name its axes; {', '.join(names)} are assumed.",),
     )
-    return Source(info, partial(_read, path, [""], names))
+    return Source(info, partial(_read, path, [""], names), chunk=_shape(names, array.shards or array.chunks))
 
 
 def _metadata(group: zarr.Group) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def open_source(path: Path) -> Source:
         grid=Grid(),
         notes=("The opacity channel is left out.",) if mode in OPACITY else (),
     )
-    return Source(info, partial(_read, path, deep))
+    return Source(info, partial(_read, path, deep), chunk=None)
 
 
 def _read(path: Path, deep: bool, part: Part) -> npt.NDArray[Any]:

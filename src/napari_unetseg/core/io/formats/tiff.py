@@ -17,8 +17,8 @@ import tifffile
 
 from napari_unetseg.core.io.formats import tiff_metadata
 from napari_unetseg.core.io.legend import KEY, Legend
-from napari_unetseg.core.io.source import Part, Shape, Source, VolumeInfo, decoding, stack
-from napari_unetseg.core.volume import COLOUR, Labels, Volume, default_channels
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.volume import COLOUR, Labels, Shape, Volume, default_channels
 from napari_unetseg.errors import InputError, OutputError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what it logs of damage, `check_whole` raises
@@ -54,7 +54,8 @@ def open_source(path: Path) -> Source:
             levels=levels,
             notes=notes,
         )
-    return Source(info, partial(_read, path, axes), metadata.legend)
+        chunk = (1, *(series.keyframe.tile[-2:] if series.keyframe.is_tiled else levels[0][1:]))
+    return Source(info, partial(_read, path, axes), metadata.legend, chunk=chunk)
 
 
 def volume_axes(path: Path, axes: str, shape: tuple[int, ...]) -> str:

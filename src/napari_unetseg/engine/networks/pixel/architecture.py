@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal, Self, cast
 import torch
 
 from napari_unetseg.core.models.normalisation import Normaliser
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.voxels import Boxes
 from napari_unetseg.engine.networks.architecture import Architecture, Scorer
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
@@ -79,7 +79,7 @@ class PixelClassifierArchitecture(Architecture[PixelClassifierSettings]):
         """The network itself, on the device: where half precision is trusted, its U-Nets take it by themselves."""
         return network.to(device).eval()
 
-    def scorer(self, network: Network, volume: Volume, read: Normaliser, device: torch.device) -> Scorer:
+    def scorer(self, network: Network, volume: Boxes, read: Normaliser, device: torch.device) -> Scorer:
         """Scores of the features of a slice, which are not kept."""
         classifier = cast("PixelClassifier", network)
         source = FeatureSource(volume, read, classifier.extractor, device, room=0)

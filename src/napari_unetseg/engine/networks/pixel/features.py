@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from napari_unetseg.core.models.normalisation import Normaliser
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.voxels import Boxes, whole
 from napari_unetseg.engine.networks.pixel.filters import Filters, FilterSettings
 from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet
@@ -131,7 +131,8 @@ class FeatureSource:
 
     Parameters
     ----------
-    volume : Volume
+    volume : Boxes
+        An image; boxes of it are (C, z, y, x).
     read : Normaliser
         Turns intensities into the network's input.
     extractor : Extractor
@@ -142,7 +143,7 @@ class FeatureSource:
 
     def __init__(
         self,
-        volume: Volume,
+        volume: Boxes,
         read: Normaliser,
         extractor: Extractor,
         device: torch.device,
@@ -175,7 +176,8 @@ class FeatureSource:
     def _plane(self, z: int) -> torch.Tensor:
         """The normalised slice (C, Y, X); as many are kept as the filters look through."""
         if z not in self._planes:
-            values = self.read(np.asarray(self.volume.array[:, z : z + 1]))
+            _, rows, columns = whole(self.volume.shape)
+            values = self.read(np.asarray(self.volume.read(((z, z + 1), rows, columns))))
             self._planes[z] = torch.from_numpy(values)[:, 0].to(self.device)
             while len(self._planes) > 2 * self.extractor.filters.settings.halo[0] + 2:
                 self._planes.popitem(last=False)
