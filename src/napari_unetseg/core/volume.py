@@ -202,7 +202,8 @@ class Volume:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """A box (C, z, y, x), not copied."""
-        return self.array[:, *(slice(*span) for span in box)]
+        part: npt.NDArray[Any] = self.array[place(box)]
+        return part
 
     def among(self, time: int, times: int, load: Callable[[int], Volume]) -> Self:
         """The same image as time point `time` of a series of `times`; `load` reads one of them."""
@@ -283,7 +284,8 @@ class Labels:
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """A box (z, y, x), not copied."""
-        return self.array[tuple(slice(*span) for span in box)]
+        part: npt.NDArray[Any] = self.array[place(box)]
+        return part
 
 
 def default_channels(count: int) -> tuple[str, ...]:
@@ -295,3 +297,8 @@ def check_time(time: int, times: int) -> None:
     """Raise `SettingsError` unless a series of `times` time points has number `time`."""
     if not 0 <= time < times:
         raise SettingsError(f"Expected a time point of 0 to {times - 1}; got {time}.")
+
+
+def place(box: Box) -> tuple[Any, ...]:
+    """The index of a box along an array's last three axes."""
+    return (..., *(slice(*span) for span in box))

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.volume import Box, Grid, Shape, Structure
+from napari_unetseg.core.volume import Box, Grid, Shape, Structure, place
 
 BLOCK = 2**22
 """Voxels that are read at once where the order does not matter: about 16 MB as float32, a channel."""
@@ -104,8 +104,7 @@ class ArraySink:
 
     def write(self, box: Box, values: npt.NDArray[Any]) -> None:
         """Keep a box's values (…, z, y, x)."""
-        place: tuple[Any, ...] = (..., *(slice(*span) for span in box))
-        self.array[place] = values
+        self.array[place(box)] = values
 
 
 def whole(shape: Shape) -> Box:
@@ -122,13 +121,16 @@ def blocks(source: Boxes, most: int | None = None) -> Iterator[Box]:
     most : int, optional
         Voxels in a box; `BLOCK` if not given. Boxes are of whole chunks, and of one chunk at least.
     """
-    size = [min(lengths) for lengths in zip(source.chunk, source.shape, strict=True)]
+    return partition(source.shape, source.chunk, BLOCK if most is None else most)
+
+
+def partition(shape: Shape, chunk: Shape, most: int) -> Iterator[Box]:
+    """Boxes of at most `most` voxels that partition a volume, z slowest: of whole chunks, and of one at least."""
+    size = [min(lengths) for lengths in zip(chunk, shape, strict=True)]
     for axis in (2, 1, 0):  # whole rows, then whole slices
-        room = (BLOCK if most is None else most) // math.prod(size)
-        size[axis] = min(size[axis] * max(1, room), source.shape[axis])
-    axes = [
+        size[axis] = min(size[axis] * max(1, most // math.prod(size)), shape[axis])
+    z, y, x = (
         [(start, min(start + step, length)) for start in range(0, length, step)]
-        for length, step in zip(source.shape, size, strict=True)
-    ]
-    z, y, x = axes
-    yield from itertools.product(z, y, x)
+        for length, step in zip(shape, size, strict=True)
+    )
+    return itertools.product(z, y, x)

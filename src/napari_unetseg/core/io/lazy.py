@@ -15,7 +15,7 @@ from napari_unetseg.core.io.formats.registry import open_source, stem
 from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
 from napari_unetseg.core.io.source import Part, Source
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, Shape, Structure, Volume, check_time
+from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, Shape, Structure, Volume, check_time, place
 from napari_unetseg.errors import InputError
 
 EVERYTHING = Selection()
@@ -96,7 +96,8 @@ class FileVolume:
             If the format must be loaded whole, and does not fit into the free memory.
         """
         if self.source.chunk is None:
-            return self._whole[:, *(slice(*span) for span in box)]
+            part: npt.NDArray[Any] = self._whole[place(box)]
+            return part
         z, y, x = (
             slice(inside.start + start, inside.start + stop)
             for inside, (start, stop) in zip(self.part.box, box, strict=True)

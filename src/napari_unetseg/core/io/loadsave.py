@@ -5,17 +5,32 @@ Formats are told by suffix, folders by what lies in them. A format's library is 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_unetseg.core.io.atomic import atomic_path
-from napari_unetseg.core.io.formats.registry import label_writer, open_source, volume_writer
+from napari_unetseg.core.io.formats.registry import box_writer, label_writer, open_source, volume_writer
 from napari_unetseg.core.io.lazy import EVERYTHING, open_labels, open_volume, smallest_dtype, warn_of_notes
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
+from napari_unetseg.core.voxels import Sink, VoxelSource
 
-__all__ = ["VolumeInfo", "inspect", "load_labels", "load_volume", "save_labels", "save_volume"]
+__all__ = [
+    "VolumeInfo",
+    "inspect",
+    "label_sink",
+    "load_labels",
+    "load_volume",
+    "save_labels",
+    "save_volume",
+    "volume_sink",
+]
 
 
 def inspect(path: str | Path) -> VolumeInfo:
@@ -103,3 +118,39 @@ def save_volume(path: str | Path, volume: Volume) -> None:
     stored = {"float16": "float32", "bool": "uint8"}.get(volume.array.dtype.name, volume.array.dtype)
     with atomic_path(target) as temporary:
         write(temporary, replace(volume, array=volume.array.astype(stored, copy=False)))
+
+
+@contextmanager
+def label_sink(
+    path: str | Path, like: VoxelSource, structures: tuple[Structure, ...], dtype: npt.DTypeLike = np.uint8
+) -> Iterator[Sink]:
+    """Write labels in boxes, whole or not at all: at the end of the block, if every voxel has come.
+
+    Parameters
+    ----------
+    path : str or Path
+        An OME-Zarr.
+    like : VoxelSource
+        The image, for the grid and the shape.
+    structures : tuple of Structure
+        Names and colours.
+    dtype : dtype
+        It must hold all labels that will come.
+
+    Raises
+    ------
+    OutputError
+        If the suffix is not ``.zarr``, or it cannot be written.
+    """
+    labels = Labels(np.broadcast_to(np.zeros((), dtype), like.shape), like.grid, structures, name=like.name)
+    with atomic_path(Path(path)) as temporary, box_writer(Path(path)).label_sink(temporary, labels) as sink:
+        yield sink
+
+
+@contextmanager
+def volume_sink(path: str | Path, like: VoxelSource, channels: tuple[str, ...]) -> Iterator[Sink]:
+    """Write an image, such as probabilities, as float32 in boxes (C, z, y, x); see `label_sink`."""
+    empty = np.broadcast_to(np.zeros((), np.float32), (len(channels), *like.shape))
+    volume = Volume(empty, like.grid, channels, like.name)
+    with atomic_path(Path(path)) as temporary, box_writer(Path(path)).volume_sink(temporary, volume) as sink:
+        yield sink

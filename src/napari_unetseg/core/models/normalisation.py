@@ -72,14 +72,14 @@ def normaliser(
     The same voxels are taken wherever they are kept. A channel that is constant, or holds no finite value at all,
     becomes 0 everywhere.
     """
-    sample = mixed(sampled(source), mix)
+    sample = mixed(sampled(source, SAMPLE), mix)
     low, high, fill = np.array([_range(channel, normalisation) for channel in sample]).T
     with np.errstate(divide="ignore", over="ignore"):
         scale = 1.0 / (high - low)
     return Normaliser(low, np.where(np.isfinite(scale), scale, 0.0), fill, normalisation.method == "window", mix)
 
 
-def sampled(source: VoxelSource, most: int = SAMPLE) -> npt.NDArray[Any]:
+def sampled(source: VoxelSource, most: int) -> npt.NDArray[Any]:
     """Every n-th voxel along z, y and x (C, z, y, x), so that at most about `most` are left in a channel.
 
     Of more than `MOST_READ` voxels, whole blocks are taken instead, evenly spread: of chunks on disk, every n-th

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ import pydantic
 import zarr
 from yaozarrs import v05
 
+from napari_unetseg.core.geometry.tiles import triple
+from napari_unetseg.core.io.formats.zarr_sink import ZarrSink
 from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.units import UNIT_NAMES, in_grid_unit, length_unit
-from napari_unetseg.core.volume import UNITS, Grid, Labels, Shape, Triple, Volume, default_channels
+from napari_unetseg.core.volume import UNITS, Grid, Labels, Shape, Triple, Volume, default_channels, place
+from napari_unetseg.core.voxels import partition
 from napari_unetseg.errors import InputError
 
 DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
@@ -171,44 +175,92 @@ def _read(path: Path, levels: list[str], names: list[str], part: Part) -> npt.ND
 
 
 CHUNK = (32, 256, 256)
+Levels = list[zarr.Array[Any]]
 COARSEST = 512  # voxels along the longest axis: small enough to be shown at once
 
 
 def write_labels(path: Path, labels: Labels) -> None:
     """Write a label image (z, y, x) with its colours and names; coarser levels take every other voxel."""
-    ome = {"image-label": describe_image_label(labels)}
-    _write(path, labels.array, labels.grid, Legend.of(labels), labels.name, ome)
+    levels = _create_labels(path, labels)
+    levels[0][...] = labels.array
+    _coarsen(levels)
 
 
 def write_volume(path: Path, volume: Volume) -> None:
     """Write an image (c, z, y, x); its channels' names go into our own attribute."""
-    _write(path, volume.array, volume.grid, Legend.of(volume), volume.name, {})
+    levels = _create_volume(path, volume)
+    levels[0][...] = volume.array
+    _coarsen(levels)
 
 
-def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend, name: str, ome: dict[str, Any]) -> None:
-    steps = _steps(array.shape[-3:], grid.spacing)
+@contextmanager
+def label_sink(path: Path, like: Labels) -> Iterator[ZarrSink]:
+    """What writes a label image in boxes: of the dtype, grid and structures of `like`, whatever its voxels are."""
+    levels = _create_labels(path, like)
+    yield from _filled(levels)
+
+
+@contextmanager
+def volume_sink(path: Path, like: Volume) -> Iterator[ZarrSink]:
+    """What writes an image in boxes: of the dtype, grid and channels of `like`, whatever its voxels are."""
+    levels = _create_volume(path, like)
+    yield from _filled(levels)
+
+
+def _filled(levels: Levels) -> Iterator[ZarrSink]:
+    sink = ZarrSink(levels[0])
+    yield sink
+    sink.finish()
+    _coarsen(levels)
+
+
+def _create_labels(path: Path, labels: Labels) -> Levels:
+    return _create(path, labels, {"image-label": describe_image_label(labels)})
+
+
+def _create_volume(path: Path, volume: Volume) -> Levels:
+    return _create(path, volume, {})
+
+
+def _create(path: Path, data: Labels | Volume, ome: dict[str, Any]) -> Levels:
+    """The arrays of all levels, still empty, the finest first."""
+    grid, ndim = data.grid, data.array.ndim
+    steps = _steps(data.shape, grid.spacing)
     multiscale = v05.Multiscale(
-        name=name,
-        axes=[*_axes(grid, array.ndim)],
-        datasets=[_dataset(str(i), grid, step, array.ndim) for i, step in enumerate(steps)],
+        name=data.name,
+        axes=[*_axes(grid, ndim)],
+        datasets=[_dataset(str(i), grid, step, ndim) for i, step in enumerate(steps)],
         type="nearest",
     )
     metadata = {"version": "0.5", "multiscales": [multiscale.model_dump(mode="json", exclude_none=True)], **ome}
-    group = zarr.open_group(str(path), mode="w", zarr_format=3, attributes={"ome": metadata, KEY: legend.dump()})
-    lead = array.ndim - 3
+    attributes: dict[str, Any] = {"ome": metadata, KEY: Legend.of(data).dump()}
+    group = zarr.open_group(str(path), mode="w", zarr_format=3, attributes=attributes)
+    lead = data.array.shape[:-3]
+    levels = []
     for i, step in enumerate(steps):
-        level = array[..., :: step[0], :: step[1], :: step[2]]
-        chunks = (*(1,) * lead, *(min(c, n) for c, n in zip(CHUNK, level.shape[lead:], strict=True)))
+        shape = [-(-n // s) for n, s in zip(data.shape, step, strict=True)]
         # empty chunks are written too, so that a missing one can be told from background
-        target = group.create_array(
+        level = group.create_array(
             str(i),
-            shape=level.shape,
-            dtype=level.dtype,
-            chunks=chunks,
-            dimension_names=["c", "z", "y", "x"][-array.ndim :],
+            shape=(*lead, *shape),
+            dtype=data.array.dtype,
+            chunks=(*(1 for _ in lead), *(min(c, n) for c, n in zip(CHUNK, shape, strict=True))),
+            dimension_names=["c", "z", "y", "x"][-ndim:],
             config={"write_empty_chunks": True},
         )
-        target[...] = level
+        levels.append(level)
+    return levels
+
+
+def _coarsen(levels: Levels) -> None:
+    """Fill every level but the first with every other voxel of the one before, a chunk at a time."""
+    for fine, coarse in itertools.pairwise(levels):
+        steps = [2 if n > m else 1 for n, m in zip(fine.shape[-3:], coarse.shape[-3:], strict=True)]
+        every = tuple(slice(None, None, n) for n in steps)
+        for lead in np.ndindex(coarse.shape[:-3]):
+            for box in partition(triple(coarse.shape[-3:]), triple(coarse.chunks[-3:]), 1):
+                seen = triple((a * n, b * n) for (a, b), n in zip(box, steps, strict=True))
+                coarse[(*lead, *place(box)[1:])] = np.asarray(fine[(*lead, *place(seen)[1:])])[every]
 
 
 def _steps(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> list[tuple[int, int, int]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, cast
 
 from napari_unetseg.core.io.source import Source
 from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.core.voxels import Sink
 from napari_unetseg.errors import InputError, OutputError
 
 READERS = {
@@ -25,6 +27,7 @@ LABEL_WRITERS = {
     "itk": (".nrrd",),
 }
 VOLUME_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
+SINKS = {"ome_zarr": LABEL_WRITERS["ome_zarr"]}
 MAGIC = {
     (0, b"II*\0"): "tiff",
     (0, b"MM\0*"): "tiff",
@@ -54,6 +57,16 @@ class VolumeWriter(Protocol):
 
     def write_volume(self, path: Path, volume: Volume) -> None:
         """Write an image with its channels to a path where nothing is yet."""
+
+
+class BoxWriter(Protocol):
+    """A module that writes labels and images in boxes, of what is told by `like` without its voxels."""
+
+    def label_sink(self, path: Path, like: Labels) -> AbstractContextManager[Sink]:
+        """What writes labels to a path where nothing is yet; at the end it raises unless every voxel has come."""
+
+    def volume_sink(self, path: Path, like: Volume) -> AbstractContextManager[Sink]:
+        """What writes an image (c, z, y, x) in the same way."""
 
 
 def open_source(path: Path) -> Source:
@@ -88,6 +101,11 @@ def label_writer(path: Path) -> LabelWriter:
 def volume_writer(path: Path) -> VolumeWriter:
     """The module that writes images to `path`; raises `OutputError` where the suffix is unknown."""
     return cast(VolumeWriter, _writer(path, VOLUME_WRITERS))
+
+
+def box_writer(path: Path) -> BoxWriter:
+    """The module that writes to `path` in boxes; raises `OutputError` where the suffix is not that of one."""
+    return cast(BoxWriter, _writer(path, SINKS))
 
 
 def _writer(path: Path, suffixes: dict[str, tuple[str, ...]]) -> object:
