@@ -267,15 +267,16 @@ def _normalised(model: Model, volume: Volume) -> torch.Tensor:
 
 def _labels(model: Model, scores: torch.Tensor) -> np.ndarray:
     """Structures from scores (1, K, [Z,] Y, X), as this program makes them."""
-    from napari_unetseg.engine.inference.aggregate import PredictionAggregator
+    from napari_unetseg.core.voxels import ArraySink, whole
+    from napari_unetseg.engine.inference.aggregate import LabelAggregator, Sinks
 
     probabilities = scores[0].softmax(dim=0)
     if model.card.dimensions == 2:
         probabilities = probabilities[:, None]
     z, y, x = probabilities.shape[1:]
-    aggregator = PredictionAggregator((z, y, x), model.card.structures)
-    aggregator.write(((0, z), (0, y), (0, x)), probabilities)
-    return aggregator.classes
+    classes = np.zeros((z, y, x), np.uint8)
+    LabelAggregator(model.card.structures, Sinks(ArraySink(classes))).write(whole((z, y, x)), probabilities)
+    return classes
 
 
 def _volume(path: str, size: tuple[int, int, int]) -> Volume:

@@ -22,4 +22,4 @@ def test_an_image_has_two_axes_and_a_volume_three():
 
 @pytest.mark.parametrize("dtype", ["?", ">u2", "<i8", "u4"])
 def test_any_integer_type_is_taken(dtype):
-    assert Pair.of(labels(dtype=dtype), labels()).predicted.dtype.isnative
+    assert Pair.of(labels(dtype=dtype), labels()).images[0].dtype.isnative

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_unetseg.core.volume import UNITS, Grid, Labels, ScannerFrame, Volume
+from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame
+from napari_unetseg.core.voxels import LabelSource, VoxelSource
 from napari_unetseg.errors import InputError
 
+Source = VoxelSource | LabelSource
 TOLERANCE = 1e-3
 """Largest relative difference between spacings that still counts as equal: files round them."""
 
 
-def common_grid(first: Labels | Volume, second: Labels | Volume) -> Grid:
+def common_grid(first: Source, second: Source) -> Grid:
     """The grid that two volumes share.
 
     Where one of them knows no voxel size (its spacing is 1 pixel), the other's counts for both.
@@ -21,7 +23,7 @@ def common_grid(first: Labels | Volume, second: Labels | Volume) -> Grid:
     InputError
         If shapes, spacings, orientations or positions differ; the message says which.
     """
-    shape, other_shape = first.array.shape[-3:], second.array.shape[-3:]
+    shape, other_shape = first.shape, second.shape
     if shape != other_shape:
         raise _differ("shapes", shape, other_shape, "Resample one of them first")
     one, other = first.grid, second.grid

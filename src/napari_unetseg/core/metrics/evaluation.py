@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.geometry.label_arrays import Box, Numbers, bounding_boxes, present_labels
+from napari_unetseg.core.geometry.label_arrays import present_labels, regions
+from napari_unetseg.core.geometry.tiles import triple
 from napari_unetseg.core.metrics.objects import score_objects
-from napari_unetseg.core.metrics.overlap import Overlap, count_overlap
+from napari_unetseg.core.metrics.overlap import Overlap, OverlapCount
 from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.volume import Box, place
+from napari_unetseg.core.voxels import LabelSource, blocks
 from napari_unetseg.errors import InputError
 
 DEFAULTS = MetricSettings()
@@ -25,22 +27,25 @@ MOST_STRUCTURES = 255
 THREADS = 2
 """Structures whose surfaces are measured at once: each needs memory for its own bounding box."""
 Figures = dict[str, Any]
+Boxes = dict[int, Box]
 
 
 def evaluate(
-    predicted: Labels,
-    reference: Labels,
+    predicted: LabelSource,
+    reference: LabelSource,
     settings: MetricSettings = DEFAULTS,
     known: npt.NDArray[np.bool_] | None = None,
 ) -> Evaluation:
     """Score a prediction against a reference.
+
+    Both are read box by box. Only what needs surfaces holds more: the box around each structure.
 
     There is a row for every label that occurs in either volume and for every named structure. Numbered objects are
     one structure together, and are matched with each other besides.
 
     Parameters
     ----------
-    predicted, reference : Labels
+    predicted, reference : Labels, or another LabelSource
         On the same grid.
     settings : MetricSettings
     known : ndarray of bool, shape (Z, Y, X), optional
@@ -53,16 +58,16 @@ def evaluate(
         If shapes, spacings, orientations or positions differ.
     """
     pair, objects = Pair.of(predicted, reference), None
-    if known is not None and known.shape != reference.array.shape:
-        raise InputError(f"Expected known voxels of shape {reference.array.shape}; got {known.shape}.")
+    if known is not None and known.shape != reference.shape:
+        raise InputError(f"Expected known voxels of shape {reference.shape}; got {known.shape}.")
     if _compares_objects(predicted, reference, settings):
-        objects = None if known is not None else score_objects(pair.predicted, pair.reference)
+        objects = None if known is not None else score_objects(pair)
         pair = pair.foreground()
     tolerance = max(pair.spacing) if settings.tolerance is None else settings.tolerance
-    overlap = count_overlap(pair.predicted, pair.reference, known, tuple(pair.names))
+    overlap, boxes = _counted(pair, known, boxed=settings.surfaces and known is None)
     rows = [_overlap_figures(overlap, index, pair.voxel) for index in range(len(overlap.labels))]
     if settings.surfaces and known is None:
-        surfaces = _surface_figures(pair, overlap.labels, tolerance)
+        surfaces = _surface_figures(pair, overlap.labels.tolist(), boxes, tolerance)
         rows = [row | more for row, more in zip(rows, surfaces, strict=True)]
     return Evaluation(
         structures=tuple(
@@ -77,13 +82,36 @@ def evaluate(
     )
 
 
-def _compares_objects(predicted: Labels, reference: Labels, settings: MetricSettings) -> bool:
+def _compares_objects(predicted: LabelSource, reference: LabelSource, settings: MetricSettings) -> bool:
     if settings.objects is not None:
         return settings.objects
     if predicted.are_objects or reference.are_objects:
         return True
-    arrays = (predicted.array, reference.array)
-    return any(array.max() > MOST_STRUCTURES and len(present_labels(array)) > MOST_STRUCTURES for array in arrays)
+    return any(_has_many(source) for source in (predicted, reference))
+
+
+def _has_many(source: LabelSource) -> bool:
+    """Whether more than `MOST_STRUCTURES` labels occur."""
+    if max(int(source.read(box).max()) for box in blocks(source)) <= MOST_STRUCTURES:
+        return False
+    found = np.zeros(0, np.uint64)
+    for box in blocks(source):
+        found = np.union1d(found, present_labels(source.read(box)))
+        if len(found) > MOST_STRUCTURES:
+            return True
+    return False
+
+
+def _counted(pair: Pair, known: npt.NDArray[np.bool_] | None, *, boxed: bool) -> tuple[Overlap, Boxes]:
+    """Voxel counts and, where it is `boxed`, the box around each label in either volume."""
+    count, boxes = OverlapCount(pair.shape[0], tuple(pair.names)), dict[int, Box]()
+    for box, arrays in pair.parts():
+        count.add(box[0][0], *arrays, None if known is None else known[place(box)])
+        for array in arrays if boxed else ():
+            for label, inside in regions(array):
+                here = triple((a + s.start, a + s.stop) for (a, _), s in zip(box, inside, strict=True))
+                boxes[label] = _union(boxes.get(label, here), here)
+    return count.overlap, boxes
 
 
 def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
@@ -104,27 +132,22 @@ def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:
     }
 
 
-def _surface_figures(pair: Pair, labels: Numbers, tolerance: float) -> list[Figures]:
+def _surface_figures(pair: Pair, labels: list[int], boxes: Boxes, tolerance: float) -> list[Figures]:
     """The figures that need surfaces, each structure in the box around it in both volumes."""
-    images = pair.images
 
-    def score(label: int, box: Box | None) -> Figures:
-        if box is None:
+    def score(label: int) -> Figures:
+        if label not in boxes:
             return {"parts": 0, "reference_parts": 0}
-        predicted, reference = (image[box] == label for image in images)
+        predicted, reference = (image == label for image in pair.read_image(boxes[label]))
         return asdict(score_surfaces(predicted, reference, pair.spacing, tolerance))
 
     with ThreadPoolExecutor(THREADS) as threads:
-        found = threads.map(lambda image: bounding_boxes(image, labels), images)
-        boxes = [_union(*both) for both in zip(*found, strict=True)]
-        return list(threads.map(score, labels.tolist(), boxes))
+        return list(threads.map(score, labels))
 
 
-def _union(one: Box | None, other: Box | None) -> Box | None:
+def _union(one: Box, other: Box) -> Box:
     """The smallest box around two boxes."""
-    if one is None or other is None:
-        return one or other
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return triple((min(a, c), max(b, d)) for (a, b), (c, d) in zip(one, other, strict=True))
 
 
 def _ratio(part: int, whole: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import fastremap
@@ -11,7 +12,7 @@ from scipy import sparse
 
 from napari_unetseg.core.geometry.label_arrays import LabelArray, present_labels, renumbering
 from napari_unetseg.core.metrics.pairing import Pair
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.voxels import LabelSource
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.5, 0.55, … 0.95."""
@@ -54,7 +55,7 @@ class ObjectScores:
     merges: int
 
 
-def match(predicted: Labels, reference: Labels) -> ObjectScores:
+def match(predicted: LabelSource, reference: LabelSource) -> ObjectScores:
     """Score numbered objects; every value above 0 is one object.
 
     Raises
@@ -62,13 +63,12 @@ def match(predicted: Labels, reference: Labels) -> ObjectScores:
     InputError
         If shapes, spacings, orientations or positions differ.
     """
-    pair = Pair.of(predicted, reference)
-    return score_objects(pair.predicted, pair.reference)
+    return score_objects(Pair.of(predicted, reference))
 
 
-def score_objects(predicted: LabelArray, reference: LabelArray) -> ObjectScores:
-    """Score two arrays of shape (Z, Y, X) on one grid; see `match`."""
-    table = contingency(predicted, reference)
+def score_objects(pair: Pair) -> ObjectScores:
+    """Score two label volumes on one grid, box by box; see `match`."""
+    table = contingency(arrays for _, arrays in pair.parts())
     sizes, reference_sizes = (table.sum(axis=axis)[1:] for axis in (1, 0))
     overlaps = table[1:, 1:].tocoo()
     one, other, shared = overlaps.row, overlaps.col, overlaps.data
@@ -91,26 +91,37 @@ def score_objects(predicted: LabelArray, reference: LabelArray) -> ObjectScores:
     )
 
 
-def contingency(predicted: LabelArray, reference: LabelArray) -> sparse.csr_array:
+def contingency(parts: Iterable[tuple[LabelArray, LabelArray]]) -> sparse.csr_array:
     """How many voxels have the i-th label in the one and the j-th in the other, 0 first.
+
+    Parameters
+    ----------
+    parts : iterable of two ndarrays of integers, shape (z, y, x)
+        Boxes of two volumes that partition them, in any order.
 
     Returns
     -------
-    csr_array of int64, shape (objects of `predicted` + 1, objects of `reference` + 1)
+    csr_array of int64, shape (objects of the one + 1, objects of the other + 1)
         Row and column 0 are the background, whether it occurs or not.
     """
-    labels = [present_labels(array) for array in (predicted, reference)]
-    width = len(labels[1]) + 1
-    renumber, renumber_reference = (renumbering(found) for found in labels)
-    pairs, counts = [], []
+    met = np.concatenate([np.zeros((0, 3), np.uint64), *(_meetings(*part) for part in parts)])
+    labels = [np.unique(np.append(met[:, side], np.uint64(0))) for side in (0, 1)]
+    row, column = (np.searchsorted(found, met[:, side]) for side, found in enumerate(labels))
+    shape = (len(labels[0]), len(labels[1]))
+    return sparse.coo_array((met[:, 2].astype(np.int64), (row, column)), shape=shape).tocsr()
+
+
+def _meetings(predicted: LabelArray, reference: LabelArray) -> npt.NDArray[np.uint64]:
+    """Which labels meet, and in how many voxels: rows of one's label, other's label, count; slice by slice."""
+    labels = [np.concatenate([np.zeros(1, np.uint64), present_labels(array)]) for array in (predicted, reference)]
+    renumber, renumber_reference = (renumbering(found[1:]) for found in labels)
+    width, rows = len(labels[1]), []
     for one, other in zip(predicted, reference, strict=True):
         key = renumber(one).astype(np.int64) * width + renumber_reference(other)
         found, count = fastremap.unique(key, return_counts=True)
-        pairs.append(found)
-        counts.append(count)
-    row, column = np.divmod(np.concatenate(pairs), width)
-    shape = (len(labels[0]) + 1, width)
-    return sparse.coo_array((np.concatenate(counts).astype(np.int64), (row, column)), shape=shape).tocsr()
+        row, column = np.divmod(found, width)
+        rows.append(np.stack([labels[0][row], labels[1][column], count.astype(np.uint64)], axis=1))
+    return np.concatenate(rows)
 
 
 def _shared_by_several(owners: npt.NDArray[np.int64]) -> int:

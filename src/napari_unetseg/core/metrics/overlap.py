@@ -48,25 +48,61 @@ def count_overlap(
     known: npt.NDArray[np.bool_] | None = None,
     labels: tuple[int, ...] = (),
 ) -> Overlap:
-    """Count the voxels of every label in both arrays.
+    """Count the voxels of every label in both arrays; see `OverlapCount`."""
+    count = OverlapCount(len(reference), labels)
+    count.add(0, predicted, reference, known)
+    return count.overlap
+
+
+class OverlapCount:
+    """Counts the voxels of every label in two volumes, box by box, in any order.
 
     Parameters
     ----------
-    predicted, reference : ndarray of integers of 0 and above, shape (Z, Y, X)
-    known : ndarray of bool, shape (Z, Y, X), optional
-        Where the reference is known; the other voxels are left out.
+    depth : int
+        Slices of the volumes.
     labels : tuple of int
         Labels to count even if they occur nowhere.
     """
-    present = [present_labels(array) for array in (predicted, reference)]
-    found = np.unique(np.concatenate([*present, np.asarray(labels, dtype=np.uint64)]))
-    renumber = renumbering(found)
-    rows = [
-        _count_slice(renumber(one), renumber(other), None if known is None else known[z], len(found))
-        for z, (one, other) in enumerate(zip(predicted, reference, strict=True))
-    ]
-    counts, foreground, voxels = (np.array(column, dtype=np.int64) for column in zip(*rows, strict=True))
-    return Overlap(found, counts[:, 0], counts[:, 1], counts[:, 2], foreground.sum(axis=0), int(voxels.sum()))
+
+    def __init__(self, depth: int, labels: tuple[int, ...] = ()) -> None:
+        self._labels = np.unique(np.asarray(labels, dtype=np.uint64))
+        self._counts = np.zeros((3, depth, len(self._labels)), np.int64)
+        self._foreground, self._voxels = np.zeros(3, np.int64), 0
+
+    def add(
+        self, z: int, predicted: LabelArray, reference: LabelArray, known: npt.NDArray[np.bool_] | None = None
+    ) -> None:
+        """Add a box that begins at slice `z`; each voxel once.
+
+        Parameters
+        ----------
+        predicted, reference : ndarray of integers of 0 and above, shape (z, y, x)
+        known : ndarray of bool, shape (z, y, x), optional
+            Where the reference is known; the other voxels are left out.
+        """
+        self._know(present_labels(predicted), present_labels(reference))
+        renumber = renumbering(self._labels)
+        for i, (one, other) in enumerate(zip(predicted, reference, strict=True)):
+            seen = None if known is None else known[i]
+            counts, foreground, voxels = _count_slice(renumber(one), renumber(other), seen, len(self._labels))
+            self._counts[:, z + i] += counts
+            self._foreground += foreground
+            self._voxels += voxels
+
+    @property
+    def overlap(self) -> Overlap:
+        """What has been counted."""
+        predicted, reference, both = self._counts
+        return Overlap(self._labels, predicted, reference, both, self._foreground, self._voxels)
+
+    def _know(self, *found: Numbers) -> None:
+        """Make room for labels that were not there before."""
+        labels = np.unique(np.concatenate([self._labels, *found]))
+        if len(labels) > len(self._labels):
+            counts = np.zeros((*self._counts.shape[:2], len(labels)), np.int64)
+            counts[..., np.searchsorted(labels, self._labels)] = self._counts
+            self._labels, self._counts = labels, counts
 
 
 def _count_slice(
