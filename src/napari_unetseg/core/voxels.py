@@ -113,6 +113,12 @@ def whole(shape: Shape) -> Box:
     return (0, z), (0, y), (0, x)
 
 
+def within(box: Box, outer: Box) -> Box:
+    """A box relative to the beginning of the one that it lies in."""
+    z, y, x = ((start - first, stop - first) for (start, stop), (first, _) in zip(box, outer, strict=True))
+    return z, y, x
+
+
 def blocks(source: Boxes, most: int | None = None) -> Iterator[Box]:
     """Boxes that partition a source, z slowest.
 

@@ -13,6 +13,7 @@ import zarr
 
 from napari_unetseg.core.geometry.tiles import triple
 from napari_unetseg.core.volume import Box, place
+from napari_unetseg.core.voxels import within
 
 Index = tuple[int, int, int]
 
@@ -49,12 +50,12 @@ class ZarrSink:
         for index in self._indices(box):
             chunk = self._chunk(index)
             common = triple((max(a, b), min(c, d)) for (a, c), (b, d) in zip(box, chunk, strict=True))
-            part = values[place(_within(common, box))]
+            part = values[place(within(common, box))]
             if common == chunk:
                 self._begun.pop(index, None)
                 self._put(index, part)
             else:
-                self._add(index, _within(common, chunk), part)
+                self._add(index, within(common, chunk), part)
 
     def finish(self) -> None:
         """Raise `ValueError` unless every voxel has come; nothing that is on disk has holes."""
@@ -89,8 +90,3 @@ class ZarrSink:
     def _put(self, index: Index, values: npt.NDArray[Any]) -> None:
         self.array[place(self._chunk(index))] = values.astype(self.array.dtype, copy=False)
         self._whole.add(index)
-
-
-def _within(box: Box, outer: Box) -> Box:
-    """A box relative to the one that it lies in."""
-    return triple((start - first, stop - first) for (start, stop), (first, _) in zip(box, outer, strict=True))
