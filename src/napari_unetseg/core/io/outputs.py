@@ -145,7 +145,7 @@ def _check_suffix(target: Path, kind: Kind) -> None:
     if not name.endswith(kind.suffixes) and (kind.is_strict or name.endswith(others)):
         known = ", ".join(kind.suffixes)
         one = f"one of {known}" if len(kind.suffixes) > 1 else known
-        raise OutputError(f"Expected a file to write {kind.name} to that ends in {one}; got {target.name!r}.")
+        raise OutputError(f"Expected a file to write {kind.name} to that ends with {one}; got {target.name!r}.")
 
 
 def _check_name(target: Path, kind: Kind) -> None:
