@@ -8,8 +8,9 @@ from pathlib import Path
 import tifffile
 import torch
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
-from napari_unetseg.engine.training.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.losses import painted_loss
 from napari_unetseg.engine.training.patches import Case
 from training.data import (
     SPLITS,
@@ -56,7 +57,7 @@ def joined(tasks: list[Task]) -> list[Case]:
     for task in tasks:
         total = sum(case.weight for case in task.cases)
         for case in task.cases:
-            labels = torch.where(case.labels == UNKNOWN, UNKNOWN, case.labels + first).to(torch.int8)
+            labels = torch.where(case.labels == IGNORE, IGNORE, case.labels + first).to(torch.int8)
             cases.append(Case(case.image, labels, task.share * case.weight / total))
         first += task.outputs
     return cases
@@ -80,7 +81,7 @@ class HeadsLoss:
         for count in self.outputs:
             mine = ((labels >= first) & (labels < first + count)).flatten(1).any(1)
             if mine.any():
-                own = torch.where(labels[mine] == UNKNOWN, UNKNOWN, labels[mine] - first)
+                own = torch.where(labels[mine] == IGNORE, IGNORE, labels[mine] - first)
                 total = total + mine.sum() * painted_loss(scores[mine, first : first + count], own)
             first += count
         return total / len(labels)

@@ -4,8 +4,8 @@ import math
 import pytest
 import torch
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.engine.training.augment import Augmentation, augment, move, recolour
-from napari_unetseg.engine.training.losses import UNKNOWN
 
 STRONG = Augmentation(
     flip_axes=(0, 1, 2), turn_planes=((1, 2),), rotation=30, scale=(0.8, 1.25), elastic=2, warp_share=1, contrast=0.5,
@@ -55,7 +55,7 @@ def test_image_and_labels_stay_together_under_every_warp():
     moved, classes = move(image, labels, (12, 16, 16), STRONG, generator())
     clear = moved[:, 0].abs() > 0.35
     assert clear.float().mean() > 0.5
-    known = classes != UNKNOWN
+    known = classes != IGNORE
     assert torch.equal(classes[clear & known], (moved[:, 0] > 0).long()[clear & known])
 
 
@@ -63,8 +63,8 @@ def test_what_lies_outside_the_crop_is_unknown():
     image, labels = make_batch(16, 16)
     how = Augmentation(scale=(0.5, 0.5), warp_share=1)
     _, classes = move(image, labels, (16, 16), how, generator())
-    assert (classes[:, :3] == UNKNOWN).all()
-    assert (classes[:, 5:11, 5:11] != UNKNOWN).all()
+    assert (classes[:, :3] == IGNORE).all()
+    assert (classes[:, 5:11, 5:11] != IGNORE).all()
 
 
 def test_magnification_makes_things_larger():
@@ -77,9 +77,9 @@ def test_magnification_makes_things_larger():
 
 def test_unknown_labels_stay_unknown():
     image, labels = make_batch(12, 12)
-    labels[:, ::2] = UNKNOWN
+    labels[:, ::2] = IGNORE
     _, classes = move(image, labels, (12, 12), Augmentation(flip_axes=(0, 1)), generator())
-    assert int((classes == UNKNOWN).sum()) == int((labels == UNKNOWN).sum())
+    assert int((classes == IGNORE).sum()) == int((labels == IGNORE).sum())
 
 
 def test_axes_of_unequal_spacing_are_never_mixed():

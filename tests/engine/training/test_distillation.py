@@ -4,15 +4,16 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 from napari_unetseg.engine.training.distillation import TaughtBatches, TaughtLoss
-from napari_unetseg.engine.training.losses import UNKNOWN, painted_loss
+from napari_unetseg.engine.training.losses import painted_loss
 from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
 
 
 def make_target():
     """Classes (2, 4, 4), the upper half unknown, and a teacher's probabilities of two outputs."""
-    classes = torch.full((2, 4, 4), UNKNOWN)
+    classes = torch.full((2, 4, 4), IGNORE)
     classes[:, 2:] = 1
     opinion = torch.randn(2, 2, 4, 4, generator=torch.Generator().manual_seed(0)).softmax(1)
     return torch.cat([classes[:, None].float(), opinion], dim=1)
@@ -47,7 +48,7 @@ def test_where_all_is_painted_only_the_paint_counts():
 def test_the_teacher_sees_the_patches_as_they_are_trained_on():
     torch.manual_seed(0)
     teacher = UNet(UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
-    labels = torch.full((20, 20), UNKNOWN, dtype=torch.int8)
+    labels = torch.full((20, 20), IGNORE, dtype=torch.int8)
     labels[5:9, 5:9] = 1
     batches = Batches([Case(torch.rand(1, 20, 20), labels)], BatchSettings((16, 16), batch=2))
     image, target = TaughtBatches(batches, teacher)[3]

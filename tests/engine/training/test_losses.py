@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from napari_unetseg.engine.training.losses import UNKNOWN, boundary_weights, class_weights, painted_loss
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
+from napari_unetseg.engine.training.losses import boundary_weights, class_weights, painted_loss
 
 SHAPE = (2, 4, 6, 6)  # batch, z, y, x
 
@@ -14,7 +15,7 @@ SHAPE = (2, 4, 6, 6)  # batch, z, y, x
 def make_paint(share: float, classes: int = 3, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     target = torch.randint(classes, SHAPE, generator=generator)
-    target[torch.rand(SHAPE, generator=generator) >= share] = UNKNOWN
+    target[torch.rand(SHAPE, generator=generator) >= share] = IGNORE
     return target
 
 
@@ -33,20 +34,20 @@ def loss_and_gradient(scores, target, **options):
 def test_what_lies_outside_the_paint_changes_neither_loss_nor_gradient(outside):
     target = make_paint(0.1)
     scores = make_scores()
-    changed = torch.where((target == UNKNOWN)[:, None], torch.tensor(outside), scores)
+    changed = torch.where((target == IGNORE)[:, None], torch.tensor(outside), scores)
     loss, gradient = loss_and_gradient(scores, target)
     other_loss, other_gradient = loss_and_gradient(changed, target)
     torch.testing.assert_close(loss, other_loss, rtol=0, atol=0)
     torch.testing.assert_close(gradient, other_gradient, rtol=0, atol=0)
-    unknown = (target == UNKNOWN)[:, None].expand_as(gradient)
+    unknown = (target == IGNORE)[:, None].expand_as(gradient)
     assert not gradient[unknown].any()
     assert gradient[~unknown].any()
 
 
 def test_weight_zero_is_the_same_as_unknown():
     target = make_paint(1.0)
-    weights = (make_paint(0.2, seed=3) != UNKNOWN).float()
-    masked = torch.where(weights > 0, target, UNKNOWN)
+    weights = (make_paint(0.2, seed=3) != IGNORE).float()
+    masked = torch.where(weights > 0, target, IGNORE)
     for by_weight, by_mask in zip(
         loss_and_gradient(make_scores(), target, weights=weights), loss_and_gradient(make_scores(), masked), strict=True
     ):
@@ -58,7 +59,7 @@ def test_the_size_of_the_gradient_does_not_depend_on_how_sparse_the_paint_is():
     pattern, scores = make_paint(1.0)[:1], make_scores()[:1]
     dense_target, dense_scores = pattern.expand(8, -1, -1, -1), scores.expand(8, -1, -1, -1, -1)
     sparse_target = dense_target.clone()
-    sparse_target[1:] = UNKNOWN
+    sparse_target[1:] = IGNORE
     dense_loss, dense = loss_and_gradient(dense_scores, dense_target)
     sparse_loss, sparse = loss_and_gradient(dense_scores, sparse_target)
     torch.testing.assert_close(dense_loss, sparse_loss)
@@ -77,7 +78,7 @@ def test_a_common_factor_of_the_weights_does_not_count(factor):
 def test_cross_entropy_agrees_with_torch():
     target, class_weights = make_paint(0.4), torch.tensor([1.0, 3.0, 0.5])
     loss = painted_loss(make_scores(), target, class_weights=class_weights, dice_share=0)
-    torch.testing.assert_close(loss, F.cross_entropy(make_scores(), target, class_weights, ignore_index=UNKNOWN))
+    torch.testing.assert_close(loss, F.cross_entropy(make_scores(), target, class_weights, ignore_index=IGNORE))
 
 
 def test_soft_dice_by_hand():
@@ -89,14 +90,14 @@ def test_soft_dice_by_hand():
 
 
 def test_nothing_painted_gives_no_loss_and_no_gradient():
-    loss, gradient = loss_and_gradient(make_scores(), torch.full(SHAPE, UNKNOWN))
+    loss, gradient = loss_and_gradient(make_scores(), torch.full(SHAPE, IGNORE))
     assert loss == 0
     assert torch.equal(gradient, torch.zeros_like(gradient))
 
 
 @pytest.mark.parametrize("voxels", [1, 20], ids=["one voxel", "one class"])
 def test_one_class_only_is_defined_and_pulls_towards_it(voxels):
-    target = torch.full(SHAPE, UNKNOWN)
+    target = torch.full(SHAPE, IGNORE)
     target.view(-1)[:voxels] = 2
     loss, gradient = loss_and_gradient(make_scores(), target)
     assert 0 < loss < 10
@@ -133,8 +134,8 @@ def test_voxels_near_a_painted_boundary_get_their_share():
     assert float(weights.sum()) == pytest.approx(80)
     assert weights[0][near == 0].unique().tolist() == pytest.approx([0.4])
     torch.testing.assert_close(boundary_weights(target, 1.0)[0] > 0, near > 0)
-    target[:, :, 3:7] = UNKNOWN
-    torch.testing.assert_close(boundary_weights(target, 0.6), (target != UNKNOWN).float())
+    target[:, :, 3:7] = IGNORE
+    torch.testing.assert_close(boundary_weights(target, 0.6), (target != IGNORE).float())
 
 
 def test_boundaries_are_looked_for_within_slices_only():

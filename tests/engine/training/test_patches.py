@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.engine.training.augment import Augmentation
-from napari_unetseg.engine.training.losses import UNKNOWN
 from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case, crop_at
 
 
@@ -17,7 +17,7 @@ def test_a_batch_has_the_patch_size_even_from_smaller_images():
     assert image.shape == (3, 1, 8, 16, 16)
     assert labels.shape == (3, 8, 16, 16)
     assert labels.dtype == torch.long
-    assert ((labels == UNKNOWN).sum(1) == 3).all()  # 5 of 8 slices are there
+    assert ((labels == IGNORE).sum(1) == 3).all()  # 5 of 8 slices are there
 
 
 def test_a_step_gives_the_same_batch_whenever_it_is_asked_for():
@@ -40,19 +40,19 @@ def test_rare_classes_are_drawn_when_focused():
 
 
 def test_sparse_paint_is_always_in_a_focused_patch():
-    labels = torch.full((20, 64, 64), UNKNOWN)
+    labels = torch.full((20, 64, 64), IGNORE)
     labels[3, 10:13, 50:55] = 0
     labels[17, 40, 8:12] = 1
     batches = Batches([Case(torch.zeros(1, 20, 64, 64), labels)], BatchSettings((8, 16, 16), 16, focus=1.0))
     for step in range(4):
         _, drawn = batches[step]
-        assert (drawn != UNKNOWN).flatten(1).any(1).all()
+        assert (drawn != IGNORE).flatten(1).any(1).all()
 
 
 def test_a_case_without_any_known_voxel_is_drawn_as_unknown():
-    case = Case(torch.zeros(1, 20, 20), torch.full((20, 20), UNKNOWN))
+    case = Case(torch.zeros(1, 20, 20), torch.full((20, 20), IGNORE))
     _, labels = Batches([case], BatchSettings((8, 8), focus=1.0))[0]
-    assert (labels == UNKNOWN).all()
+    assert (labels == IGNORE).all()
 
 
 def test_cases_are_drawn_by_their_weight():
@@ -79,7 +79,7 @@ def test_zooming_out_sees_more_of_the_image():
     case = Case(image, torch.zeros(64, 64, dtype=torch.int8))
     how = Augmentation(scale=(0.5, 0.5), warp_share=1)
     wide, labels = Batches([case], BatchSettings((16, 16), 8, augmentation=how))[0]
-    inside = (labels != UNKNOWN).flatten(1).all(1)
+    inside = (labels != IGNORE).flatten(1).all(1)
     assert inside.any()
     span = wide[inside].amax(dim=(1, 2, 3)) - wide[inside].amin(dim=(1, 2, 3))
     assert span.tolist() == pytest.approx([30 / 63] * int(inside.sum()), abs=0.02)

@@ -1,4 +1,4 @@
-"""Sparse labels, as painted: the only place that knows 0 is unknown, 1 is background and structures follow from 2."""
+"""Sparse labels: the only place that knows 0 is unpainted, 1 is background and structures follow from 2."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from napari_unetseg.errors import InputError
 
-UNKNOWN, BACKGROUND = 0, 1
+UNPAINTED, BACKGROUND = 0, 1  # in painted layers
+IGNORE = -1  # in tensors of network outputs: a voxel that nobody painted
 MOST_CLASSES = 64  # more values than this are numbered objects, not structures
 LEAST_PART = 0.1  # of a class, in the part to learn from as in the one to score on
 ALIKE = 8  # pixels; what lies nearer together than that is much alike
@@ -36,28 +37,13 @@ class Plane:
 
 
 def to_classes(painted: Array) -> Array:
-    """Painted values as network outputs: 1 → 0 (background), 2 → 1, …; unknown voxels become -1.
+    """Painted values as network outputs: 1 → 0 (background), 2 → 1, …; unpainted voxels become `IGNORE`.
 
     Returns
     -------
     ndarray of int16, the same shape
     """
-    return painted.astype(np.int16) - 1
-
-
-def from_output(labels: Array) -> Array:
-    """Output labels as paint: 0 → 1 (background), 1 → 2, …; every voxel is then painted.
-
-    Parameters
-    ----------
-    labels : ndarray of whole numbers
-
-    Returns
-    -------
-    ndarray of uint8, or of uint16 where a label does not fit.
-    """
-    largest = int(labels.max(initial=0)) + 1
-    return np.asarray(labels).astype(np.uint8 if largest < 256 else np.uint16) + np.array(1, dtype=np.uint8)
+    return np.asarray(painted.astype(np.int16) - BACKGROUND)
 
 
 def class_count(painted: Sequence[Array]) -> int:
@@ -85,7 +71,7 @@ def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -
         raise InputError(f"Expected one painted file for each image; got {len(shapes)} images and {len(painted)}.")
     for paint, shape in zip(painted, shapes, strict=True):
         _check_one(paint, shape)
-    _check_classes(sorted({int(value) for paint in painted for value in np.unique(paint)} - {UNKNOWN}))
+    _check_classes(sorted({int(value) for paint in painted for value in np.unique(paint)} - {UNPAINTED}))
 
 
 def _check_one(paint: Array, shape: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, class_count, to_classes
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, class_count, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
@@ -70,7 +70,7 @@ def _counts(painted: Array, classes: int) -> Array:
 
 
 def _painted_slice(painted: Array, image: int, z: int) -> PaintedSlice:
-    y, x = np.nonzero(painted[z] != UNKNOWN)
+    y, x = np.nonzero(painted[z] != UNPAINTED)
     classes = to_classes(painted[z])[y, x]
     rows, columns, numbers = (torch.from_numpy(a.astype(np.int64)) for a in (y, x, classes))
     return PaintedSlice(image, z, rows, columns, numbers, torch.ones(len(y)))
@@ -146,7 +146,7 @@ def iter_fit_head(
         yield Progress(done, len(points), "Computing features")
         features.append(gathered(sources, part))
         classes.append(part.classes)
-        held.append(torch.from_numpy(held_out[part.image][part.z] != UNKNOWN)[part.y, part.x])
+        held.append(torch.from_numpy(held_out[part.image][part.z] != UNPAINTED)[part.y, part.x])
         weights.append(_weights(painted[part.image][part.z], settings)[part.y, part.x])
         stands_for.append(part.stands_for)
     device = sources[0].device

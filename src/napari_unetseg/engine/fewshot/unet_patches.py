@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, painted_planes, to_classes
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, painted_planes, to_classes
 from napari_unetseg.core.geometry.resample import AxisGrid
 from napari_unetseg.core.geometry.tiles import Box
 from napari_unetseg.core.models.normalisation import Normaliser
@@ -114,7 +114,7 @@ def _paint_along(paint: Array, axis: int, grid: AxisGrid) -> Array:
     places = ((np.arange(grid.length) + 0.5) * grid.ratio).astype(int).clip(max=grid.network_length - 1)
     shape = list(paint.shape)
     shape[axis] = grid.network_length
-    coarse = np.full(shape, UNKNOWN, paint.dtype)
+    coarse = np.full(shape, UNPAINTED, paint.dtype)
     np.maximum.at(np.moveaxis(coarse, axis, 0), places, np.moveaxis(paint, axis, 0))
     return coarse
 

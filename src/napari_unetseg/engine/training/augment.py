@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from napari_unetseg.engine.training.losses import UNKNOWN
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 
 Range = tuple[float, float]
 
@@ -82,13 +82,13 @@ def augment(
     ----------
     image : tensor, shape (N, C, [Z,] Y, X), float32
     labels : tensor, shape (N, [Z,] Y, X), int64
-        Classes, `UNKNOWN` where not known.
+        Classes, `IGNORE` where not known.
     patch : tuple of int
         Size of the result, each axis of the same parity as the crop's.
 
     Returns
     -------
-    image (N, C, *patch) and labels (N, *patch); labels are `UNKNOWN` where a patch reaches out of its crop.
+    image (N, C, *patch) and labels (N, *patch); labels are `IGNORE` where a patch reaches out of its crop.
     """
     image, labels = move(image, labels, patch, how, generator)
     return recolour(image, how, generator), labels
@@ -101,9 +101,9 @@ def move(
     grid = torch.stack([_sampling_grid(image.shape[2:], patch, how, generator) for _ in range(len(image))])
     grid = grid.to(image.device)
     moved = F.grid_sample(image, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
-    shifted = (labels - UNKNOWN).to(image.dtype)[:, None]  # outside the crop is sampled as 0, which is unknown
+    shifted = (labels - IGNORE).to(image.dtype)[:, None]  # outside the crop is sampled as 0, which is unknown
     classes = F.grid_sample(shifted, grid, mode="nearest", padding_mode="zeros", align_corners=False)
-    return moved, classes[:, 0].round().long() + UNKNOWN
+    return moved, classes[:, 0].round().long() + IGNORE
 
 
 def _sampling_grid(

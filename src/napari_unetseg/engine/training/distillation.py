@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.training.loop import Loss
-from napari_unetseg.engine.training.losses import UNKNOWN
 from napari_unetseg.engine.training.patches import Batches
 
 
@@ -55,6 +55,6 @@ class TaughtLoss:
         classes, opinion = labels[:, 0].round().long(), labels[:, 1:]
         known = scores[:, : opinion.shape[1]].float()
         entropy = -(opinion * known.log_softmax(dim=1)).sum(1)
-        unknown = classes == UNKNOWN
+        unknown = classes == IGNORE
         taught = entropy[unknown].sum() / unknown.sum().clamp_min(1)
         return self.painted(scores, classes) + self.strength * taught

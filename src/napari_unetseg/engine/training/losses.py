@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-UNKNOWN = -1
-"""Class of a voxel that nobody painted."""
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
+
 BOUNDARY = 2  # pixels from a boundary
 
 
@@ -28,7 +28,7 @@ def painted_loss(
     scores : tensor, shape (N, K, [Z,] Y, X)
         Class scores before the softmax; computed in float32 whatever their dtype.
     target : tensor, shape (N, [Z,] Y, X), int64
-        Class 0 … K - 1, or `UNKNOWN`.
+        Class 0 … K - 1, or `IGNORE`.
     weights : tensor, shape (N, [Z,] Y, X), optional
         Weight of each voxel, 0 or more; 0 means unknown as well.
     class_weights : tensor, shape (K,), optional
@@ -45,7 +45,7 @@ def painted_loss(
     ----------
     Sparse weighted softmax: arXiv 1606.06650. Soft Dice: arXiv 1606.04797.
     """
-    known = target != UNKNOWN
+    known = target != IGNORE
     if weights is not None:
         known &= weights > 0
     logits = scores.movedim(1, -1)[known].float()
@@ -90,7 +90,7 @@ def boundary_weights(target: torch.Tensor, share: float) -> torch.Tensor:
     Parameters
     ----------
     target : tensor, shape (N, [Z,] Y, X), int64
-        Class 0 … K - 1, or `UNKNOWN`.
+        Class 0 … K - 1, or `IGNORE`.
     share : float
         0 to 1: 1 makes only those voxels count that are at most `BOUNDARY` pixels, along y and x, away from a known
         voxel of another class. Where no two classes are that near, all known voxels have weight 1.
@@ -100,7 +100,7 @@ def boundary_weights(target: torch.Tensor, share: float) -> torch.Tensor:
     tensor, float32, of the shape of `target`
         Their sum over the known voxels is the number of these; 0 where unknown.
     """
-    known = (target != UNKNOWN).float()
+    known = (target != IGNORE).float()
     near = _near_boundary(target) * known
     count = near.sum()
     if not share or not count:
@@ -110,7 +110,7 @@ def boundary_weights(target: torch.Tensor, share: float) -> torch.Tensor:
 
 def _near_boundary(target: torch.Tensor) -> torch.Tensor:
     """1.0 where the known voxels around are not of one class alone. Only in the slice: others may be far away."""
-    known, classes = target != UNKNOWN, target.float()
+    known, classes = target != IGNORE, target.float()
     window = 2 * BOUNDARY + 1
     highest, lowest = (
         F.max_pool2d(torch.where(known, sign * classes, -torch.inf).flatten(0, -3)[:, None], window, 1, BOUNDARY)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn import functional as F
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.engine.training.augment import Augmentation, augment
-from napari_unetseg.engine.training.losses import UNKNOWN
 
 FOCUS_VOXELS = 4000  # remembered for each class of a case
 
@@ -22,7 +22,7 @@ class Case:
     ----------
     image : tensor, shape (C, [Z,] Y, X), float32
     labels : tensor, shape ([Z,] Y, X), integer
-        Network outputs 0, 1, …; `UNKNOWN` (-1) where not known.
+        Network outputs 0, 1, …; `IGNORE` where not known.
     weight : float
         How often it is drawn, relative to the others.
     """
@@ -104,7 +104,7 @@ def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> tuple[torc
     inside = tuple(slice(low, high) for low, high in spans)
     pads = [(low - s, s + n - high) for s, n, (low, high) in zip(start, size, spans, strict=True)]
     flat = [side for pad in reversed(pads) for side in pad]
-    labels = F.pad(case.labels[inside].long(), flat, value=UNKNOWN)
+    labels = F.pad(case.labels[inside].long(), flat, value=IGNORE)
     fits = all(max(pad) < high - low for pad, (low, high) in zip(pads, spans, strict=True))
     image = F.pad(case.image[(slice(None), *inside)][None], flat, mode="reflect" if fits else "replicate")[0]
     return image, labels

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.sparse_labels import UNKNOWN, to_classes
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, to_classes
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
 from napari_unetseg.core.metrics.overlap import count_overlap
@@ -106,7 +106,7 @@ def summary(report: MetricsReport) -> str:
 
 def as_painted(predicted: Labels, paint: Labels) -> tuple[Labels, Labels, npt.NDArray[np.bool_]]:
     """A prediction's structures, paint as output labels, and where it is known; numbered objects become a structure."""
-    known = paint.array != UNKNOWN
+    known = paint.array != UNPAINTED
     classes = np.maximum(to_classes(paint.array), 0).astype(np.uint16)
     if predicted.are_objects:
         predicted = replace(predicted, array=foreground(predicted.array), are_objects=False)
