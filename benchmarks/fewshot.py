@@ -33,7 +33,7 @@ from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
-from napari_unetseg.engine.fewshot.training_set import Lesson
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
 from napari_unetseg.engine.inference.predict import iter_predict
 
 Learner = Callable[[Volume, np.ndarray, str], np.ndarray]
@@ -100,7 +100,7 @@ def ours(minutes: float, **asked: Any) -> Learner:
         limit = {"minutes": minutes} if minutes else {"steps": 0}
         settings = FineTuneSettings(**limit, device="cpu", **asked)
         model = load_model(start) if start != NOTHING else None
-        tuned = finish(iter_fine_tune(Lesson([volume], [painted]), model, settings))
+        tuned = finish(iter_fine_tune(FineTuningRun(AnnotationDataset([volume], [painted]), model, settings)))
         return finish(iter_predict(tuned.model, volume, SegmentSettings(device="cpu"))).classes
 
     return learned

@@ -22,10 +22,9 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.fewshot.fit_head import class_dice
-from napari_unetseg.engine.fewshot.schedule import TRIAL_SHARE, stages
-from napari_unetseg.engine.fewshot.training_set import Lesson
-from napari_unetseg.engine.fewshot.unet import Whole
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
+from napari_unetseg.engine.fewshot.unet import UNetFineTuner
+from napari_unetseg.engine.fewshot.validation import VALIDATION_SHARE, Schedule, class_dice
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model
 
@@ -39,12 +38,14 @@ def scores(model: Model, volume: Volume, labels: np.ndarray, off: np.ndarray) ->
     return f"{dice[ANTERIOR]:.3f} | {dice[POSTERIOR]:.3f}"
 
 
-def trained(start: Model, lesson: Lesson, steps: int, strength: float) -> Model:
+def trained(start: Model, dataset: AnnotationDataset, steps: int, strength: float) -> Model:
     """The start, trained on all of the paint, whether or not that made it better."""
-    settings = FineTuneSettings(steps=int(steps / (1 - TRIAL_SHARE)), device="cpu", keep_structures=True)
-    run = Whole(lesson, start, settings, stages(lesson, start, settings, None))
-    run.strength = strength
-    return replace(start, network=finish(run.train("final")).network)
+    settings = FineTuneSettings(steps=int(steps / (1 - VALIDATION_SHARE)), device="cpu", keep_structures=True)
+    run = FineTuningRun(dataset, start, settings)
+    fitted = finish(UNetFineTuner(run, Schedule.of(run), strength).fit("refit"))
+    if fitted is None:
+        raise SystemExit("The loss of training was not a number.")
+    return replace(start, network=fitted.network)
 
 
 def main() -> None:
@@ -59,12 +60,12 @@ def main() -> None:
     painted = np.zeros_like(labels)
     painted[slices] = np.where(labels[slices] == POSTERIOR, 0, labels[slices] + 1)
     off = ~np.isin(np.arange(len(labels)), slices)
-    start, lesson = load_model("hippocampus-3d"), Lesson([volume], [painted])
+    start, dataset = load_model("hippocampus-3d"), AnnotationDataset([volume], [painted])
     print(f"{facts()} {asked.steps} steps.\n")
     print("| hippocampus-3d | anterior (painted) | posterior (not painted) |\n|---|---|---|")
     print(f"| before | {scores(start, volume, labels, off)} |", flush=True)
     for name, strength in (("after, without a teacher", 0.0), ("after, with the frozen teacher", 1.0)):
-        print(f"| {name} | {scores(trained(start, lesson, asked.steps, strength), volume, labels, off)} |", flush=True)
+        print(f"| {name} | {scores(trained(start, dataset, asked.steps, strength), volume, labels, off)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ from napari_unetseg.core.models.fine_tuned_card import starting_model
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
+from napari_unetseg.engine.fewshot.run import feature_sources
 from napari_unetseg.engine.fewshot.session import QUICK
 from napari_unetseg.engine.fewshot.slice_predictor import prediction_of
-from napari_unetseg.engine.fewshot.training_set import feature_sources
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 
 SMALL = ("nuclei, plant", "nuclei, embryo", "membranes, light", "membranes, EM", "hippocampus")

@@ -63,15 +63,15 @@ def iter_fine_tune(
     With `checkpoint`, a run that was killed goes on from files of that name, where paint and settings are the same.
     """
     from napari_unetseg.engine.fewshot import fine_tune as finetune
-    from napari_unetseg.engine.fewshot.training_set import Lesson
+    from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
 
     images = [as_volume(image) for image in _several(volume)]
     paint = [as_labels(labels) for labels in _several(painted)]
     names = {s.label - 1: s.name for labels in paint for s in labels.structures if s.label > 1}
     start = model if model is not None else starting_model(list_models())
     loaded = load_model(start) if isinstance(start, (str, Path)) else start
-    lesson = Lesson(images, [labels.array for labels in paint], names)
-    return (yield from finetune.iter_fine_tune(lesson, loaded, settings, checkpoint))
+    dataset = AnnotationDataset(images, [labels.array for labels in paint], names)
+    return (yield from finetune.iter_fine_tune(FineTuningRun(dataset, loaded, settings), checkpoint))
 
 
 def fine_tune_file(

@@ -19,12 +19,12 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import ModelError
 
 if TYPE_CHECKING:
-    from napari_unetseg.engine.fewshot.session import LiveSession
+    from napari_unetseg.engine.fewshot.session import InteractiveSession
 
 Array = npt.NDArray[Any]
 
 _places: dict[str, Sequence[Place]] = {}
-_sessions: dict[str, LiveSession] = {}
+_sessions: dict[str, InteractiveSession] = {}
 """At most one, by its token: it holds gigabytes."""
 
 
@@ -39,7 +39,7 @@ def begin(
 ) -> Job[tuple[Version, ...]]:
     """Open a session in place of any other one; a `kept` model that is damaged is left alone."""
     yield Progress(0, 1, "Loading the engine")
-    from napari_unetseg.engine.fewshot.session import LiveSession
+    from napari_unetseg.engine.fewshot.session import InteractiveSession
     from napari_unetseg.engine.networks.model_file import load_model
 
     _sessions.clear()
@@ -49,7 +49,7 @@ def begin(
         restored = load_model(kept) if kept is not None and kept.is_file() else None
     except ModelError:
         restored = None
-    _sessions[token] = LiveSession(volumes, loaded, kept=restored)
+    _sessions[token] = InteractiveSession(volumes, loaded, kept=restored)
     _places[token] = places
     return _sessions[token].versions
 
@@ -57,31 +57,31 @@ def begin(
 def learn(
     token: str, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings
 ) -> Job[AcceptDecision]:
-    """`LiveSession.learn`."""
+    """`InteractiveSession.learn`."""
     return (yield from _sessions[token].learn(painted, names, settings))
 
 
 def fine_tune(
     token: str, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings, seconds: float
 ) -> Job[Tuned]:
-    """`LiveSession.fine_tune`."""
+    """`InteractiveSession.fine_tune`."""
     return (yield from _sessions[token].fine_tune(painted, names, settings, seconds))
 
 
 def predict(token: str, z: int, total: int, done: int) -> Job[SlicePrediction]:
-    """`LiveSession.predict`, of the slice after the first `done` of `total`."""
+    """`InteractiveSession.predict`, of the slice after the first `done` of `total`."""
     yield Progress(done, total, "Predicting")
     return _sessions[token].predict(z)
 
 
 def revert(token: str, number: int) -> Job[Version]:
-    """`LiveSession.revert`."""
+    """`InteractiveSession.revert`."""
     yield Progress(0, 1, "Reverting")
     return _sessions[token].revert(number)
 
 
 def save(token: str, path: Path, names: Mapping[int, str]) -> Job[None]:
-    """`LiveSession.save`, with the record from which the model can be made again."""
+    """`InteractiveSession.save`, with the record from which the model can be made again."""
     yield Progress(0, 1, "Saving the model")
     from napari_unetseg.engine.fewshot.replay import record_session
 

@@ -6,22 +6,24 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from napari_unetseg.core.annotations.sparse_labels import hold_out
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, model_name, starting_model, structures_of
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
-from napari_unetseg.engine.fewshot import fine_tune
+from napari_unetseg.engine.fewshot import fine_tune, refiner
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
-from napari_unetseg.engine.fewshot.refiner import RefinerBatches, SeenSlice
-from napari_unetseg.engine.fewshot.schedule import loss_of, stages, steady
-from napari_unetseg.engine.fewshot.training_set import Lesson, filters_for
+from napari_unetseg.engine.fewshot.refiner import RefinerTuner, refiner_batches
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, filters_for
+from napari_unetseg.engine.fewshot.validation import loss_of, steady
 from napari_unetseg.engine.inference.cost import estimate_cost
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import load_model, save_model
 from napari_unetseg.engine.networks.unets.unet import UNetSettings
 from napari_unetseg.engine.training.loop import Trained, TrainProgress
 from napari_unetseg.engine.training.losses import boundary_weights, painted_loss
+from napari_unetseg.engine.training.patches import Case
 from napari_unetseg.errors import InputError, SettingsError
 
 SHORT = FineTuneSettings(steps=3, device="cpu")
@@ -41,6 +43,11 @@ def painted_from(labels, slices):
     return painted
 
 
+def run_of(volumes, painted, names=None, settings=SHORT):
+    """A run that begins with nothing."""
+    return FineTuningRun(AnnotationDataset(volumes, painted, names or {}), None, settings)
+
+
 def dice(a, b):
     return 2 * (a & b).sum() / (a.sum() + b.sum())
 
@@ -50,7 +57,7 @@ def quick():
     """Fewer steps than a good result takes; these images are easy."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fine_tune, "HeadSettings", partial(HeadSettings, hidden=16, steps=60))
-        patch.setattr(fine_tune, "REFINER", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
+        patch.setattr(refiner, "REFINER", UNetSettings(2, 1, 2, widths=(4, 8), norm="batch"))
         patch.setattr("napari_unetseg.engine.training.loop.NORM_BATCHES", 2)
         yield
 
@@ -58,7 +65,7 @@ def quick():
 @pytest.fixture(scope="module")
 def tuned():
     volume, labels = spheres()
-    return finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])], {1: "bead"}), None, SHORT))
+    return finish(iter_fine_tune(run_of([volume], [painted_from(labels, [2, 4, 6])], {1: "bead"})))
 
 
 def test_what_was_painted_is_found_in_the_other_slices_through_a_file(tuned, tmp_path):
@@ -82,7 +89,7 @@ def test_the_card_says_what_and_how_good(tuned):
 
 def test_the_same_seed_gives_the_same_model(tuned):
     volume, labels = spheres()
-    again = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])], {1: "bead"}), None, SHORT))
+    again = finish(iter_fine_tune(run_of([volume], [painted_from(labels, [2, 4, 6])], {1: "bead"})))
     torch.testing.assert_close(again.model.network.state_dict(), tuned.model.network.state_dict(), rtol=0, atol=0)
 
 
@@ -112,14 +119,14 @@ def test_windows_of_a_large_slice_give_what_the_whole_gives(tuned, monkeypatch):
 
 
 def test_training_that_does_not_help_is_not_kept(monkeypatch):
-    def ruined(refiner, *_, **__):
+    def ruined(network, *_, **__):
         yield Progress(0, 1, "Training")
-        torch.nn.init.constant_(refiner.head.bias, float("nan"))
-        return Trained(refiner, 3, 0.0, 0)
+        torch.nn.init.constant_(network.head.bias, float("nan"))
+        return Trained(network, 3, 0.0, 0)
 
-    monkeypatch.setattr(fine_tune, "iter_train", ruined)
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.validation.iter_train", ruined)
     volume, labels = spheres()
-    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
+    result = finish(iter_fine_tune(run_of([volume], [painted_from(labels, [2, 4, 6])])))
     assert result.steps == 0
     assert result.model.network.refiner is None
     assert result.held_out_dice == result.head_dice
@@ -129,15 +136,15 @@ def test_training_that_does_not_help_is_not_kept(monkeypatch):
 @pytest.mark.parametrize(("found", "taken", "said"), [(0.96, True, "lower by 0.04"), (0.94, False, "made it worse")])
 def test_a_little_less_on_one_held_out_slice_is_left_to_chance(monkeypatch, found, taken, said):
     scores = iter([{1: 1.0}, {1: found}])
-    monkeypatch.setattr(fine_tune._Run, "score", lambda *_: next(scores))
-    monkeypatch.setattr(fine_tune, "chance", lambda _: 0.05)
+    monkeypatch.setattr(RefinerTuner, "score", lambda *_: next(scores))
+    monkeypatch.setattr(refiner, "chance", lambda _: 0.05)
     volume, labels = spheres()
-    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, SHORT))
+    result = finish(iter_fine_tune(run_of([volume], [painted_from(labels, [2, 4, 6])])))
     assert (result.steps > 0) == taken
     assert said in result.notes[0]
 
 
-@pytest.mark.parametrize(("good_steps", "kept"), [(0, False), (2, True)], ids=["the trial", "the last training"])
+@pytest.mark.parametrize(("good_steps", "kept"), [(0, False), (2, True)], ids=["the validation fit", "the refit"])
 def test_a_loss_that_is_not_a_number_ends_training_with_the_best_from_before(monkeypatch, good_steps, kept):
     calls = []
 
@@ -145,11 +152,11 @@ def test_a_loss_that_is_not_a_number_ends_training_with_the_best_from_before(mon
         calls.append(1)
         return painted_loss(scores, labels) * (1.0 if len(calls) <= good_steps else float("nan"))
 
-    monkeypatch.setattr("napari_unetseg.engine.fewshot.schedule.loss_of", lambda _: breaking)
-    monkeypatch.setattr(fine_tune._Run, "score", lambda *_: {1: 1.0})
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.validation.loss_of", lambda _: breaking)
+    monkeypatch.setattr(RefinerTuner, "score", lambda *_: {1: 1.0})
     volume, labels = spheres()
     settings = FineTuneSettings(steps=5, device="cpu")
-    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings))
+    result = finish(iter_fine_tune(run_of([volume], [painted_from(labels, [2, 4, 6])], settings=settings)))
     assert "not a number" in result.notes[0]
     assert (result.model.network.refiner is not None) == kept
     assert result.steps == (2 if kept else 0)
@@ -173,7 +180,7 @@ def test_patches_of_the_refiner_are_bent_together_with_their_classes():
     classes = torch.zeros(120, 120, dtype=torch.int16)
     classes[:, 40:80] = 1
     seen = torch.cat([classes[None].half(), classes[None].half()])
-    batches = RefinerBatches([SeenSlice(seen, classes)], 1, seed=0)
+    batches = refiner_batches([Case(seen, classes)], 1, seed=0)
     bent = 0
     for step in range(12):
         patch, labels = batches[step]
@@ -189,7 +196,7 @@ def test_patches_of_the_refiner_are_bent_together_with_their_classes():
 def test_no_steps_give_the_light_head_alone():
     volume, labels = spheres()
     settings = FineTuneSettings(steps=0, device="cpu")
-    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [2, 4, 6])]), None, settings))
+    result = finish(iter_fine_tune(run_of([volume], [painted_from(labels, [2, 4, 6])], settings=settings)))
     assert (result.steps, result.model.network.refiner, result.notes) == (0, None, ())
 
 
@@ -197,26 +204,26 @@ def test_several_2d_images_are_learned_together():
     volume, labels = spheres((9, 48, 48))
     images = [Volume(volume.array[:, z : z + 1]) for z in (3, 4, 5)]
     paint = [labels[z : z + 1] + 1 for z in (3, 4, 5)]
-    result = finish(iter_fine_tune(Lesson(images, paint), None, SHORT))
+    result = finish(iter_fine_tune(run_of(images, paint)))
     assert result.model.card.dimensions == 2
     found = finish(iter_predict(result.model, images[0], SegmentSettings(device="cpu"))).classes
     assert dice(found == 1, labels[3:4] == 1) > 0.8
 
 
 def test_checkpoints_are_gone_at_the_end_and_left_by_a_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(fine_tune._Run, "score", lambda *_: {1: 1.0})  # training is always kept
+    monkeypatch.setattr(RefinerTuner, "score", lambda *_: {1: 1.0})  # training is always kept
     volume, labels = spheres()
     paint = [painted_from(labels, [2, 4, 6])]
     settings = replace(SHORT, steps=8)
-    whole = finish(iter_fine_tune(Lesson([volume], paint), None, settings))
-    job = iter_fine_tune(Lesson([volume], paint), None, settings, checkpoint=tmp_path / ".m")
+    whole = finish(iter_fine_tune(run_of([volume], paint, settings=settings)))
+    job = iter_fine_tune(run_of([volume], paint, settings=settings), checkpoint=tmp_path / ".m")
     for progress in job:
-        if progress.stage == "Training" and progress.total == 5 and progress.done == 4:  # the last training
+        if progress.stage == "Training" and progress.total == 5 and progress.done == 4:  # the refit
             break
     job.close()
     left = sorted(path.name.split(".")[-1] for path in tmp_path.iterdir())
-    assert left == ["trial"]
-    resumed = finish(iter_fine_tune(Lesson([volume], paint), None, settings, checkpoint=tmp_path / ".m"))
+    assert left == ["validation"]
+    resumed = finish(iter_fine_tune(run_of([volume], paint, settings=settings), checkpoint=tmp_path / ".m"))
     assert list(tmp_path.iterdir()) == []
     torch.testing.assert_close(resumed.model.network.state_dict(), whole.model.network.state_dict())
 
@@ -224,9 +231,20 @@ def test_checkpoints_are_gone_at_the_end_and_left_by_a_stop(tmp_path, monkeypatc
 def test_bad_paint_is_refused_before_anything_is_computed():
     volume, labels = spheres()
     with pytest.raises(InputError, match="Nothing is painted"):
-        Lesson([volume], [np.zeros_like(labels)])
+        AnnotationDataset([volume], [np.zeros_like(labels)])
     with pytest.raises(InputError, match="of one kind"):
-        Lesson([volume, Volume(volume.array[:, :1])], [labels + 1, labels[:1] + 1])
+        AnnotationDataset([volume, Volume(volume.array[:, :1])], [labels + 1, labels[:1] + 1])
+
+
+def test_labels_are_held_out_once_for_head_refiner_and_u_net(monkeypatch):
+    asked = []
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.run.hold_out", lambda p: asked.append(p) or hold_out(p))
+    volume, labels = spheres((5, 24, 24))
+    for settings in (SHORT, replace(SHORT, whole=True)):
+        painted = painted_from(labels, [1, 2, 3])
+        finish(iter_fine_tune(run_of([volume], [painted], settings=settings)))
+        assert len(asked) == 1
+        assert asked.pop()[0] is painted
 
 
 def test_filters_follow_the_voxel_size():
@@ -268,7 +286,7 @@ def test_a_heavier_structure_is_found_more_often():
     found = []
     for weight in (1.0, 5.0):
         settings = FineTuneSettings(steps=0, device="cpu", structure_weight=weight)
-        model = finish(iter_fine_tune(Lesson([volume], [painted]), None, settings)).model
+        model = finish(iter_fine_tune(run_of([volume], [painted], settings=settings))).model
         found.append(finish(iter_predict(model, volume, SegmentSettings(device="cpu"))).classes.mean())
     assert found[0] < 0.45
     assert found[1] > found[0] + 0.2
@@ -277,15 +295,16 @@ def test_a_heavier_structure_is_found_more_often():
 def test_several_scales_add_the_paint_at_other_sizes_and_hold_nothing_of_it_out():
     volume, labels = spheres()
     settings = FineTuneSettings(steps=1, device="cpu", several_scales=True)
-    lesson = Lesson([volume], [painted_from(labels, [2, 4, 6])])
-    run = fine_tune._Run(lesson, None, settings, stages(lesson, None, settings, None))
-    assert [p.shape for p in run.painted] == [(9, 48, 48), (9, 32, 32), (9, 72, 72)]
-    assert [source[2].hand.shape[1:] for source in run.sources] == [(48, 48), (32, 32), (72, 72)]
-    assert [int(p.any()) for p in run.held] == [1, 0, 0]
-    assert set(np.nonzero(run.painted[2].any((1, 2)))[0]) == set(np.nonzero(run.learning[0].any((1, 2)))[0])
-    image, paint = run.sources[2][4].image[0].numpy(), run.painted[2][6]
+    run = run_of([volume], [painted_from(labels, [2, 4, 6])], settings=settings)
+    features = run.features
+    assert [p.shape for p in features.painted] == [(9, 48, 48), (9, 32, 32), (9, 72, 72)]
+    assert [source[2].hand.shape[1:] for source in features.sources] == [(48, 48), (32, 32), (72, 72)]
+    assert [int(p.any()) for p in features.held_out] == [1, 0, 0]
+    learning = run.dataset.split.learning[0]
+    assert set(np.nonzero(features.painted[2].any((1, 2)))[0]) == set(np.nonzero(learning.any((1, 2)))[0])
+    image, paint = features.sources[2][4].image[0].numpy(), features.painted[2][6]
     assert (image[paint == 2] > 0.5).mean() > 0.95  # image and paint lie on each other
-    result = finish(iter_fine_tune(lesson, None, settings))
+    result = finish(iter_fine_tune(run))
     assert result.held_out_dice[1] > 0.8
 
 

@@ -14,10 +14,10 @@ from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.fewshot import fine_tune, unet
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
-from napari_unetseg.engine.fewshot.schedule import stages
-from napari_unetseg.engine.fewshot.training_set import Lesson
-from napari_unetseg.engine.fewshot.unet import Whole, augmentation_for, from_nothing, trains_whole
-from napari_unetseg.engine.fewshot.unet_patches import Look, painted_cases, predicted_classes
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, network_input
+from napari_unetseg.engine.fewshot.unet import UNetFineTuner, augmentation_for, from_nothing, trains_whole
+from napari_unetseg.engine.fewshot.unet_patches import Frame, annotated_cases, scored_windows
+from napari_unetseg.engine.fewshot.validation import Schedule, known_classes
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
@@ -32,7 +32,7 @@ def quick():
         patch.setattr(fine_tune, "head_settings", lambda _: HeadSettings(hidden=4, steps=10))
         patch.setattr(unet, "WIDTHS", (8, 16))
         patch.setattr(unet, "PATCHES", {2: (16, 32), 3: (4, 16, 32)})
-        patch.setattr("napari_unetseg.engine.fewshot.schedule.LEARNING_RATE", 1e-2)
+        patch.setattr("napari_unetseg.engine.fewshot.validation.LEARNING_RATE", 1e-2)
         patch.setattr("napari_unetseg.engine.training.loop.NORM_BATCHES", 2)
         yield
 
@@ -49,6 +49,10 @@ def painted_from(labels, slices):
     painted = np.zeros_like(labels)
     painted[slices] = labels[slices] + 1
     return painted
+
+
+def run_of(volume, painted, pretrained, settings, names=None):
+    return FineTuningRun(AnnotationDataset([volume], [painted], names or {}), pretrained, settings)
 
 
 def task_model(dimensions, outputs=3):
@@ -82,10 +86,10 @@ STARTS = {
     [pytest.param(s, id=name, marks=[pytest.mark.long] * name.startswith("general")) for name, s in STARTS.items()],
 )
 def test_an_ordinary_u_net_comes_out_and_finds_what_was_painted(start, tmp_path, monkeypatch):
-    monkeypatch.setattr(fine_tune, "mean_dice", lambda _: 1.0)  # training is always kept
+    monkeypatch.setattr(fine_tune, "is_no_worse", lambda *_: True)  # training is always kept
     volume, labels = bars()
     settings = FineTuneSettings(steps=200, device="cpu", whole=True)
-    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])], {2: "bar"}), start, settings))
+    result = finish(iter_fine_tune(run_of(volume, painted_from(labels, [1, 3, 5]), start, settings, {2: "bar"})))
     save_model(tmp_path / "m.safetensors", result.model)
     model = load_model(tmp_path / "m.safetensors")
     assert isinstance(model.network, UNet)
@@ -99,25 +103,25 @@ def test_an_ordinary_u_net_comes_out_and_finds_what_was_painted(start, tmp_path,
 
 def test_a_3d_start_is_trained_itself_and_replaced_by_the_light_head_where_that_is_better(monkeypatch):
     volume, labels = bars()
-    monkeypatch.setattr(Whole, "score", lambda *_: {1: 0.1, 2: 0.1})
-    lesson = Lesson([volume], [painted_from(labels, [1, 3, 5])])
-    result = finish(iter_fine_tune(lesson, task_model(3), FineTuneSettings(steps=2, device="cpu")))
+    monkeypatch.setattr(UNetFineTuner, "score", lambda *_: {1: 0.1, 2: 0.1})
+    settings = FineTuneSettings(steps=2, device="cpu")
+    result = finish(iter_fine_tune(run_of(volume, painted_from(labels, [1, 3, 5]), task_model(3), settings)))
     assert (result.steps, result.model.card.architecture["kind"]) == (0, "light")
     assert "worse" in result.notes[0]
 
 
 def test_kept_structures_are_still_found_and_new_ones_are_added(monkeypatch):
     """The teacher knows bar 2; bar 1 and background are painted, and bar 3 is new."""
-    monkeypatch.setattr(fine_tune, "mean_dice", lambda _: 1.0)
+    monkeypatch.setattr(fine_tune, "is_no_worse", lambda *_: True)
     volume, labels = bars()
     settings = FineTuneSettings(steps=200, device="cpu", whole=True)
-    teacher = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])]), None, settings)).model
+    teacher = finish(iter_fine_tune(run_of(volume, painted_from(labels, [1, 3, 5]), None, settings))).model
     painted = painted_from(labels, [1, 3, 5])
     painted[labels == 2] = 0
     found = {}
     for keep in (True, False):
         again = replace(settings, steps=20, keep_structures=keep)
-        model = finish(iter_fine_tune(Lesson([volume], [painted]), teacher, again)).model
+        model = finish(iter_fine_tune(run_of(volume, painted, teacher, again))).model
         found[keep] = (finish(iter_predict(model, volume, CPU)).classes[labels == 2] == 2).mean()
     assert found[True] > found[False] + 0.5
     assert found[False] < 0.1
@@ -125,10 +129,10 @@ def test_kept_structures_are_still_found_and_new_ones_are_added(monkeypatch):
 
 def test_the_start_is_left_as_it_was_where_training_ruins_it(monkeypatch):
     volume, labels = bars()
-    monkeypatch.setattr(Whole, "score", lambda self, network: {1: 0.9 if network is self.network else 0.2})
+    monkeypatch.setattr(UNetFineTuner, "score", lambda self, network: {1: 0.9 if network is self.network else 0.2})
     settings = FineTuneSettings(steps=2, device="cpu", keep_structures=True)
     start = task_model(3)
-    result = finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])]), start, settings))
+    result = finish(iter_fine_tune(run_of(volume, painted_from(labels, [1, 3, 5]), start, settings)))
     assert result.model is start
     assert "worse" in result.notes[0]
 
@@ -139,11 +143,14 @@ def test_a_new_output_joins_those_that_are_kept():
     painted = np.pad(painted, ((0, 0), (0, 8), (0, 0)))
     painted[0, 0] = 1
     start, settings = task_model(3), FineTuneSettings(steps=1, device="cpu", keep_structures=True)
-    lesson = Lesson([volume], [painted])
-    run = Whole(lesson, start, settings, stages(lesson, start, settings, None))
-    assert run.network.settings.outputs == 4
-    torch.testing.assert_close(run.network.head.weight[:3], start.network.head.weight)
-    assert not run.network.head.weight[3].any()
+    run = run_of(volume, painted, start, settings)
+    tuner = UNetFineTuner(run, Schedule.of(run))
+    assert tuner.network.settings.outputs == 4
+    torch.testing.assert_close(tuner.network.head.weight[:3], start.network.head.weight)
+    assert not tuner.network.head.weight[3].any()
+    card = tuner.model("refit", tuner.network, {1: 0.5, 3: 0.25}).card
+    assert [s.name for s in card.structures] == ["one", "two", "structure 3"]
+    assert [(s.structure, s.value) for s in card.scores] == [("one", 0.5), ("structure 3", 0.25)]
 
 
 def test_objects_cannot_be_kept_by_a_teacher():
@@ -154,21 +161,22 @@ def test_objects_cannot_be_kept_by_a_teacher():
     settings = FineTuneSettings(steps=1, device="cpu", keep_structures=True)
     for model in (start, None):
         with pytest.raises(ModelError, match=r"nothing to keep|cannot be kept"):
-            finish(iter_fine_tune(Lesson([volume], [painted_from(labels, [1, 3, 5])]), model, settings))
+            finish(iter_fine_tune(run_of(volume, painted_from(labels, [1, 3, 5]), model, settings)))
 
 
 def test_killed_training_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(fine_tune, "mean_dice", lambda _: 1.0)
+    monkeypatch.setattr(fine_tune, "is_no_worse", lambda *_: True)
     volume, labels = bars()
-    lesson, settings = Lesson([volume], [painted_from(labels, [1, 3, 5])]), FineTuneSettings(steps=8, device="cpu")
-    uninterrupted = finish(iter_fine_tune(lesson, task_model(3), settings))
-    job = iter_fine_tune(lesson, task_model(3), settings, checkpoint=tmp_path / ".m")
+    settings = FineTuneSettings(steps=8, device="cpu")
+    run = run_of(volume, painted_from(labels, [1, 3, 5]), task_model(3), settings)
+    uninterrupted = finish(iter_fine_tune(run))
+    job = iter_fine_tune(run, checkpoint=tmp_path / ".m")
     for progress in job:
-        if progress.stage == "Training" and progress.total == 5 and progress.done == 3:  # the last training
+        if progress.stage == "Training" and progress.total == 5 and progress.done == 3:  # the refit
             break
     job.close()
-    assert [path.name.split(".")[-1] for path in tmp_path.iterdir()] == ["trial"]
-    resumed = finish(iter_fine_tune(lesson, task_model(3), settings, checkpoint=tmp_path / ".m"))
+    assert [path.name.split(".")[-1] for path in tmp_path.iterdir()] == ["validation"]
+    resumed = finish(iter_fine_tune(run, checkpoint=tmp_path / ".m"))
     assert list(tmp_path.iterdir()) == []
     torch.testing.assert_close(resumed.model.network.state_dict(), uninterrupted.model.network.state_dict())
 
@@ -181,24 +189,24 @@ def test_image_and_paint_are_seen_on_the_grid_of_the_start():
     start = replace(
         start, card=start.card.model_copy(update={"voxel_size": VoxelSize(spacing=(2.0, 1.0, 1.0), unit="mm")})
     )
-    settings, lesson = FineTuneSettings(steps=1, device="cpu"), Lesson([volume], [painted_from(labels, [1, 4, 5])])
-    run = Whole(lesson, start, settings, stages(lesson, start, settings, None))
-    (case,) = run._cases(lesson.painted)
+    run = run_of(volume, painted_from(labels, [1, 4, 5]), start, FineTuneSettings(steps=1, device="cpu"))
+    tuner = UNetFineTuner(run, Schedule.of(run))
+    (case,) = tuner.cases(run.dataset.painted)
     assert case.labels.shape == (4, 8, 16)
     assert [bool((plane >= 0).any()) for plane in case.labels] == [True, False, True, False]
     assert case.image[0][case.labels == 2].mean() > 0.8 > 0.6 > case.image[0][case.labels == 1].mean()
-    assert run.card(start.card, run.network).voxel_size.spacing == (2.0, 1.0, 1.0)
+    assert tuner.model("refit", tuner.network, {}).card.voxel_size.spacing == (2.0, 1.0, 1.0)
 
 
 def test_a_coarse_grid_never_loses_paint_and_a_fine_one_repeats_it():
     volume = Volume(np.random.default_rng(0).random((1, 4, 6, 6)).astype(np.float32))
     painted = np.zeros((4, 6, 6), np.uint8)
     painted[1, 2, 3], painted[1, 2, 2] = 2, 1
-    read = unet.normaliser(volume, unet.Normalisation())
-    (coarse,) = painted_cases([volume], [painted], [read], Look(3, (9, 9, 9), (0.5, 0.5, 0.5)))
+    read = network_input(volume, None).read
+    (coarse,) = annotated_cases([volume], [painted], [read], Frame(3, (9, 9, 9), (0.5, 0.5, 0.5)))
     assert np.argwhere(coarse.labels.numpy() >= 0).tolist() == [[0, 1, 1]]
     assert coarse.labels[0, 1, 1] == 1  # structure 1 before background
-    (fine,) = painted_cases([volume], [painted], [read], Look(3, (9, 9, 9), (1.0, 2.0, 2.0)))
+    (fine,) = annotated_cases([volume], [painted], [read], Frame(3, (9, 9, 9), (1.0, 2.0, 2.0)))
     assert int((fine.labels == 1).sum()) == int((fine.labels == 0).sum()) == 4
     assert fine.image.shape == (1, 4, 12, 12)
 
@@ -206,8 +214,8 @@ def test_a_coarse_grid_never_loses_paint_and_a_fine_one_repeats_it():
 def test_of_large_images_only_slabs_around_painted_planes_are_held(monkeypatch):
     monkeypatch.setattr("napari_unetseg.engine.fewshot.unet_patches.MOST_VOXELS", 3 * 32 * 32 * 2)
     volume, labels = bars((40, 32, 32))
-    read = unet.normaliser(volume, unet.Normalisation())
-    cases = painted_cases([volume], [painted_from(labels, [5, 30])], [read], Look(3, (1, 4, 4), (1.0, 1.0, 1.0)))
+    read = network_input(volume, None).read
+    cases = annotated_cases([volume], [painted_from(labels, [5, 30])], [read], Frame(3, (1, 4, 4), (1.0, 1.0, 1.0)))
     assert [tuple(case.labels.shape) for case in cases] == [(3, 32, 32), (3, 32, 32)]
     assert all((case.labels[1] >= 0).all() and (case.labels[::2] == -1).all() for case in cases)
 
@@ -216,9 +224,9 @@ def test_of_large_images_only_slabs_around_painted_planes_are_held(monkeypatch):
 def test_scoring_window_by_window_is_scoring_at_once():
     volume, labels = bars((8, 24, 32))
     network = task_model(2).network
-    read = unet.normaliser(volume, unet.Normalisation())
-    (case,) = painted_cases([volume], [painted_from(labels, [3])], [read], Look(2, (1, 40, 40), (1.0, 1.0, 1.0)))
-    predicted, true = predicted_classes(network, [case], (8, 16), (8, 8))
+    read = network_input(volume, None).read
+    (case,) = annotated_cases([volume], [painted_from(labels, [3])], [read], Frame(2, (1, 40, 40), (1.0, 1.0, 1.0)))
+    predicted, true = known_classes(scored_windows(network, [case], (8, 16), (8, 8)))
     at_once = network(case.image[None])[0].argmax(0)
     assert len(true) == 24 * 32
     assert torch.bincount(true).tolist() == torch.bincount(case.labels.flatten().long()).tolist()

@@ -20,7 +20,7 @@ from napari_unetseg.engine.inference import predict, predict_slices
 from napari_unetseg.engine.inference.aggregate import Sinks
 from napari_unetseg.engine.inference.predict import iter_predict, iter_predict_into
 from napari_unetseg.engine.networks.model_file import Model, load_model
-from napari_unetseg.engine.networks.pixel.classifier import LightNet, LightSettings
+from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
 
@@ -54,7 +54,7 @@ def unet(dimensions, norm):
 
 def light():
     torch.manual_seed(0)
-    network = LightNet.from_settings(LightSettings(FilterSettings(), hidden=8, outputs=4))
+    network = PixelClassifier.from_settings(PixelClassifierSettings(FilterSettings(), hidden=8, outputs=4))
     return Model(network.eval(), card(2, network.settings.to_json()))
 
 

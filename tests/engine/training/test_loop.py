@@ -6,7 +6,7 @@ import torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
-from napari_unetseg.engine.training.loop import TrainProgress, TrainSettings, iter_train
+from napari_unetseg.engine.training.loop import TrainProgress, TrainSettings, descend, iter_train
 from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
 from napari_unetseg.errors import SettingsError
 
@@ -137,3 +137,14 @@ def test_minutes_end_the_training_and_give_a_forecast():
 def test_a_run_needs_one_end(wrong):
     with pytest.raises(SettingsError, match="steps or minutes"):
         TrainSettings(**wrong)
+
+
+def test_a_step_down_a_loss_that_is_not_finite_changes_nothing():
+    weight = torch.nn.Parameter(torch.tensor([3.0, 4.0]))
+    optimiser = torch.optim.SGD([weight], lr=1.0)
+    assert not descend(optimiser, (weight * float("nan")).sum())
+    assert weight.tolist() == [3.0, 4.0]
+    assert descend(optimiser, (weight**2).sum() / 2, clip=1.0)  # the gradient (3, 4) is cut to (0.6, 0.8)
+    torch.testing.assert_close(weight.detach(), torch.tensor([2.4, 3.2]))
+    assert descend(optimiser, (weight**2).sum() / 2)
+    torch.testing.assert_close(weight.detach(), torch.zeros(2))

@@ -83,3 +83,27 @@ def test_zooming_out_sees_more_of_the_image():
     assert inside.any()
     span = wide[inside].amax(dim=(1, 2, 3)) - wide[inside].amin(dim=(1, 2, 3))
     assert span.tolist() == pytest.approx([30 / 63] * int(inside.sum()), abs=0.02)
+
+
+def test_where_patches_lie_and_how_they_vary_can_be_given():
+    """A placement is asked for the next place only when the last crop is cut, so both draw from one generator."""
+    case = Case(torch.arange(36.0).reshape(1, 6, 6), torch.zeros(6, 6, dtype=torch.int8))
+    drawn = []
+
+    def corners(generator):
+        for start in ([0, 0], [4, 4]):
+            drawn.append("place")
+            yield 0, start
+
+    def vary(crops, generator):
+        images, labels = [], []
+        for image, classes in crops:
+            drawn.append("vary")
+            images.append(-image)
+            labels.append(classes)
+        return torch.stack(images), torch.stack(labels)
+
+    image, labels = Batches([case], BatchSettings((2, 2)), corners, vary)[0]
+    assert drawn == ["place", "vary", "place", "vary"]
+    assert image.tolist() == [[[[0, -1], [-6, -7]]], [[[-28, -29], [-34, -35]]]]
+    assert labels.shape == (2, 2, 2)

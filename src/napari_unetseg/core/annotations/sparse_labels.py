@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,19 @@ class Plane:
     def where(self) -> tuple[slice | int, ...]:
         """Index of the plane in an array (Z, Y, X)."""
         return (*(slice(None),) * self.axis, self.index)
+
+
+class Split(NamedTuple):
+    """Sparse labels in two parts, of the same shapes and dtypes, `UNPAINTED` where a voxel is in the other part.
+
+    Parameters
+    ----------
+    learning, held_out : lists of ndarray (Z, Y, X)
+        What to fit to, and what to score on; one an image. Nothing of a class may be held out.
+    """
+
+    learning: list[Array]
+    held_out: list[Array]
 
 
 def to_classes(painted: Array) -> Array:
@@ -114,7 +127,7 @@ def painted_planes(painted: Array) -> list[Plane]:
     return planes
 
 
-def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+def hold_out(painted: Sequence[Array]) -> Split:
     """Split paint into a part to learn from and a part to score on.
 
     With three planes or more of a fair size over all images, whole planes are held out: every fourth of them, evenly
@@ -122,11 +135,6 @@ def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     planes, every fourth block of the painted region is held out. A class that whole planes do not divide, since too
     little of it lies on other planes, gives every fourth block of its own region as well. The split depends on the
     paint alone. A class is never taken away from the learning part altogether: its voxels are then given back.
-
-    Returns
-    -------
-    learning, held_out : lists of ndarray
-        The same shapes and dtypes, 0 where a voxel is not in that part. Nothing of a class may be held out.
     """
     planes = _fair_planes(painted)
     masks = [np.zeros(p.shape, dtype=bool) for p in painted]
@@ -138,8 +146,11 @@ def hold_out(painted: Sequence[Array]) -> tuple[list[Array], list[Array]]:
     for value in range(BACKGROUND, class_count(painted) + 1):
         _divide(value, painted, masks)
     _give_back(painted, masks)
-    learning = [np.where(mask, 0, p).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
-    return learning, [np.where(mask, p, 0).astype(p.dtype) for p, mask in zip(painted, masks, strict=True)]
+    pairs = list(zip(painted, masks, strict=True))
+    return Split(
+        [np.where(mask, UNPAINTED, paint).astype(paint.dtype) for paint, mask in pairs],
+        [np.where(mask, paint, UNPAINTED).astype(paint.dtype) for paint, mask in pairs],
+    )
 
 
 def chance(held_out: Sequence[Array]) -> float:

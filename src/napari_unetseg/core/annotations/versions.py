@@ -44,7 +44,7 @@ class Version:
 
 @dataclass(frozen=True)
 class AcceptDecision:
-    """How a candidate fared.
+    """Whether a candidate was taken, and why.
 
     Parameters
     ----------

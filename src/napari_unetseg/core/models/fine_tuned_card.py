@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from napari_unetseg.core.models.appearance import describe_image
-from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score
+from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score, VoxelSize
 from napari_unetseg.core.settings import check_limits, setting
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import SettingsError
@@ -66,23 +66,56 @@ class FineTuneSettings:
 
 
 @dataclass(frozen=True)
-class Paint:
-    """What was painted, for a model's card.
+class LearnedNetwork:
+    """A network that learned from sparse labels, as its card describes it.
 
     Parameters
     ----------
-    structures : tuple of Structure
+    architecture : mapping
+        Its settings, as JSON has them.
+    outputs : int
+        Background included.
+    dimensions : 2 or 3
+    channels : tuple of str
+        Of the images that it takes.
+    voxel_size : VoxelSize or None
+        That images are brought to; None: they are taken as they are.
+    patch, halo : (z, y, x)
+    keeps : bool
+        Whether it goes on with the structures of the model that it began with, and others follow them.
+    """
+
+    architecture: Mapping[str, object]
+    outputs: int
+    dimensions: int
+    channels: tuple[str, ...]
+    voxel_size: VoxelSize | None = None
+    patch: tuple[int, int, int] = (1, 96, 96)
+    halo: tuple[int, int, int] = (0, 32, 32)
+    keeps: bool = False
+
+
+@dataclass(frozen=True)
+class LearnedFrom:
+    """What a network learned from, for its card.
+
+    Parameters
+    ----------
+    volumes : sequence of Volume
     voxels : int
         Painted voxels.
     images : int
         Images that have paint.
+    names : mapping
+        Names of structures by output label.
     dice : mapping
         Held-out Dice by structure label; of the model as it was before it saw the held-out paint.
     """
 
-    structures: tuple[Structure, ...]
+    volumes: Sequence[Volume]
     voxels: int
     images: int
+    names: Mapping[int, str]
     dice: Mapping[int, float]
 
 
@@ -129,41 +162,49 @@ def model_name(text: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", text.lower()).strip("-.") or "painted"
 
 
-def painted_card(
-    architecture: Mapping[str, object], volumes: Sequence[Volume], paint: Paint, start: ModelCard | None
-) -> ModelCard:
-    """The card of a model that learned from paint on `volumes`, beginning with `start`."""
-    first = volumes[0]
-    names = ", ".join(volume.name for volume in volumes)
+def fine_tuned_card(network: LearnedNetwork, learned: LearnedFrom, pretrained: ModelCard | None) -> ModelCard:
+    """The card of a network that learned from sparse labels, beginning with `pretrained`."""
+    first = learned.volumes[0]
+    names = ", ".join(volume.name for volume in learned.volumes)
     size = " × ".join(f"{length:.3g}" for length in first.grid.spacing)
+    begun = pretrained.name if pretrained is not None else "nothing"
+    structures = structures_of(network.outputs - 1, learned.names)
+    if network.keeps and pretrained is not None:
+        structures = (*pretrained.structures, *structures[len(pretrained.structures) :])
     return ModelCard(
         name=model_name(first.name),
         title=f"Painted on {names}",
-        description=f"Learned from {paint.voxels} painted voxels of {paint.images} image(s).",
+        description=f"Learned from {learned.voxels} painted voxels of {learned.images} image(s).",
         version="1",
-        dimensions=2 if first.is_2d else 3,
-        architecture=dict(architecture),
-        channels=first.channels,
-        normalisation=start.normalisation if start is not None else Normalisation(),
-        structures=paint.structures,
-        patch=(1, 96, 96),
-        halo=(0, 32, 32),
+        dimensions=network.dimensions,
+        architecture=dict(network.architecture),
+        channels=network.channels,
+        voxel_size=network.voxel_size,
+        normalisation=pretrained.normalisation if pretrained is not None else Normalisation(),
+        structures=structures,
+        patch=network.patch,
+        halo=network.halo,
         training_data=(
             DataSource(name=names, source="painted by the user", licence="the user's own"),
-            *(start.training_data if start is not None else ()),
+            *(pretrained.training_data if pretrained is not None else ()),
         ),
-        training=f"Began with {start.name if start is not None else 'nothing'}; voxels of {size} {first.grid.unit}.",
-        licence=start.licence if start is not None else "the user's own",
-        scores=tuple(
-            Score(
-                held_out="a part of the paint, before the model saw it",
-                structure=paint.structures[label - 1].name,
-                metric="Dice",
-                value=round(value, 4),
-                images=paint.images,
-            )
-            for label, value in sorted(paint.dice.items())
-        ),
+        training=f"Began with {begun}; voxels of {size} {first.grid.unit}.",
+        licence=pretrained.licence if pretrained is not None else "the user's own",
+        scores=_scores(structures, learned),
+    )
+
+
+def _scores(structures: Sequence[Structure], learned: LearnedFrom) -> tuple[Score, ...]:
+    names = {structure.label: structure.name for structure in structures}
+    return tuple(
+        Score(
+            held_out="a part of the paint, before the model saw it",
+            structure=names.get(label, f"structure {label}"),
+            metric="Dice",
+            value=round(value, 4),
+            images=learned.images,
+        )
+        for label, value in sorted(learned.dice.items())
     )
 
 

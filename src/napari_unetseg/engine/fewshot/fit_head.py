@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, class_count, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
+from napari_unetseg.engine.fewshot.validation import class_dice, mean_dice
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.engine.networks.pixel.forest import Forest, ForestSettings, grow_forest
 from napari_unetseg.engine.networks.pixel.head import Head, with_forest
@@ -239,28 +240,3 @@ class _Known:
             predicted = head(self.features[self.held, : sum(widths)]).argmax(1).cpu()
         classes, stands_for = self.classes[self.held].cpu(), self.stands_for[self.held].cpu()
         return _Trial(head, widths, class_dice(predicted, classes, stands_for))
-
-
-def class_dice(
-    predicted: torch.Tensor, classes: torch.Tensor, stands_for: torch.Tensor | None = None
-) -> dict[int, float]:
-    """Dice of each class above 0 that is in `classes`: 2 |P ∩ C| / (|P| + |C|), over the given voxels.
-
-    Parameters
-    ----------
-    predicted, classes : tensor, int64, (P,)
-    stands_for : tensor, float32, (P,), optional
-        How many voxels each stands for: without it, thinned ones of many classes would flatter the rare ones.
-    """
-    each = torch.ones(len(classes)) if stands_for is None else stands_for
-    found = {}
-    for label in np.unique(classes.numpy()).tolist():
-        if label > 0:
-            p, c = predicted == label, classes == label
-            found[label] = float(2 * each[p & c].sum() / (each[p].sum() + each[c].sum()))
-    return found
-
-
-def mean_dice(dice: Mapping[int, float]) -> float:
-    """Mean over structures; 0 where there is none."""
-    return sum(dice.values()) / len(dice) if dice else 0.0

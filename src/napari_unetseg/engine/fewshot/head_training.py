@@ -9,6 +9,7 @@ import torch
 
 from napari_unetseg.core.settings import setting
 from napari_unetseg.engine.networks.pixel.head import Head
+from napari_unetseg.engine.training.loop import descend
 from napari_unetseg.engine.training.losses import class_weights, painted_loss
 
 
@@ -86,9 +87,7 @@ def fit_head(
             features, classes, weights = features[order], classes[order], weights[order]
         batch = slice(place, place + settings.batch)
         loss = painted_loss(head(features[batch]), classes[batch], weights[batch], by_class, settings.dice_share)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        descend(optimiser, loss)
         schedule.step()
     _rescale(head, mean, deviation)
     return head.eval()

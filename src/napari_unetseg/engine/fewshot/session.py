@@ -14,38 +14,29 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.annotations.session_record import fingerprint
-from napari_unetseg.core.annotations.sparse_labels import chance, hold_out
+from napari_unetseg.core.annotations.sparse_labels import chance
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
-from napari_unetseg.core.models.fine_tuned_card import (
-    FineTuneSettings,
-    Paint,
-    painted_card,
-    renamed_card,
-    structures_of,
-    written_card,
-)
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, renamed_card, written_card
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.fewshot.fine_tune import FineTuned, iter_fine_tune
-from napari_unetseg.engine.fewshot.fit_head import iter_fit_head, mean_dice
+from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
-from napari_unetseg.engine.fewshot.schedule import TIMED, seconds_a_step
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, feature_sources
 from napari_unetseg.engine.fewshot.slice_predictor import Slices
-from napari_unetseg.engine.fewshot.training_set import Lesson, feature_sources
+from napari_unetseg.engine.fewshot.validation import TIMED, is_no_worse, mean_dice, seconds_a_step
 from napari_unetseg.engine.fewshot.versions import (
     Accepted,
     Origin,
-    SparsePaint,
     Versions,
     has_features,
     kind_of,
     sees,
+    sparse,
     version_of,
 )
 from napari_unetseg.engine.networks.model_file import Model, save_model
-from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
-from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.training.loop import TrainProgress
 from napari_unetseg.errors import InputError
 
@@ -61,19 +52,19 @@ ALONE = FineTuneSettings(steps=0)
 """The light head alone."""
 
 Array = npt.NDArray[Any]
-Repeatable = tuple[FineTuned, FineTuneSettings]
-"""What fine-tuning gave, and the settings that give it again."""
+Repeatable = tuple[FineTuned, FineTuningRun]
+"""What fine-tuning gave, and the run, of steps and not of minutes, that gives it again."""
 
 
-class LiveSession:
+class InteractiveSession:
     """Learns from the paint on some images, over and over, and predicts the first of them.
 
     Parameters
     ----------
     volumes : sequence of Volume
         Of one kind: the same channels, all stacks or all single slices.
-    start : Model or None
-        As `engine.fewshot.fine_tune.iter_fine_tune` takes it.
+    pretrained : Model or None
+        As `engine.fewshot.run.FineTuningRun` takes it.
     kept : Model, optional
         An earlier session's last accepted model; it becomes version 1, where it is for this kind of volume.
 
@@ -82,21 +73,21 @@ class LiveSession:
     InputError
         If a slice is too large.
     ModelError
-        If `start` is of a kind that one cannot begin with.
+        If `pretrained` is of a kind that one cannot begin with.
     """
 
     def __init__(
-        self, volumes: Sequence[Volume], start: Model | None, device: str = "auto", kept: Model | None = None
+        self, volumes: Sequence[Volume], pretrained: Model | None, device: str = "auto", kept: Model | None = None
     ) -> None:
         for volume in volumes:
             _check_size(volume)
         if kept is not None and not sees(kept, volumes):
             kept = None
         if kept is not None and has_features(kept):
-            start = kept  # its features are the ones that it was fitted to
-        self.start = start
+            pretrained = kept  # its features are the ones that it was fitted to
+        self.pretrained = pretrained
         self._device = device
-        self._slices = Slices(volumes, feature_sources(volumes, start, device), device)
+        self._slices = Slices(volumes, feature_sources(volumes, pretrained, device), device)
         self._versions = Versions()
         self._tuning: Job[Repeatable] | None = None
         self._seconds_a_step: float | None = None
@@ -137,12 +128,12 @@ class LiveSession:
     def learn(
         self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings = ALONE
     ) -> Job[AcceptDecision]:
-        """Fit a light head to the paint, and take it if it is not worse.
+        """Fit a light head to the sparse labels, and take it if it is not worse.
 
         Parameters
         ----------
         painted : sequence of ndarray of whole numbers, (Z, Y, X)
-            One an image: 0 unknown, 1 background, 2… structures.
+            One an image: 0 unpainted, 1 background, 2… structures.
         names : mapping
             Names of structures by output label (painted value - 1).
         settings : FineTuneSettings
@@ -154,16 +145,15 @@ class LiveSession:
             If one cannot learn from it, see `core.annotations.sparse_labels.check_painted`.
         """
         self._tuning = None
-        lesson = Lesson(self.volumes, painted, names, self._slices.sources)
-        learning, held = hold_out(lesson.painted)
+        run = self._run(painted, names, replace(settings, minutes=None, steps=0))
+        split, quick = run.dataset.split, _quick(settings)
         yield from self._slices.prepare(painted)
         with one_thread():
-            fitted = yield from iter_fit_head(self._slices.sources, painted, held, _quick(settings))
-        version = version_of("light head", fitted.dice, painted, held)
-        model = self._model(self._light(fitted.head), version, lesson)
-        origin = Origin(_sparse(painted), replace(settings, minutes=None, steps=0))
-        trial, known = self._light(fitted.trial), _sparse(learning)
-        return self._judged(Accepted(version, model, trial, known, origin), painted, held)
+            fitted = yield from iter_fit_head(self._slices.sources, painted, split.held_out, quick)
+        network, version = run.classifier(fitted.head), version_of("light head", fitted.dice, run.dataset)
+        model = Model(network, run.classifier_card(network, fitted.dice))
+        trial, known = run.classifier(fitted.trial), sparse(split.learning)
+        return self._decided(Accepted(version, model, trial, known, Origin.of(run)), run.dataset)
 
     def fine_tune(
         self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings, seconds: float
@@ -173,8 +163,7 @@ class LiveSession:
         Minutes become steps, by the time that the first few take.
         """
         if self._tuning is None:
-            lesson = Lesson(self.volumes, painted, names, self._slices.sources)
-            self._tuning = self._iter_tuned(lesson, replace(settings, device=self._device))
+            self._tuning = self._iter_tuned(self._run(painted, names, replace(settings, device=self._device)))
         losses, until = [], time.monotonic() + seconds
         try:
             while time.monotonic() < until:
@@ -186,8 +175,13 @@ class LiveSession:
                 yield Progress(record.done, record.total, record.stage, record.message, record.seconds_left)
         except StopIteration as stop:
             self._tuning = None
-            return Tuned(tuple(losses), self._judged_tuned(stop.value, painted))
+            return Tuned(tuple(losses), self._decided_tuned(*stop.value))
         return Tuned(tuple(losses))
+
+    def _run(self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings) -> FineTuningRun:
+        """A run on the features that the session keeps."""
+        dataset = AnnotationDataset(self.volumes, painted, names)
+        return FineTuningRun(dataset, self.pretrained, settings, self._slices.sources)
 
     def _has_failed(self, loss: float) -> bool:
         self._not_finite = 0 if np.isfinite(loss) else self._not_finite + 1
@@ -200,21 +194,21 @@ class LiveSession:
         if current is None:
             raise InputError("The loss was not finite, so training has stopped. Look for voxels that are not finite.")
         reason = f"The loss was not finite, so training has stopped: version {current.version.number} stays in use."
-        return AcceptDecision(current.version, False, reason)
+        return self._versions.refuse(current, reason)
 
-    def _iter_tuned(self, lesson: Lesson, settings: FineTuneSettings) -> Job[Repeatable]:
-        if settings.steps is None:
-            steps = yield from self._steps_for(lesson, settings)
-            settings = replace(settings, minutes=None, steps=steps)
-        return (yield from iter_fine_tune(lesson, self.start, settings)), settings
+    def _iter_tuned(self, run: FineTuningRun) -> Job[Repeatable]:
+        if run.settings.steps is None:
+            steps = yield from self._steps_for(run)
+            run = replace(run, settings=replace(run.settings, minutes=None, steps=steps))
+        return (yield from iter_fine_tune(run)), run
 
-    def _steps_for(self, lesson: Lesson, settings: FineTuneSettings) -> Job[int]:
+    def _steps_for(self, run: FineTuningRun) -> Job[int]:
         """How many steps fit into the minutes, by timing some."""
-        left = 60 * (settings.minutes or 0)
+        left = 60 * (run.settings.minutes or 0)
         if self._seconds_a_step is None:
             began = time.monotonic()
-            probe = iter_fine_tune(lesson, self.start, replace(settings, minutes=None, steps=100 * TIMED))
-            self._seconds_a_step = yield from seconds_a_step(probe)
+            probe = replace(run, settings=replace(run.settings, minutes=None, steps=100 * TIMED))
+            self._seconds_a_step = yield from seconds_a_step(iter_fine_tune(probe))
             left -= time.monotonic() - began
         return max(TIMED, int(left / self._seconds_a_step))
 
@@ -252,51 +246,32 @@ class LiveSession:
             raise InputError("There is no model yet. Paint some background and some of a structure first.")
         return self.current
 
-    def _light(self, head: Head) -> PixelClassifier:
-        return PixelClassifier(self._slices.sources[0].extractor, head).eval()
-
-    def _model(self, network: PixelClassifier, version: Version, lesson: Lesson) -> Model:
-        structures = structures_of(network.settings.outputs - 1, lesson.names)
-        images = sum(bool(painted.any()) for painted in lesson.painted)
-        paint = Paint(structures, version.painted, images, version.dice)
-        start = self.start.card if self.start is not None else None
-        return Model(network, painted_card(network.settings.to_json(), self.volumes, paint, start))
-
-    def _judged(self, candidate: Accepted, painted: Sequence[Array], held: Sequence[Array]) -> AcceptDecision:
-        """Compare candidate and current model on held-out paint that neither has learned from.
+    def _decided(self, candidate: Accepted, dataset: AnnotationDataset) -> AcceptDecision:
+        """Compare candidate and current model on held-out labels that neither has learned from.
 
         Worse is what is lower by more than chance explains: no stroke should be without effect because of that.
         """
         current = self._versions.current
         if current is None or current.known is None:
-            return self._accept(candidate)
-        unseen = current.unseen(painted, held)
-        voxels = sum(np.count_nonzero(part) for part in unseen)
-        if voxels < LEAST_VOXELS:
-            return self._accept(candidate)
-        found, before = (mean_dice(self._slices.dice(each.trial, unseen)) for each in (candidate, current))
-        if found < before - chance(unseen):
-            reason = f"The earlier model is kept: Dice {before:.2f} on held-out paint; the new one's is {found:.2f}."
-            return AcceptDecision(current.version, False, reason)
-        return self._accept(candidate)
+            return self._versions.accept(candidate)
+        unseen = current.unseen(dataset)
+        if sum(np.count_nonzero(part) for part in unseen) < LEAST_VOXELS:
+            return self._versions.accept(candidate)
+        found, before = (self._slices.dice(each.trial, unseen) for each in (candidate, current))
+        if is_no_worse(found, before, chance(unseen)):
+            return self._versions.accept(candidate)
+        dice = f"Dice {mean_dice(before):.2f} on held-out paint; the new one's is {mean_dice(found):.2f}."
+        return self._versions.refuse(current, f"The earlier model is kept: {dice}")
 
-    def _judged_tuned(self, result: Repeatable, painted: Sequence[Array]) -> AcceptDecision:
+    def _decided_tuned(self, tuned: FineTuned, run: FineTuningRun) -> AcceptDecision:
         """Fine-tuning has compared itself with its own, slower light head on the same paint; that one may be better."""
-        tuned, settings = result
         current = self._versions.current
-        if not tuned.steps and current is not None and (tuned.mean_dice or 0) <= mean_dice(current.version.dice):
-            return AcceptDecision(current.version, False, " ".join(tuned.notes))
-        _, held = hold_out(painted)
+        if not tuned.steps and current is not None and is_no_worse(current.version.dice, tuned.held_out_dice):
+            return self._versions.refuse(current, " ".join(tuned.notes))
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
-        version = version_of(kind, tuned.held_out_dice, painted, held)
-        paint = _sparse(painted)
-        network, origin = self._slices.network(tuned.model), Origin(paint, settings)
-        verdict = self._accept(Accepted(version, tuned.model, network, paint, origin))
-        return replace(verdict, reason=" ".join((verdict.reason, *tuned.notes))) if tuned.steps else verdict
-
-    def _accept(self, candidate: Accepted) -> AcceptDecision:
-        version = self._versions.accept(candidate)
-        return AcceptDecision(version, True, f"Version {version.number} ({version.kind}) is in use.")
+        version, origin = version_of(kind, tuned.held_out_dice, run.dataset), Origin.of(run)
+        candidate = Accepted(version, tuned.model, self._slices.network(tuned.model), origin.painted, origin)
+        return self._versions.accept(candidate, *(tuned.notes if tuned.steps else ()))
 
 
 def _quick(settings: FineTuneSettings) -> HeadSettings:
@@ -315,7 +290,3 @@ def _check_size(volume: Volume) -> None:
             f"Expected slices of at most {MOST_PIXELS / 1e6:.1f} million pixels to learn on; got {height} × {width}. "
             "Choose a lower resolution, or crop the image and apply the model to the whole."
         )
-
-
-def _sparse(painted: Sequence[Array]) -> tuple[SparsePaint, ...]:
-    return tuple(SparsePaint.of(part) for part in painted)

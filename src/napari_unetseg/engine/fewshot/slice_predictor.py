@@ -1,4 +1,4 @@
-"""The slices of a live session's images: their features, and what a light model or a whole U-Net says about them."""
+"""Slices of an interactive session's images: their features, and what a light model or a U-Net says about them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import torch
 
 from napari_unetseg.core.annotations.next_slice import SliceUncertainty
 from napari_unetseg.core.annotations.versions import SlicePrediction
-from napari_unetseg.core.models.compatibility import map_input
-from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
-from napari_unetseg.engine.fewshot.fit_head import PaintedSlice, class_dice, gathered, painted_slices
+from napari_unetseg.engine.fewshot.fit_head import PaintedSlice, gathered, painted_slices
+from napari_unetseg.engine.fewshot.run import network_input
+from napari_unetseg.engine.fewshot.validation import class_dice
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
@@ -61,12 +61,7 @@ class WholeSlices:
     def __init__(self, model: Model, volumes: Sequence[Volume], device: str) -> None:
         self.model, self._volumes = model, tuple(volumes)
         self._settings = SegmentSettings(device, "probabilities", cleanup=())
-        fits = [map_input(model.card, volume, self._settings) for volume in volumes]
-        self._reads = [
-            normaliser(volume, model.card.normalisation, fitted.mix)
-            for volume, fitted in zip(volumes, fits, strict=True)
-        ]
-        self._ratios = [fitted.grid[0].ratio for fitted in fits]
+        self._mappings = [network_input(volume, model) for volume in volumes]
         self._kept: OrderedDict[tuple[int, int], torch.Tensor] = OrderedDict()
 
     def scores(self, image: int, z: int) -> torch.Tensor:
@@ -87,14 +82,14 @@ class WholeSlices:
             return _Block((z, z + 1), (z, z + 1))
         depth = self._volumes[image].shape[0]
         start = z - z % BLOCK
-        reach = BLOCK * math.ceil((self.model.card.halo[0] + 1) / self._ratios[image] / BLOCK)
+        reach = BLOCK * math.ceil((self.model.card.halo[0] + 1) / self._mappings[image].ratio[0] / BLOCK)
         return _Block((start, min(depth, start + BLOCK)), (max(0, start - reach), min(depth, start + BLOCK + reach)))
 
     def _predicted(self, image: int, block: _Block) -> torch.Tensor:
         """Probabilities (outputs, slices of the block, Y, X), float16."""
         volume, (first, last) = self._volumes[image], block.seen
         part = replace(volume, array=volume.array[:, first:last])
-        found = finish(iter_predict(self.model, part, self._settings, self._reads[image])).probabilities
+        found = finish(iter_predict(self.model, part, self._settings, self._mappings[image].read)).probabilities
         if found is None:  # for the type checker: the settings ask for them
             raise TypeError("The probabilities that were asked for have not come.")
         return torch.from_numpy(found)[:, block.fills[0] - first : block.fills[1] - first].clone()

@@ -1,4 +1,4 @@
-"""Fine-tuning of a whole U-Net to paint, 2D or 3D: an ordinary model comes out."""
+"""Fine-tuning of a whole U-Net to sparse labels, 2D or 3D: an ordinary model comes out."""
 
 from __future__ import annotations
 
@@ -6,31 +6,26 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.sparse_labels import class_count, hold_out
-from napari_unetseg.core.models.card import ModelCard, Normalisation
-from napari_unetseg.core.models.compatibility import map_input
-from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, why_nothing_is_kept
-from napari_unetseg.core.models.normalisation import Normaliser, normaliser
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, LearnedNetwork, why_nothing_is_kept
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import choose_device
-from napari_unetseg.engine.fewshot.fit_head import class_dice
-from napari_unetseg.engine.fewshot.schedule import Stage, Stages, loss_of
-from napari_unetseg.engine.fewshot.training_set import Lesson
-from napari_unetseg.engine.fewshot.unet_patches import Look, painted_cases, predicted_classes
+from napari_unetseg.engine.fewshot.run import FineTuningRun, NetworkInput, detached, network_input
+from napari_unetseg.engine.fewshot.unet_patches import Frame, annotated_cases, scored_windows
+from napari_unetseg.engine.fewshot.validation import Schedule, Stage, class_dice, known_classes, loss_of
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings, settings_for_spacing
 from napari_unetseg.engine.training.augment import Augmentation
-from napari_unetseg.engine.training.distillation import TaughtBatches, TaughtLoss
-from napari_unetseg.engine.training.loop import BatchSource, Trained, iter_train
-from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
+from napari_unetseg.engine.training.distillation import DistillationBatches, DistillationLoss
+from napari_unetseg.engine.training.loop import Trained
+from napari_unetseg.engine.training.patches import Batches, BatchSettings, BatchSource, Case
 from napari_unetseg.errors import ModelError
 
 WIDTHS = (16, 32, 64)
@@ -40,131 +35,126 @@ BATCH = {2: 4, 3: 2}
 MARGIN = 24
 """Voxels around a window that its result is taken to depend on."""
 STRENGTH = 1.0
-"""Of what a teacher says, beside the paint."""
+"""Of what a teacher says, beside the labels."""
 FOCUS = 0.9
-"""Share of the patches around paint; anywhere else there is nothing to learn but what a teacher says."""
+"""Share of the patches around labels; anywhere else there is nothing to learn but what a teacher says."""
 
 Array = npt.NDArray[Any]
 
 
-class Whole:
-    """One fine-tuning of a U-Net.
+class UNetFineTuner:
+    """Fine-tuning of the U-Net to begin with; of a pixel classifier, of the U-Net that it looks through.
 
     Parameters
     ----------
-    lesson : Lesson
-    start : Model or None
-        A U-Net to begin with; of a light model, the U-Net that it looks through. None: random weights.
-    settings : FineTuneSettings
-    stages : Stages
+    run : FineTuningRun
+        Without a pretrained model it begins with random weights.
+    schedule : Schedule
+    strength : float
+        Of distillation, where structures are kept.
 
     Raises
     ------
     ModelError
-        If the images do not fit `start`, or its structures cannot be kept.
+        If the images do not fit the pretrained model, or its structures cannot be kept.
     """
 
-    def __init__(self, lesson: Lesson, start: Model | None, settings: FineTuneSettings, stages: Stages) -> None:
-        self.lesson, self.start, self.settings, self.stages = lesson, start, settings, stages
-        self.strength = STRENGTH
-        self.device = choose_device(self.settings.device)
-        self.learning, self.held = hold_out(self.lesson.painted)
-        self.teacher = _teacher(self.start) if self.settings.keep_structures else None
+    tolerance = 0.0
+
+    def __init__(self, run: FineTuningRun, schedule: Schedule, strength: float = STRENGTH) -> None:
+        self.run, self.schedule, self.strength = run, schedule, strength
+        self.device = choose_device(run.settings.device)
+        self.teacher = _teacher(run.pretrained) if run.settings.keep_structures else None
         self._known = self.teacher.settings.outputs if self.teacher is not None else 0
-        self.outputs = max(class_count(self.lesson.painted), self._known)
         self.network = self._fresh().to(self.device)
         if not self.network.settings.padded:
             raise ModelError("Expected a padded U-Net to begin with. Choose another --model.")
-        self.patch = _patch(self.network.settings, self.lesson.volumes)
+        self.patch = _patch(self.network.settings, run.dataset.volumes)
 
-    def train(self, stage: Stage, network: UNet | None = None) -> Job[Trained[UNet]]:
-        """Train on the learning part of the paint, or in the last stage on all of it."""
+    def fit(self, stage: Stage, network: UNet | None = None) -> Job[Trained[UNet] | None]:
+        """Train what it begins with, or `network`, on the labels of a fit."""
         yield Progress(0, 1, "Preparing to train")
-        batches = self._batches(self.learning if stage == "trial" else self.lesson.painted)
-        training = self.stages.training(stage)
-        if self.start is not None:  # its statistics of normalisation are measured anew, and then fixed
+        dataset = self.run.dataset
+        source: BatchSource = self._batches(dataset.split.learning if stage == "validation" else dataset.painted)
+        training = self.schedule.training(stage)
+        if self.run.pretrained is not None:  # its statistics of normalisation are measured anew, and then fixed
             training = replace(training, fix_norm=0.0)
-        source: BatchSource = batches
         if self.teacher is not None:
-            source = TaughtBatches(batches, copy.deepcopy(self.teacher).to(self.device))
-            training = replace(training, loss=TaughtLoss(loss_of(self.settings), self.strength))
-        return (yield from iter_train(network or self.network, source, training, checkpoint=self.stages.file(stage)))
+            source = DistillationBatches(source, copy.deepcopy(self.teacher).to(self.device))
+            training = replace(training, loss=DistillationLoss(loss_of(self.run.settings), self.strength))
+        return (yield from self.schedule.train(stage, network or self.network, source, training))
 
     def _batches(self, painted: Sequence[Array]) -> Batches:
         dimensions = self.network.settings.dimensions
-        how = augmentation_for(self.lesson.volumes[0].grid, dimensions, self.settings)
+        how = augmentation_for(self.run.dataset.volumes[0].grid, dimensions, self.run.settings)
         focus = FOCUS if self.teacher is None else 0.5
-        settings = BatchSettings(self.patch, BATCH[dimensions], focus, how, self.settings.seed)
-        return Batches(self._cases(painted), settings)
+        settings = BatchSettings(self.patch, BATCH[dimensions], focus, how, self.run.settings.seed)
+        return Batches(self.cases(painted), settings)
 
     def score(self, network: UNet) -> dict[int, float]:
         """Held-out Dice by structure; empty where nothing is held out."""
-        cases = self._cases(self.held)
-        if not cases:
-            return {}
+        cases = self.cases(self.run.dataset.split.held_out)
         near = [kernel > 1 for kernel in network.settings.kernels[-1]]
         margin = tuple(MARGIN if is_near else 0 for is_near in near)
-        return class_dice(*predicted_classes(network.to(self.device), cases, self.patch, margin))
+        return class_dice(*known_classes(scored_windows(network.to(self.device), cases, self.patch, margin)))
 
-    def score_of_start(self) -> dict[int, float]:
-        """The same of the model to begin with, as far as it knows the structures."""
+    def score_of_pretrained(self) -> dict[int, float]:
+        """The same of the model to begin with, as far as it knows the structures that are kept."""
         return {label: dice for label, dice in self.score(self.network.eval()).items() if label < self._known}
 
-    def card(self, card: ModelCard, network: UNet) -> ModelCard:
-        """The card of a model that learned from paint, made that of this network."""
-        like = self.start.card if self.start is not None and _is_whole(self.start) else None
-        patch = (1,) * (3 - len(self.patch)) + self.patch
-        changes: dict[str, Any] = {
-            "architecture": network.settings.to_json(),
-            "dimensions": network.settings.dimensions,
-            "channels": like.channels if like is not None else card.channels,
-            "voxel_size": like.voxel_size if like is not None else None,
-            "patch": patch,
-            "halo": like.halo if like is not None else tuple(0 if n == 1 else MARGIN for n in patch),
-        }
-        if self.teacher is not None and like is not None:
-            changes["structures"] = (*like.structures, *card.structures[len(like.structures) :])
-        return card.model_copy(update=changes)
+    def model(self, stage: Stage, network: UNet, dice: dict[int, float]) -> Model:
+        """An ordinary model, on the CPU; it takes images as the one that it began with, where that was a U-Net."""
+        pretrained, dataset = self.run.pretrained, self.run.dataset
+        like = pretrained.card if pretrained is not None and _is_whole(pretrained) else None
+        z, y, x = (1,) * (3 - len(self.patch)) + self.patch
+        margin = (0 if z == 1 else MARGIN, 0 if y == 1 else MARGIN, 0 if x == 1 else MARGIN)
+        learned = LearnedNetwork(
+            architecture=network.settings.to_json(),
+            outputs=network.settings.outputs,
+            dimensions=network.settings.dimensions,
+            channels=like.channels if like is not None else dataset.volumes[0].channels,
+            voxel_size=like.voxel_size if like is not None else None,
+            patch=(z, y, x),
+            halo=like.halo if like is not None else margin,
+            keeps=self.teacher is not None,
+        )
+        return detached(network, self.run.card(learned, dice))
 
     def _fresh(self) -> UNet:
-        """The start with as many outputs as there are classes; what it has of them is kept where that is asked for."""
-        torch.manual_seed(self.settings.seed)
-        start = _unet_of(self.start)
-        if start is None:
-            return UNet(from_nothing(self.lesson.volumes[0], self.outputs))
-        network = UNet(replace(start.settings, outputs=self.outputs))
-        state = {name: tensor for name, tensor in start.state_dict().items() if not name.startswith("head.")}
+        """What it begins with, with an output a class; those of the pretrained model are kept where that is asked."""
+        torch.manual_seed(self.run.settings.seed)
+        outputs = max(self.run.dataset.outputs, self._known)
+        pretrained = _unet_of(self.run.pretrained)
+        if pretrained is None:
+            return UNet(from_nothing(self.run.dataset.volumes[0], outputs))
+        network = UNet(replace(pretrained.settings, outputs=outputs))
+        state = {name: tensor for name, tensor in pretrained.state_dict().items() if not name.startswith("head.")}
         network.load_state_dict(state, strict=False)
         if self.teacher is not None:
             with torch.no_grad():
-                for new, old in zip(network.head.parameters(), start.head.parameters(), strict=True):
+                for new, old in zip(network.head.parameters(), pretrained.head.parameters(), strict=True):
                     new.zero_()
                     new[: len(old)] = old
         return network
 
-    def _cases(self, painted: Sequence[Array]) -> list[Case]:
+    @cached_property
+    def _mappings(self) -> list[NetworkInput]:
+        return [network_input(volume, self.run.pretrained) for volume in self.run.dataset.volumes]
+
+    def cases(self, painted: Sequence[Array]) -> list[Case]:
+        """The labelled parts of the images as the network sees them, on its device."""
         found: list[Case] = []
-        for volume, paint in zip(self.lesson.volumes, painted, strict=True):
-            read, ratio = self._read(volume)
-            z, y, x = (math.ceil(n / r) for n, r in zip((1,) * (3 - len(self.patch)) + self.patch, ratio, strict=True))
-            look = Look(self.network.settings.dimensions, (z, y, x), ratio)
-            found += painted_cases([volume], [paint], [read], look)
-        return [Case(c.image.to(self.device), c.labels.to(self.device), c.weight) for c in found]
-
-    def _read(self, volume: Volume) -> tuple[Normaliser, tuple[float, float, float]]:
-        """How intensities are read, and network voxels for one of the image's."""
-        if self.start is None:
-            return normaliser(volume, Normalisation()), (1.0, 1.0, 1.0)
-        if not _is_whole(self.start) or self.start.card.is_start:  # of no voxel size of its own
-            return normaliser(volume, self.start.card.normalisation), (1.0, 1.0, 1.0)
-        fitted = map_input(self.start.card, volume, SegmentSettings())
-        z, y, x = (axis.ratio for axis in fitted.grid)
-        return normaliser(volume, self.start.card.normalisation, fitted.mix), (z, y, x)
+        patch = (1,) * (3 - len(self.patch)) + self.patch
+        for volume, paint, mapping in zip(self.run.dataset.volumes, painted, self._mappings, strict=True):
+            z, y, x = (math.ceil(n / r) for n, r in zip(patch, mapping.ratio, strict=True))
+            frame = Frame(self.network.settings.dimensions, (z, y, x), mapping.ratio)
+            found += annotated_cases([volume], [paint], [mapping.read], frame)
+        return [replace(c, image=c.image.to(self.device), labels=c.labels.to(self.device)) for c in found]
 
 
-def trains_whole(start: Model | None, settings: FineTuneSettings) -> bool:
+def trains_whole(pretrained: Model | None, settings: FineTuneSettings) -> bool:
     """Whether the U-Net itself is trained: where that is asked for, and always if it is 3D."""
-    is_3d = start is not None and _is_whole(start) and start.network.settings.dimensions == 3
+    is_3d = pretrained is not None and _is_whole(pretrained) and pretrained.network.settings.dimensions == 3
     return settings.whole or settings.keep_structures or is_3d
 
 
@@ -200,22 +190,22 @@ def augmentation_for(grid: Grid, dimensions: int, settings: FineTuneSettings) ->
     )
 
 
-def _unet_of(start: Model | None) -> UNet | None:
-    if start is None:
+def _unet_of(pretrained: Model | None) -> UNet | None:
+    if pretrained is None:
         return None
-    return architecture_of(start.network).base(start.network)
+    return architecture_of(pretrained.network).base(pretrained.network)
 
 
-def _is_whole(start: Model) -> bool:
+def _is_whole(pretrained: Model) -> bool:
     """Whether the network itself is what is trained on, not one that it looks through."""
-    return architecture_of(start.network).trains_whole
+    return architecture_of(pretrained.network).trains_whole
 
 
-def _teacher(start: Model | None) -> UNet:
-    """The start, frozen; raises `ModelError` where it has no structures that can be kept."""
-    reason = why_nothing_is_kept(start.card if start is not None else None)
-    network = _unet_of(start)
-    if start is None or network is None or reason or not architecture_of(start.network).keeps_structures:
+def _teacher(pretrained: Model | None) -> UNet:
+    """The pretrained model, frozen; raises `ModelError` where it has no structures that can be kept."""
+    reason = why_nothing_is_kept(pretrained.card if pretrained is not None else None)
+    network = _unet_of(pretrained)
+    if pretrained is None or network is None or reason or not architecture_of(pretrained.network).keeps_structures:
         raise ModelError(f"{reason} Name a U-Net that finds structures with --model.")
     return copy.deepcopy(network).requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""Painted images as a U-Net sees them: cut out around the paint, normalised, on the network's grid."""
+"""Annotated images as a U-Net sees them: cut out around their labels, normalised, on the network's grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, painted_planes, to_classes
+from napari_unetseg.core.annotations.sparse_labels import IGNORE, UNPAINTED, painted_planes, to_classes
 from napari_unetseg.core.geometry.resample import AxisGrid
 from napari_unetseg.core.geometry.tiles import Box
 from napari_unetseg.core.models.normalisation import Normaliser
@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Look:
+class Frame:
     """How a network sees an image.
 
     Parameters
@@ -44,22 +44,22 @@ class Look:
     ratio: Triple
 
 
-def painted_cases(
-    volumes: Sequence[Volume], painted: Sequence[Array], reads: Sequence[Normaliser], look: Look
+def annotated_cases(
+    volumes: Sequence[Volume], painted: Sequence[Array], reads: Sequence[Normaliser], frame: Frame
 ) -> list[Case]:
     """The painted parts of images; each has the same chance to be drawn from."""
-    if look.dimensions == 2:
-        places = [(s.image, ((s.z, s.z + 1), *_around(painted[s.image], look)[1:])) for s in painted_slices(painted)]
+    if frame.dimensions == 2:
+        places = [(s.image, ((s.z, s.z + 1), *_around(painted[s.image], frame)[1:])) for s in painted_slices(painted)]
     else:
-        places = [(image, box) for image, paint in enumerate(painted) for box in _boxes(paint, look)]
-    return [_case(volumes[image], painted[image], reads[image], box, look) for image, box in places]
+        places = [(image, box) for image, paint in enumerate(painted) for box in _boxes(paint, frame)]
+    return [_case(volumes[image], painted[image], reads[image], box, frame) for image, box in places]
 
 
-def _boxes(paint: Array, look: Look) -> Iterator[Box]:
+def _boxes(paint: Array, frame: Frame) -> Iterator[Box]:
     """The box around all paint where it is small enough, else one around each painted plane, the fullest first."""
     if not paint.any():
         return
-    box = _around(paint, look)
+    box = _around(paint, frame)
     if _voxels(box) <= MOST_VOXELS:
         yield box
         return
@@ -67,8 +67,8 @@ def _boxes(paint: Array, look: Look) -> Iterator[Box]:
     for plane in painted_planes(paint):
         around = list(box)
         around[plane.axis] = (
-            max(0, plane.index - look.reach[plane.axis]),
-            min(paint.shape[plane.axis], plane.index + look.reach[plane.axis] + 1),
+            max(0, plane.index - frame.reach[plane.axis]),
+            min(paint.shape[plane.axis], plane.index + frame.reach[plane.axis] + 1),
         )
         room -= _voxels((around[0], around[1], around[2]))
         yield around[0], around[1], around[2]
@@ -76,10 +76,10 @@ def _boxes(paint: Array, look: Look) -> Iterator[Box]:
             return
 
 
-def _around(paint: Array, look: Look) -> Box:
+def _around(paint: Array, frame: Frame) -> Box:
     z, y, x = (
         (max(0, int(along.min()) - reach), min(length, int(along.max()) + reach + 1))
-        for along, reach, length in zip(np.nonzero(paint), look.reach, paint.shape, strict=True)
+        for along, reach, length in zip(np.nonzero(paint), frame.reach, paint.shape, strict=True)
     )
     return z, y, x
 
@@ -88,16 +88,16 @@ def _voxels(box: Box) -> int:
     return math.prod(stop - start for start, stop in box)
 
 
-def _case(volume: Volume, paint: Array, read: Normaliser, box: Box, look: Look) -> Case:
+def _case(volume: Volume, paint: Array, read: Normaliser, box: Box, frame: Frame) -> Case:
     inside = tuple(slice(*span) for span in box)
     image = torch.from_numpy(read(np.asarray(volume.array[:, *inside])))
     known = np.asarray(paint[inside])
-    for axis, ratio in enumerate(look.ratio):
+    for axis, ratio in enumerate(frame.ratio):
         if ratio != 1.0:
             grid = AxisGrid(known.shape[axis], ratio)
             image, known = _along(image, axis + 1, grid), _paint_along(known, axis, grid)
     classes = torch.from_numpy(to_classes(known).astype(np.int8))
-    return Case(image[:, 0], classes[0]) if look.dimensions == 2 else Case(image, classes)
+    return Case(image[:, 0], classes[0]) if frame.dimensions == 2 else Case(image, classes)
 
 
 def _along(image: torch.Tensor, axis: int, grid: AxisGrid) -> torch.Tensor:
@@ -120,10 +120,10 @@ def _paint_along(paint: Array, axis: int, grid: AxisGrid) -> Array:
 
 
 @torch.inference_mode()
-def predicted_classes(
+def scored_windows(
     network: UNet, cases: Sequence[Case], window: tuple[int, ...], margin: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Predicted and true classes (P,) of the known voxels, window by window.
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Class scores (outputs, [Z,] Y, X) and labels ([Z,] Y, X), window by window, where there are labels.
 
     Parameters
     ----------
@@ -132,17 +132,14 @@ def predicted_classes(
     window, margin : one number per spatial axis
         What a pass gives a result for, and how much more it sees on each side.
     """
-    predicted, true = [], []
     for case in cases:
         size = case.labels.shape
         for start in itertools.product(*(range(0, n, w) for n, w in zip(size, window, strict=True))):
             fills = [(s, min(n, s + w)) for s, w, n in zip(start, window, size, strict=True)]
-            labels = case.labels[tuple(slice(*span) for span in fills)].long()
-            if not (labels >= 0).any():
+            labels = case.labels[tuple(slice(*span) for span in fills)]
+            if not (labels != IGNORE).any():
                 continue
             seen = [(max(0, a - m), min(n, b + m)) for (a, b), m, n in zip(fills, margin, size, strict=True)]
             scores = network(case.image[(slice(None), *(slice(*span) for span in seen))][None])[0]
             inside = (slice(a - first, b - first) for (a, b), (first, _) in zip(fills, seen, strict=True))
-            predicted.append(scores[:, *inside].argmax(0)[labels >= 0].cpu())
-            true.append(labels[labels >= 0].cpu())
-    return torch.cat(predicted), torch.cat(true)
+            yield scores[:, *inside], labels

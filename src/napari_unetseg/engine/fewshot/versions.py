@@ -1,21 +1,21 @@
-"""The accepted models of a live session, and the gate in front of them."""
+"""The accepted models of an interactive session: what they learned from, which is in use, and which were refused."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.sparse_labels import class_count
-from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED
+from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.volume import Volume
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, base_of, filters_for
 from napari_unetseg.engine.fewshot.slice_predictor import SliceNetwork
-from napari_unetseg.engine.fewshot.training_set import base_of, filters_for
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.errors import InputError
@@ -27,8 +27,8 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class SparsePaint:
-    """The painted voxels of one image.
+class SparseLabels:
+    """The painted voxels of one image, without the others.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ class SparsePaint:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, painted: Array) -> SparsePaint:
+    def of(cls, painted: Array) -> SparseLabels:
         """That of painted labels (Z, Y, X)."""
         where = np.flatnonzero(painted)
         fits = painted.size < 2**32
@@ -57,20 +57,30 @@ class SparsePaint:
         return painted.reshape(self.shape)
 
 
+def sparse(painted: Sequence[Array]) -> tuple[SparseLabels, ...]:
+    """Sparse labels (Z, Y, X) of several images, as they are kept."""
+    return tuple(map(SparseLabels.of, painted))
+
+
 @dataclass(frozen=True)
 class Origin:
     """All that it takes to make a version again, beside the images and the model that its session began with.
 
     Parameters
     ----------
-    painted : tuple of SparsePaint
+    painted : tuple of SparseLabels
         One an image.
     settings : FineTuneSettings
-        Steps, not minutes; 0 steps stand for the light head of a live session.
+        Steps, not minutes; 0 steps stand for the light head of an interactive session.
     """
 
-    painted: tuple[SparsePaint, ...]
+    painted: tuple[SparseLabels, ...]
     settings: FineTuneSettings
+
+    @classmethod
+    def of(cls, run: FineTuningRun) -> Self:
+        """That of a run on the session's images."""
+        return cls(sparse(run.dataset.painted), run.settings)
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ class Accepted:
         It has learned from all paint there was.
     trial : PixelClassifier or WholeSlices
         What later candidates are compared with: without the paint that was held out, where there is such a network.
-    known : tuple of SparsePaint, or None
+    known : tuple of SparseLabels, or None
         The paint that `trial` has learned from; None where that is not known.
     origin : Origin or None
         None where it was restored from a file.
@@ -92,13 +102,13 @@ class Accepted:
     version: Version
     model: Model
     trial: SliceNetwork
-    known: tuple[SparsePaint, ...] | None = None
+    known: tuple[SparseLabels, ...] | None = None
     origin: Origin | None = None
 
-    def unseen(self, painted: Sequence[Array], held: Sequence[Array]) -> list[Array]:
-        """Held-out paint that `trial` has not learned from."""
-        known = self.known or ()
-        return [np.where(p == k.dense, 0, h) for p, h, k in zip(painted, held, known, strict=True)]
+    def unseen(self, dataset: AnnotationDataset) -> list[Array]:
+        """Held-out labels that `trial` has not learned from."""
+        parts = zip(dataset.painted, dataset.split.held_out, self.known or (), strict=True)
+        return [np.where(painted == known.dense, UNPAINTED, held) for painted, held, known in parts]
 
 
 class Versions:
@@ -118,14 +128,19 @@ class Versions:
         """The one in use; None before the first."""
         return self._kept.get(self._current)
 
-    def accept(self, candidate: Accepted) -> Version:
+    def accept(self, candidate: Accepted, *notes: str) -> AcceptDecision:
         """Give it the next number, and use it."""
         self._count = self._current = self._count + 1
         version = replace(candidate.version, number=self._count)
         self._kept[self._count] = replace(candidate, version=version)
         while len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return version
+        reason = f"Version {version.number} ({version.kind}) is in use."
+        return AcceptDecision(version, True, " ".join((reason, *notes)))
+
+    def refuse(self, current: Accepted, reason: str) -> AcceptDecision:
+        """Go on with the one in use."""
+        return AcceptDecision(current.version, False, reason)
 
     def revert(self, number: int) -> Version:
         """Use an earlier one again; raises `InputError` if it is not kept any more."""
@@ -135,12 +150,12 @@ class Versions:
         return self._kept[number].version
 
 
-def version_of(kind: str, dice: Mapping[int, float], painted: Sequence[Array], held: Sequence[Array]) -> Version:
+def version_of(kind: str, dice: Mapping[int, float], dataset: AnnotationDataset) -> Version:
     """A version without a number yet, with the held-out voxels behind each Dice."""
-    most = class_count(painted) + 1
-    counts = sum((np.bincount(part.ravel(), minlength=most) for part in held), np.zeros(most, np.int64))
+    most = dataset.outputs + 1
+    counts = sum((np.bincount(part.ravel(), minlength=most) for part in dataset.split.held_out), np.zeros(most, int))
     held_out = {label: int(counts[label + 1]) for label in dice}
-    return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in painted))
+    return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in dataset.painted))
 
 
 def sees(kept: Model, volumes: Sequence[Volume]) -> bool:

@@ -1,4 +1,4 @@
-"""A frozen teacher: what the network knew before stays true where nobody painted."""
+"""Distillation: what a frozen network knew before stays true where nobody painted."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import torch
 from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.training.loop import Loss
-from napari_unetseg.engine.training.patches import Batches
+from napari_unetseg.engine.training.patches import Batch, BatchSource
 
 
-class TaughtBatches:
+class DistillationBatches:
     """Batches whose labels carry the teacher's opinion of the same, moved and recoloured patches.
 
     Parameters
     ----------
-    batches : Batches
+    batches : BatchSource
     teacher : Network
         It is not changed.
     """
 
-    def __init__(self, batches: Batches, teacher: Network) -> None:
+    def __init__(self, batches: BatchSource, teacher: Network) -> None:
         self.batches, self.teacher = batches, teacher.eval()
 
     @torch.no_grad()
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, step: int) -> Batch:
         """Image (N, C, [Z,] Y, X), and (N, 1 + K, [Z,] Y, X) float32: classes, then the teacher's probabilities."""
         image, labels = self.batches[step]
         opinion = self.teacher(image).float().softmax(dim=1)
@@ -34,7 +34,7 @@ class TaughtBatches:
 
 
 @dataclass(frozen=True)
-class TaughtLoss:
+class DistillationLoss:
     """A loss over the paint, and cross-entropy with the teacher's probabilities over all else.
 
     Only the teacher's own outputs are compared, among themselves: about a structure that it does not know, it says
@@ -51,7 +51,7 @@ class TaughtLoss:
     strength: float = 1.0
 
     def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Of class scores (N, outputs, …) and what `TaughtBatches` gives."""
+        """Of class scores (N, outputs, …) and what `DistillationBatches` gives."""
         classes, opinion = labels[:, 0].round().long(), labels[:, 1:]
         known = scores[:, : opinion.shape[1]].float()
         entropy = -(opinion * known.log_softmax(dim=1)).sum(1)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -18,6 +18,7 @@ from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.precision import note_of, training_dtype
 from napari_unetseg.engine.training.checkpoint import Run, channels_last, load_run, save_run
 from napari_unetseg.engine.training.losses import painted_loss
+from napari_unetseg.engine.training.patches import Batch, BatchSource
 from napari_unetseg.errors import SettingsError
 
 N = TypeVar("N", bound=Network)
@@ -27,13 +28,6 @@ EMA_DECAY = 0.99
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """The loss, a scalar, of a batch: of class scores, and of the labels as the batches give them."""
-
-
-class BatchSource(Protocol):
-    """Anything that gives batch number `step`: `engine.training.patches.Batches`, or a list of batches."""
-
-    def __getitem__(self, step: int, /) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image (N, C, [Z,] Y, X) and labels (N, [Z,] Y, X)."""
 
 
 @dataclass(frozen=True)
@@ -187,7 +181,7 @@ def _learning_rate(part: float, peak: float) -> float:
     return peak * min(1.0, 0.02 + part / 0.05) * 0.5 * (1 + math.cos(math.pi * part))
 
 
-def _step(run: Run[Any], batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings, part: float) -> float:
+def _step(run: Run[Any], batch: Batch, settings: TrainSettings, part: float) -> float:
     """One step of the optimiser; returns the loss."""
     image, labels = batch
     for group in run.optimiser.param_groups:
@@ -195,16 +189,29 @@ def _step(run: Run[Any], batch: tuple[torch.Tensor, torch.Tensor], settings: Tra
     run.network.train()
     if run.norm_is_fixed:
         _fix_norm(run.network)
-    run.optimiser.zero_grad(set_to_none=True)
     loss = _loss(_scores(run, image), labels, settings)
-    loss.backward()  # type: ignore[no-untyped-call]
-    norm = nn.utils.clip_grad_norm_(run.network.parameters(), settings.clip)
-    if torch.isfinite(norm) and torch.isfinite(loss):
-        run.optimiser.step()
+    if descend(run.optimiser, loss, settings.clip):
         run.average(EMA_DECAY)
     else:
         run.skipped += 1
     return float(loss.detach())
+
+
+def descend(optimiser: torch.optim.Optimizer, loss: torch.Tensor, clip: float = math.inf) -> bool:
+    """One step of an optimiser down a loss, after the norm of its gradient is cut to `clip`.
+
+    Returns
+    -------
+    bool
+        False where loss or gradient is not finite: nothing has changed then.
+    """
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    norm = nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    is_finite = bool(torch.isfinite(norm) and torch.isfinite(loss))
+    if is_finite:
+        optimiser.step()
+    return is_finite
 
 
 def _loss(scores: torch.Tensor, labels: torch.Tensor, settings: TrainSettings) -> torch.Tensor:

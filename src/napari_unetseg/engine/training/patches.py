@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch.nn import functional as F
@@ -20,7 +21,7 @@ class Case:
 
     Parameters
     ----------
-    image : tensor, shape (C, [Z,] Y, X), float32
+    image : tensor, shape (C, [Z,] Y, X), float32, or float16 to take less memory
     labels : tensor, shape ([Z,] Y, X), integer
         Network outputs 0, 1, …; `IGNORE` where not known.
     weight : float
@@ -56,49 +57,113 @@ class BatchSettings:
     seed: int = 0
 
 
+Batch = tuple[torch.Tensor, torch.Tensor]
+"""Image (N, C, [Z,] Y, X) float32, and labels (N, [Z,] Y, X) int64 or what a loss takes in their place."""
+
+
+class BatchSource(Protocol):
+    """Anything that gives batch number `step`: `Batches`, what is put around them, or a list of batches."""
+
+    def __getitem__(self, step: int, /) -> Batch:
+        """The same for the same number, so that training that is resumed sees what it would have seen."""
+
+
+class Placement(Protocol):
+    """Where patches are cut out."""
+
+    def __call__(self, generator: torch.Generator, /) -> Iterator[tuple[int, Sequence[int]]]:
+        """For each patch of a batch, drawn when it is asked for: number of the case, and where the crop starts."""
+
+
+class Variation(Protocol):
+    """How the crops of a batch are varied."""
+
+    def __call__(self, crops: Iterator[Batch], generator: torch.Generator, /) -> Batch:
+        """The batch, of crops (C, [Z,] Y, X) and ([Z,] Y, X) that are cut when they are asked for."""
+
+
 class Batches:
     """Batch number `step` of an endless, reproducible series: ``batches[step]``.
 
     Every step has a random generator of its own, so training that is resumed sees the same batches as training that
     never stopped. Batches lie on the device of the cases.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    settings : BatchSettings
+    placement : Placement, optional
+        By default `Focused`.
+    variation : Variation, optional
+        By default that of the settings' augmentation.
     """
 
-    def __init__(self, cases: Sequence[Case], settings: BatchSettings) -> None:
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        settings: BatchSettings,
+        placement: Placement | None = None,
+        variation: Variation | None = None,
+    ) -> None:
         self.cases, self.settings = tuple(cases), settings
-        self.weights = torch.tensor([case.weight for case in cases], dtype=torch.float64)
-        generator = torch.Generator().manual_seed(settings.seed)
-        self._places = [_places_by_class(case.labels, generator) for case in cases]
         reach = settings.augmentation.reach
         self._crop = tuple(length + 2 * round(length * (reach - 1) / 2) for length in settings.patch)
+        self._placement = placement or Focused(self.cases, settings, self._crop)
+        self._variation = variation or self._augmented
 
-    def __getitem__(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, step: int) -> Batch:
         """Image (N, C, *patch) float32 and labels (N, *patch) int64."""
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
-        chosen = torch.multinomial(self.weights, self.settings.batch, replacement=True, generator=generator)
-        crops = [self._draw(int(index), generator) for index in chosen]
+        places = self._placement(generator)
+        crops = (crop_at(self.cases[index], start, self._crop) for index, start in places)
+        return self._variation(crops, generator)
+
+    def _augmented(self, crops: Iterator[Batch], generator: torch.Generator) -> Batch:
         image, labels = (torch.stack(parts) for parts in zip(*crops, strict=True))
         return augment(image, labels, self.settings.patch, self.settings.augmentation, generator)
 
-    def _draw(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        case, places = self.cases[index], self._places[index]
-        size = case.labels.shape
+
+class Focused:
+    """Patches near a voxel of a randomly chosen known class, by the settings' `focus`, and anywhere else.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+    settings : BatchSettings
+    crop : tuple of int
+        What is cut out, around the patch.
+    """
+
+    def __init__(self, cases: Sequence[Case], settings: BatchSettings, crop: Sequence[int]) -> None:
+        self.settings, self._crop = settings, tuple(crop)
+        self.weights = torch.tensor([case.weight for case in cases], dtype=torch.float64)
+        self._sizes = [case.labels.shape for case in cases]
+        generator = torch.Generator().manual_seed(settings.seed)
+        self._places = [_places_by_class(case.labels, generator) for case in cases]
+
+    def __call__(self, generator: torch.Generator) -> Iterator[tuple[int, Sequence[int]]]:
+        """Cases by their weights, and in each a place."""
+        for index in torch.multinomial(self.weights, self.settings.batch, replacement=True, generator=generator):
+            yield int(index), self._start(int(index), generator)
+
+    def _start(self, index: int, generator: torch.Generator) -> list[int]:
+        size, places = self._sizes[index], self._places[index]
         if places and float(torch.rand((), generator=generator)) < self.settings.focus:
-            of_class = places[_pick(len(places), generator)]
-            centre = [int(c) for c in of_class[_pick(len(of_class), generator)]]
+            of_class = places[pick(len(places), generator)]
+            centre = [int(c) for c in of_class[pick(len(of_class), generator)]]
             centre = [
-                c + _pick(half, generator) - half // 2
+                c + pick(half, generator) - half // 2
                 for c, half in zip(centre, (max(1, p // 2) for p in self.settings.patch), strict=True)
             ]
         else:
-            centre = [_pick(length, generator) for length in size]
-        start = [
+            centre = [pick(length, generator) for length in size]
+        return [
             min(max(c - p // 2, 0), max(length - p, 0)) - (crop - p) // 2
             for c, p, crop, length in zip(centre, self.settings.patch, self._crop, size, strict=True)
         ]
-        return crop_at(case, start, self._crop)
 
 
-def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> Batch:
     """A crop that may reach out of the image: mirrored there (repeated where too thin), with unknown labels."""
     spans = [(max(0, s), min(length, s + n)) for s, n, length in zip(start, size, case.labels.shape, strict=True)]
     inside = tuple(slice(low, high) for low, high in spans)
@@ -106,7 +171,7 @@ def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> tuple[torc
     flat = [side for pad in reversed(pads) for side in pad]
     labels = F.pad(case.labels[inside].long(), flat, value=IGNORE)
     fits = all(max(pad) < high - low for pad, (low, high) in zip(pads, spans, strict=True))
-    image = F.pad(case.image[(slice(None), *inside)][None], flat, mode="reflect" if fits else "replicate")[0]
+    image = F.pad(case.image[(slice(None), *inside)][None].float(), flat, mode="reflect" if fits else "replicate")[0]
     return image, labels
 
 
@@ -122,5 +187,6 @@ def _places_by_class(labels: torch.Tensor, generator: torch.Generator) -> list[t
     return places
 
 
-def _pick(count: int, generator: torch.Generator) -> int:
+def pick(count: int, generator: torch.Generator) -> int:
+    """A whole number from 0 to below `count`."""
     return int(torch.randint(count, (), generator=generator))

@@ -11,13 +11,12 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fit_head import (
     _chosen,
     _Trial,
-    class_dice,
     iter_fit_head,
-    mean_dice,
     painted_slices,
     thinned,
 )
 from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
+from napari_unetseg.engine.fewshot.validation import class_dice, mean_dice
 from napari_unetseg.engine.networks.pixel.classifier import (
     PixelClassifier,
     PixelClassifierSettings,
