@@ -126,18 +126,18 @@ def _baseline(tuner: FineTuner, head: FineTuned) -> FineTuned:
 
 def _tuned(tuner: FineTuner, before: FineTuned) -> Job[FineTuned]:
     """The U-Net, or what was there before where that is better by more than the tuner tolerates."""
-    trial = yield from tuner.fit("validation")
-    if trial is None:
+    validated = yield from tuner.fit("validation")
+    if validated is None:
         return replace(before, notes=(BROKE_DOWN,))
-    found = tuner.score(trial.network)
+    found = tuner.score(validated.network)
     if not is_no_worse(found, before.held_out_dice, tuner.tolerance):
         return replace(before, notes=(WORSE,))
-    last = yield from tuner.fit("refit", trial.network)
-    if last is None:
-        model, steps, notes = tuner.model("validation", trial.network, found), trial.steps, (BROKE_DOWN, *trial.notes)
-    else:
-        model, steps = tuner.model("refit", last.network, found), trial.steps + last.steps
-        notes = (_lower(found, before.held_out_dice), *last.notes)
+    refitted = yield from tuner.fit("refit", validated.network)
+    if refitted is None:  # the validation fit has been scored together with the head that it was fitted on
+        model, notes = tuner.model("validation", validated.network, found), (BROKE_DOWN, *validated.notes)
+        return replace(before, model=model, steps=validated.steps, held_out_dice=found, notes=notes)
+    model, steps = tuner.model("refit", refitted.network, found), validated.steps + refitted.steps
+    notes = (_lower(found, before.held_out_dice), *refitted.notes)
     return replace(before, model=model, steps=steps, held_out_dice=found, notes=notes)
 
 

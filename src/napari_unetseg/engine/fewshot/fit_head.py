@@ -105,15 +105,15 @@ class FittedHead:
     Parameters
     ----------
     head : Head
-        `trial`, fitted on to all paint: its hidden units keep their meaning.
-    trial : Head
+        `validation`, fitted on to all paint: its hidden units keep their meaning.
+    validation : Head
         Fitted without the held-out paint.
     dice : dict of float
-        Held-out Dice of `trial` for each class above 0 that is painted in the held-out part.
+        Held-out Dice of `validation` for each class above 0 that is painted in the held-out part.
     """
 
     head: Head
-    trial: Head
+    validation: Head
     dice: dict[int, float]
 
     @property
@@ -162,7 +162,7 @@ def iter_fit_head(
         trials = [*known.mixed(trials, shares, settings), *trials]
     best = _chosen(trials)
     yield Progress(len(kinds) + 1, len(kinds) + 2, "Fitting the light head")
-    return FittedHead(known.final(best, settings), best.head, best.dice)
+    return FittedHead(known.refit(best, settings), best.head, best.dice)
 
 
 def _chosen(trials: Sequence[_Trial]) -> _Trial:
@@ -219,7 +219,7 @@ class _Known:
         forest = self._forest(~self.held, trials[0].widths[0], settings)
         return [self._scored(with_forest(t.head, forest, share), t.widths) for share in shares for t in trials]
 
-    def final(self, best: _Trial, settings: HeadSettings) -> Head:
+    def refit(self, best: _Trial, settings: HeadSettings) -> Head:
         """The best head, fitted on to all paint, and its forest grown again."""
         again = replace(settings, steps=max(1, settings.steps // 2), learning_rate=settings.learning_rate / 4)
         head = fit_head(self.features[:, : sum(best.widths)], self.classes, again, best.head, self.weights)

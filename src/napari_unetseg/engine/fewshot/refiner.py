@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,12 @@ class RefinerTuner:
 
     def __init__(self, run: FineTuningRun, fitted: FittedHead, schedule: Schedule) -> None:
         self.run, self.schedule = run, schedule
-        self._heads = {"validation": fitted.trial, "refit": fitted.head}
-        self.tolerance = chance(run.dataset.split.held_out)
+        self._heads = {"validation": fitted.validation, "refit": fitted.head}
+
+    @cached_property
+    def tolerance(self) -> float:
+        """What chance explains."""
+        return chance(self.run.dataset.split.held_out)
 
     def classifier(self, stage: Stage, refiner: UNet | None = None) -> PixelClassifier:
         """A fit's head, and the U-Net on top of it."""

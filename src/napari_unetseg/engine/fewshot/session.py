@@ -152,8 +152,8 @@ class InteractiveSession:
             fitted = yield from iter_fit_head(self._slices.sources, painted, split.held_out, quick)
         network, version = run.classifier(fitted.head), version_of("light head", fitted.dice, run.dataset)
         model = Model(network, run.classifier_card(network, fitted.dice))
-        trial, known = run.classifier(fitted.trial), sparse(split.learning)
-        return self._decided(Accepted(version, model, trial, known, Origin.of(run)), run.dataset)
+        validation, known = run.classifier(fitted.validation), sparse(split.learning)
+        return self._decided(Accepted(version, model, validation, known, Origin.of(run)), run.dataset)
 
     def fine_tune(
         self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings, seconds: float
@@ -257,7 +257,7 @@ class InteractiveSession:
         unseen = current.unseen(dataset)
         if sum(np.count_nonzero(part) for part in unseen) < LEAST_VOXELS:
             return self._versions.accept(candidate)
-        found, before = (self._slices.dice(each.trial, unseen) for each in (candidate, current))
+        found, before = (self._slices.dice(each.validation, unseen) for each in (candidate, current))
         if is_no_worse(found, before, chance(unseen)):
             return self._versions.accept(candidate)
         dice = f"Dice {mean_dice(before):.2f} on held-out paint; the new one's is {mean_dice(found):.2f}."

@@ -91,22 +91,22 @@ class Accepted:
     ----------
     model : Model
         It has learned from all paint there was.
-    trial : PixelClassifier or WholeSlices
+    validation : PixelClassifier or WholeSlices
         What later candidates are compared with: without the paint that was held out, where there is such a network.
     known : tuple of SparseLabels, or None
-        The paint that `trial` has learned from; None where that is not known.
+        The paint that `validation` has learned from; None where that is not known.
     origin : Origin or None
         None where it was restored from a file.
     """
 
     version: Version
     model: Model
-    trial: SliceNetwork
+    validation: SliceNetwork
     known: tuple[SparseLabels, ...] | None = None
     origin: Origin | None = None
 
     def unseen(self, dataset: AnnotationDataset) -> list[Array]:
-        """Held-out labels that `trial` has not learned from."""
+        """Held-out labels that `validation` has not learned from."""
         parts = zip(dataset.painted, dataset.split.held_out, self.known or (), strict=True)
         return [np.where(painted == known.dense, UNPAINTED, held) for painted, held, known in parts]
 

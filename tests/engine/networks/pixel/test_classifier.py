@@ -84,7 +84,7 @@ def test_held_out_paint_chooses_a_forest_where_that_is_better():
     held = np.where(z == 1, painted, 0).astype(np.uint8)
     settings = HeadSettings(hidden=1, steps=20, trees=10)
     fitted = finish(iter_fit_head([found], [painted], [held], settings))
-    assert float(fitted.trial.forest.share) == float(fitted.head.forest.share) > 0
+    assert float(fitted.validation.forest.share) == float(fitted.head.forest.share) > 0
     assert fitted.mean_dice > 0.95
     plain = finish(iter_fit_head([found], [painted], [held], replace(settings, trees=0)))
     assert plain.head.forest is None
@@ -143,7 +143,7 @@ def test_held_out_paint_decides_how_deep_a_head_looks():
     painted = np.stack([np.kron(f.levels[-1][channel] > coarse[channel].median(), np.ones((4, 4))) for f in found]) + 1
     held = np.where(np.indices(painted.shape)[0] == 1, painted, 0).astype(np.uint8)
     fitted = finish(iter_fit_head([found], [painted.astype(np.uint8)], [held], HeadSettings(steps=60)))
-    assert len(fitted.head.levels) == len(fitted.trial.levels) == 3
+    assert len(fitted.head.levels) == len(fitted.validation.levels) == 3
     assert fitted.mean_dice > 0.6  # levels are interpolated linearly, the paint is not
 
 
