@@ -302,7 +302,8 @@ def class_face(cls: type) -> dict[str, Any]:
 def fields_of(cls: Any) -> dict[str, str]:
     """Of a dataclass, or of a pydantic model; none of any other class."""
     if dataclasses.is_dataclass(cls):
-        return {f.name: default_of(f.default, dataclasses.MISSING) for f in dataclasses.fields(cls)}
+        known = (f for f in dataclasses.fields(cls) if not f.name.startswith("_"))
+        return {f.name: default_of(f.default, dataclasses.MISSING) for f in known}
     return {name: "" if field.is_required() else " = …" for name, field in getattr(cls, "model_fields", {}).items()}
 
 
