@@ -99,6 +99,24 @@ def test_the_search_for_types_finds_every_way_to_ask() -> None:
     assert types_asked_for(ast.parse("UNet(settings)")) == set()
 
 
+def test_nothing_is_pickled_or_unpickled() -> None:
+    """What comes from a file, a model or another process is read by a schema, never executed."""
+    users = {
+        module.relative_to(PACKAGE).as_posix()
+        for module in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(module.read_text(encoding="utf-8")))
+        for name in imported(node)
+        if name.split(".")[0] in ("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve")
+    }
+    assert users == set()
+
+
+def imported(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+
+
 def test_the_package_alone_loads_nothing_heavy() -> None:
     assert not loaded_by("import napari_unetseg").intersection((*HEAVY, "numpy", "pydantic"))
 

@@ -32,7 +32,7 @@ print("over", flush=True)
 
 
 def test_closing_the_window_ends_the_program_and_its_child(qtbot, tiny_model):
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tiny_model)]
     done = subprocess.run(command, capture_output=True, env=environment, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -56,7 +56,7 @@ def test_layout_does_not_change_values(shared_worker, order):
 
 def test_a_volume_comes_through_with_its_grid(shared_worker):
     volume = Volume(np.ones((1, 2, 3, 4), np.uint16), Grid((2.0, 0.5, 0.5), "µm"), ("dapi",), "cells")
-    back = finish(shared_worker.run(child_jobs.nothing, volume))
+    back = finish(shared_worker.run(child_jobs.same_volume, volume))
     assert (back.grid, back.channels, back.name) == (volume.grid, volume.channels, volume.name)
     assert np.array_equal(back.array, volume.array)
 
@@ -95,8 +95,8 @@ def test_a_fault_tells_its_traceback(shared_worker):
 
 
 def test_a_result_that_cannot_be_sent_is_a_fault(shared_worker):
-    with pytest.raises(ChildError, match="pickle"):
-        finish(shared_worker.run(child_jobs.unpicklable))
+    with pytest.raises(ChildError, match="A function cannot be sent"):
+        finish(shared_worker.run(child_jobs.unsendable))
 
 
 def test_out_of_memory_is_something_to_act_on(shared_worker):
@@ -149,7 +149,7 @@ def test_jobs_of_two_threads_take_turns(shared_worker):
     first = shared_worker.run(child_jobs.silent, 0.3)
     next(first)
     results = []
-    second = threading.Thread(target=lambda: results.append(finish(shared_worker.run(child_jobs.nothing, 5))))
+    second = threading.Thread(target=lambda: results.append(finish(shared_worker.run(child_jobs.same_number, 5))))
     second.start()
     assert finish(first) is None
     second.join(10)
@@ -185,7 +185,7 @@ def test_the_child_vanishes_when_its_parent_is_killed():
     print(worker.pid, flush=True)
     time.sleep(60)
     """
-    environment = {**os.environ, "PYTHONPATH": str(Path(child_jobs.__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(child_jobs.__file__).parent), *sys.path])}
     command = [sys.executable, "-c", textwrap.dedent(script)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as parent:
         child = int(parent.stdout.readline())
@@ -198,8 +198,8 @@ def test_a_script_without_a_main_guard_is_not_run_again(tmp_path):
     script = tmp_path / "analysis.py"
     script.write_text(
         "print('once')\nimport child_jobs\nfrom napari_unetseg.service.process import Worker\n"
-        "from napari_unetseg.core.progress import finish\nprint(finish(Worker().run(child_jobs.nothing, 5)))\n"
+        "from napari_unetseg.core.progress import finish\nprint(finish(Worker().run(child_jobs.same_number, 5)))\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(Path(child_jobs.__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(child_jobs.__file__).parent), *sys.path])}
     done = subprocess.run([sys.executable, script], capture_output=True, env=environment, text=True, check=True)
     assert done.stdout.split() == ["once", "5"]

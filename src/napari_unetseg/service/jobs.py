@@ -1,26 +1,34 @@
-"""Jobs of the widgets' child process: generator functions without Qt, over the verbs of `api`.
+"""Verbs of the worker process on images and labels: generator functions over the verbs of `api`.
 
-This module is imported by the window's process too, to name the functions; so it loads no torch by itself.
+The window's process imports this module too, to name the functions; so it loads no torch by itself. The types of
+parameters and results are the schemas of the messages, see `service.verbs`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_unetseg import api
+from napari_unetseg.core.geometry.tiles import Box
+from napari_unetseg.core.io.batch import Task
 from napari_unetseg.core.io.formats.registry import open_source
+from napari_unetseg.core.io.outputs import remember_source
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.metrics.summary import StructureSummary, summarise
+from napari_unetseg.core.models.normalisation import Normaliser
+from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Grid, Labels, Volume
 
-if TYPE_CHECKING:
-    from napari_unetseg.engine.inference.cost import CostEstimate
+THUMBNAIL = 208
+"""Pixels of the longer side of a picture: twice what a screen of normal density shows."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,24 @@ class Outline:
         return Volume(np.broadcast_to(np.zeros((), self.dtype), self.shape), self.grid, self.channels)
 
 
+@dataclass(frozen=True)
+class CostEstimate:
+    """What `segment` will cost: seconds, bytes on top of the volume, and where it would run."""
+
+    seconds: float
+    peak_bytes: int
+    tiles: int
+    device: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a model makes of a small part: a picture, uint8, (height, width, 3), and what was found, in words."""
+
+    picture: npt.NDArray[np.uint8]
+    found: str
+
+
 def segment(volume: Volume, model: str | Path, settings: SegmentSettings) -> Job[Finding]:
     """`api.iter_segment`, and the counts of what it found."""
     segmentation = yield from api.iter_segment(volume, model, settings)
@@ -59,7 +85,43 @@ def segment(volume: Volume, model: str | Path, settings: SegmentSettings) -> Job
 def forecast(outline: Outline, model: str | Path, settings: SegmentSettings) -> Job[CostEstimate]:
     """How long `segment` will take; the first call loads the engine, which makes the child ready for the job."""
     yield Progress(0, 1, "Loading the engine")
-    return api.forecast(outline.volume(), model, settings)
+    cost = api.forecast(outline.volume(), model, settings)
+    return CostEstimate(cost.seconds, cost.peak_bytes, cost.tiles, cost.device)
+
+
+def segment_file(task: Task, model: str | Path) -> Job[None]:
+    """Read an image, segment it and write its labels."""
+    yield Progress(0, 1, f"Reading {task.source.name}")
+    volume = api.load_volume(task.source)
+    segmentation = yield from api.iter_segment(volume, model)
+    api.save_labels(task.target, segmentation.labels)
+    remember_source(task.target, task.source)
+
+
+def clean(labels: Labels, steps: tuple[Step, ...], evidence: CleanupContext) -> Job[Labels]:
+    """`api.iter_clean`."""
+    return (yield from api.iter_clean(labels, steps, evidence))
+
+
+def try_model(
+    volume: Volume, model: str | Path, shown: Box, settings: SegmentSettings, read: Normaliser | None
+) -> Job[Trial]:
+    """Segment a small volume, its intensities read as those of the whole are, and draw one slice of it."""
+    segmentation = yield from api.iter_segment(volume, model, settings, read)
+    labels = segmentation.labels
+    place = tuple(slice(*span) for span in shown)
+    labels = replace(labels, array=labels.array[place])
+    picture = draw_thumbnail(replace(volume, array=volume.array[:, *place]), labels, THUMBNAIL, z=0)
+    return Trial(np.asarray(picture), _words(labels))
+
+
+def _words(labels: Labels) -> str:
+    """What there is: ``"12 × nucleus"``, or the structures' names."""
+    present = np.unique(labels.array)
+    present = present[present > 0]
+    if labels.are_objects:
+        return f"{len(present)} × {labels.structures[0].name}"
+    return ", ".join(s.name for s in labels.structures if s.label in present) or "nothing"
 
 
 @dataclass(frozen=True)

@@ -1,49 +1,93 @@
-"""Messages between two processes of ours, over a socket; arrays travel as they are, never copied into a pickle."""
+"""Frames over a socket: a mark, a small head that says what comes, and then the parts of one message."""
 
 from __future__ import annotations
 
-import pickle
 import socket
 import struct
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_unetseg.service.messages import MessageError
+
+MARK = b"unetseg1"
+PREFIX = struct.Struct(f"<{len(MARK)}sI")
 PIECE = 8 * 1024**2
 """Bytes handed over at a time: one call never holds the interpreter for long, and no system refuses the length."""
+LONGEST_HEAD = 2**20
+LONGEST_BODY = 2**30
+MOST_PARTS = 4096
 
-Parts = list[memoryview]
-"""A value taken apart: its pickle, then the memory of each array (pickle protocol 5, PEP 574)."""
+Kind = Literal["call", "record", "result", "error"]
 
 
-def send(connection: socket.socket, value: object) -> None:
-    """Send any value that can be pickled; C- and F-contiguous arrays are sent from where they lie.
+class Head(BaseModel):
+    """What a frame holds.
+
+    Parameters
+    ----------
+    verb : str
+        Of a call: what to do; else empty.
+    lengths : tuple of int
+        Bytes of each part: the JSON body first, then the arrays.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Kind
+    verb: str = Field(default="", max_length=200)
+    lengths: tuple[Annotated[int, Field(ge=0, lt=2**48)], ...] = Field(min_length=1, max_length=MOST_PARTS)
+
+
+class Frame:
+    """One message as it came, not looked into yet."""
+
+    def __init__(self, head: Head, parts: Sequence[memoryview]) -> None:
+        self.kind, self.verb = head.kind, head.verb
+        self.body, self.arrays = parts[0], parts[1:]
+
+
+def send(connection: socket.socket, kind: Kind, body: bytes, arrays: Sequence[memoryview] = (), verb: str = "") -> None:
+    """Send one message; arrays are sent from where they lie.
 
     Raises
     ------
     OSError
         If the other side has gone.
     """
-    buffers: Parts = []
-    head = pickle.dumps(value, protocol=5, buffer_callback=lambda buffer: buffers.append(buffer.raw()))
-    parts = [memoryview(head), *buffers]
-    connection.sendall(struct.pack(f"<Q{len(parts)}Q", len(parts), *(part.nbytes for part in parts)))
+    parts = [memoryview(body), *arrays]
+    head = Head(kind=kind, verb=verb, lengths=tuple(part.nbytes for part in parts)).model_dump_json().encode()
+    connection.sendall(PREFIX.pack(MARK, len(head)) + head)
     for part in parts:
         for start in range(0, part.nbytes, PIECE):
             connection.sendall(part[start : start + PIECE])
 
 
-def receive(connection: socket.socket) -> Parts:
-    """Wait for one value and return it still taken apart, see `loads`; raises `EOFError` if the other side has gone."""
-    (count,) = struct.unpack("<Q", read(connection, 8))
-    lengths = struct.unpack(f"<{count}Q", read(connection, 8 * count))
-    return [read(connection, length) for length in lengths]
+def receive(connection: socket.socket) -> Frame:
+    """Wait for one message.
 
-
-def loads(parts: Parts) -> Any:
-    """Put a value together; its arrays are writable. Only for what a process of our own has sent."""
-    head, *buffers = parts
-    return pickle.loads(head, buffers=buffers)  # noqa: S301 - the sender has shown our token
+    Raises
+    ------
+    EOFError, OSError
+        If the other side has gone.
+    MessageError
+        If what comes is none; where the next one would begin is not known then.
+    """
+    mark, length = PREFIX.unpack(read(connection, PREFIX.size))
+    if mark != MARK or length > LONGEST_HEAD:
+        raise MessageError("Expected a message of this program; got something else.")
+    try:
+        head = Head.model_validate_json(bytes(read(connection, length)))
+    except ValidationError as error:
+        raise MessageError(f"Expected the head of a message; {error.errors()[0]['msg']}.") from None
+    if head.lengths[0] > LONGEST_BODY:
+        raise MessageError(f"Expected at most {LONGEST_BODY} bytes of JSON; got {head.lengths[0]}.")
+    try:
+        return Frame(head, [read(connection, length) for length in head.lengths])
+    except MemoryError:
+        raise MessageError(f"A message of {sum(head.lengths)} bytes does not fit into memory.") from None
 
 
 def read(connection: socket.socket, length: int) -> memoryview:

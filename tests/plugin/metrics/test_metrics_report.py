@@ -10,7 +10,8 @@ from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.metrics.job import compare
-from napari_unetseg.plugin.metrics.report import SliceScores, measure, score, summary
+from napari_unetseg.plugin.metrics.report import summary
+from napari_unetseg.service.metric_jobs import SliceScores, measure, score
 
 DEFAULTS = MetricSettings()
 CELL = Structure(label=1, name="cell", colour="#e69f00")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from napari_unetseg import api
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
 from napari_unetseg.core.postprocess.prior import KnownSlices
@@ -18,6 +17,7 @@ from napari_unetseg.core.volume import Labels
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
+from napari_unetseg.service import jobs
 from napari_unetseg.service.process import Worker
 
 STEPS = "cleanup"
@@ -77,7 +77,7 @@ def clean_layer(worker: Worker, request: CleanRequest) -> Job[LayerData]:
     """Clean up in the child process, and make ready the new layer, which remembers its steps."""
     yield Progress(0, 1, "Reading the layers")
     labels, context = request.labels.labels(), request.context.read()
-    return _layer(request, (yield from worker.run(api.iter_clean, labels, request.steps, context)))
+    return _layer(request, (yield from worker.run(jobs.clean, labels, request.steps, context)))
 
 
 def preview_layer(worker: Worker, request: CleanRequest, z: int | None) -> Job[LayerData]:
@@ -88,7 +88,7 @@ def preview_layer(worker: Worker, request: CleanRequest, z: int | None) -> Job[L
     yield Progress(0, 1, "Reading the layers")
     labels, context = request.labels.labels(), request.context.read()
     slab = replace(labels, array=labels.array[slice(*part)])
-    cleaned = yield from worker.run(api.iter_clean, slab, for_one_slice(request.steps), context.cropped(*part))
+    cleaned = yield from worker.run(jobs.clean, slab, for_one_slice(request.steps), context.cropped(*part))
     array = labels.array.astype(np.promote_types(labels.array.dtype, cleaned.array.dtype))
     array[z] = cleaned.array[z - part[0]]
     return _layer(request, replace(cleaned, array=array))

@@ -8,14 +8,13 @@ from pathlib import Path
 
 from napari.layers import Layer
 
-from napari_unetseg import api
 from napari_unetseg.core.io.batch import Task, plan_tasks
-from napari_unetseg.core.io.outputs import remember_source
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.errors import OutputError, UnetsegError
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.parts.segment_job import SegmentRequest, segment_layer
+from napari_unetseg.service import jobs
 from napari_unetseg.service.process import Worker
 
 ENDING = "learned"
@@ -66,7 +65,7 @@ def apply_to_files(worker: Worker, model: Path, images: Sequence[Path], folder: 
     yield Progress(0, len(images), "Looking at the files")
     for task in planned(images, folder):
         try:
-            yield from worker.run(segment_file, task, model)
+            yield from worker.run(jobs.segment_file, task, model)
             applied.files.append(task.target)
         except OutputError:
             raise  # a full disk is full for the next one too
@@ -82,12 +81,3 @@ def planned(images: Sequence[Path], folder: Path | None) -> list[Task]:
     folders = dict.fromkeys(image.parent for image in images)
     groups = [([image for image in images if image.parent == each], each) for each in folders]
     return [task for group, each in groups for task in plan_tasks(group, each, ENDING)]
-
-
-def segment_file(task: Task, model: Path) -> Job[None]:
-    """Read an image, segment it and write its labels; this runs in the child."""
-    yield Progress(0, 1, f"Reading {task.source.name}")
-    volume = api.load_volume(task.source)
-    segmentation = yield from api.iter_segment(volume, model)
-    api.save_labels(task.target, segmentation.labels)
-    remember_source(task.target, task.source)

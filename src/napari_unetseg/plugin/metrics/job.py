@@ -15,7 +15,7 @@ from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
-from napari_unetseg.plugin.metrics.report import MetricsReport, as_painted, foreground, measure, score
+from napari_unetseg.service.metric_jobs import MetricsReport, as_painted, foreground, measure, score
 from napari_unetseg.service.process import Worker
 
 ERRORS_MARK = "errors"

@@ -22,9 +22,10 @@ from napari_unetseg.plugin.metrics.form import MetricsRows
 from napari_unetseg.plugin.metrics.job import ERRORS_MARK, MetricsRequest, find_errors, measure_layers
 from napari_unetseg.plugin.metrics.limits_form import LimitsForm
 from napari_unetseg.plugin.metrics.plot import SlicePlot
-from napari_unetseg.plugin.metrics.report import MetricsReport, summary
+from napari_unetseg.plugin.metrics.report import summary
 from napari_unetseg.plugin.metrics.table import MetricsTable
 from napari_unetseg.plugin.parts.fields import Panel, form, note, show_row
+from napari_unetseg.service.metric_jobs import MetricsReport
 from napari_unetseg.service.process import Worker
 
 ERROR_STYLE, NOTE_STYLE = "color: #ff6b6b; font-size: 11px;", "font-size: 11px;"

@@ -1,7 +1,4 @@
-"""Trials of several models on the part of a layer that is in view: everything but Qt.
-
-The child process imports this module too, for `try_model`; so it loads neither napari nor torch by itself.
-"""
+"""Trying several models on the part of a layer that is in view: everything but Qt."""
 
 from __future__ import annotations
 
@@ -12,18 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg import api
 from napari_unetseg.core.geometry.tiles import Box
 from napari_unetseg.core.models.appearance import descriptor_boxes, mean_descriptor
 from napari_unetseg.core.models.card import ImageDescriptor, ModelCard
 from napari_unetseg.core.models.compatibility import map_input
-from napari_unetseg.core.models.normalisation import Normaliser, normaliser
+from napari_unetseg.core.models.normalisation import normaliser
 from napari_unetseg.core.models.selection import trial_part
 from napari_unetseg.core.progress import Job, Progress, finish
-from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import UnetsegError
+from napari_unetseg.service import jobs
 from napari_unetseg.service.process import ChildError, Worker
 
 if TYPE_CHECKING:
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
     from napari_unetseg.plugin.parts.segment_job import SegmentRequest
 
 Voxel = tuple[int, int, int]
-SIZE = 208
-"""Pixels of the longer side of a picture: twice what a screen of normal density shows."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +84,12 @@ def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre
         part = trial_part(card, request.outline.volume(), centre, settings)
         volume = _cropped(request.source, part.crop).volume(request.grid)
         read = None if whole is None else normaliser(whole, card.normalisation, map_input(card, whole, settings).mix)
-        return finish(worker.run(try_model, volume, candidate, part.shown, settings, read))
+        trial = finish(worker.run(jobs.try_model, volume, candidate.model, part.shown, settings, read))
     except UnetsegError as error:
         return Tried(candidate, error=str(error))
     except ChildError as error:
         return Tried(candidate, error=error.summary)
+    return Tried(candidate, trial.picture, trial.found)
 
 
 def describe_layer(source: LayerSource) -> ImageDescriptor | None:
@@ -109,21 +104,3 @@ def _cropped(source: LayerSource, crop: Box) -> LayerSource:
     spans = dict(zip("ZYX", crop, strict=True))
     cut = tuple(slice(*spans.get(axis, (None, None))) for axis in source.axes)
     return replace(source, data=source.data[cut])
-
-
-def try_model(
-    volume: Volume, candidate: Candidate, shown: Box, settings: SegmentSettings, read: Normaliser | None
-) -> Job[Tried]:
-    """Segment a small volume, its intensities read as those of the whole are, and draw one slice of it."""
-    segmentation = yield from api.iter_segment(volume, candidate.model, settings, read)
-    labels = segmentation.labels
-    place = tuple(slice(*span) for span in shown)
-    labels = replace(labels, array=labels.array[place])
-    picture = draw_thumbnail(replace(volume, array=volume.array[:, *place]), labels, SIZE, z=0)
-    present = np.unique(labels.array)
-    present = present[present > 0]
-    if labels.are_objects:
-        found = f"{len(present)} × {labels.structures[0].name}"
-    else:
-        found = ", ".join(s.name for s in labels.structures if s.label in present) or "nothing"
-    return Tried(candidate, np.asarray(picture), found)
