@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_unetseg.api import (
+        InteractiveSession,
         clean,
         cleanup_context,
         evaluate,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "InteractiveSession",
     "__version__",
     "clean",
     "cleanup_context",

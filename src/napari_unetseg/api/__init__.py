@@ -12,6 +12,7 @@ Examples
 from __future__ import annotations
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
+from napari_unetseg.api.interactive import InteractiveSession
 from napari_unetseg.api.labelling import (
     clean,
     cleanup_context,
@@ -32,6 +33,7 @@ from napari_unetseg.api.segmenting import (
     segment_file,
     verify,
 )
+from napari_unetseg.core.annotations.annotation import Annotation
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
@@ -45,11 +47,13 @@ Evidence = CleanupContext
 """The name that scripts of earlier versions know."""
 
 __all__ = [
+    "Annotation",
     "CleanupContext",
     "Evaluation",
     "Evidence",
     "FineTuneSettings",
     "Image",
+    "InteractiveSession",
     "Labelling",
     "Labels",
     "MetricSettings",

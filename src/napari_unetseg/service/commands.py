@@ -1,4 +1,4 @@
-"""The command queue: what the loop of learning should do next. Nothing here waits for the other side."""
+"""Commands from the window to the loop of learning, and their queue. Nothing here makes the window wait."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Save:
     names: Mapping[int, str]
 
 
-Order = PaintCopy | Revert | Save
+Command = PaintCopy | Revert | Save
 
 
-class Desk:
-    """Orders from the window's thread to the loop's; of paint only the newest counts.
+class CommandQueue:
+    """Commands from the window's thread to the loop's; of paint only the newest counts.
 
     Parameters
     ----------
@@ -69,17 +69,17 @@ class Desk:
         self.view, self.live = view, live
         self.is_stopped = False
         self._paint: PaintCopy | None = None
-        self._orders: deque[Order] = deque()
+        self._others: deque[Command] = deque()
         self._lock = threading.Lock()
         self._changed = threading.Event()
 
-    def bring(self, order: Order) -> None:
-        """Put an order on the desk."""
+    def put(self, command: Command) -> None:
+        """Have something done, when the loop comes to it."""
         with self._lock:
-            if isinstance(order, PaintCopy):
-                self._paint = order
+            if isinstance(command, PaintCopy):
+                self._paint = command
             else:
-                self._orders.append(order)
+                self._others.append(command)
             self._changed.set()
 
     def stop(self) -> None:
@@ -87,12 +87,12 @@ class Desk:
         self.is_stopped = True
         self._changed.set()
 
-    def take(self) -> Order | None:
-        """The next order: those that are no paint first; None where there is none."""
+    def take(self) -> Command | None:
+        """The next command: those that are no paint first; None where there is none."""
         with self._lock:
             self._changed.clear()
-            if self._orders:
-                return self._orders.popleft()
+            if self._others:
+                return self._others.popleft()
             paint, self._paint = self._paint, None
             return paint
 

@@ -34,6 +34,7 @@ _targets = {
     "metrics.measure": f"{_METRICS}:measure",
     "session.is_open": f"{_SESSION}:is_open",
     "session.open": f"{_SESSION}:begin",
+    "session.paint": f"{_SESSION}:paint",
     "session.learn": f"{_SESSION}:learn",
     "session.fine_tune": f"{_SESSION}:fine_tune",
     "session.predict": f"{_SESSION}:predict",

@@ -19,7 +19,7 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.fewshot.replay import record_session
-from napari_unetseg.engine.fewshot.session import InteractiveSession
+from napari_unetseg.engine.fewshot.session import LearningSession
 from napari_unetseg.engine.networks.model_file import load_model
 
 NAMES = {1: "block", 2: "rim"}
@@ -50,7 +50,7 @@ def painted() -> np.ndarray:
 
 def recorded(image: Path, model: Path, settings: FineTuneSettings, start: str | None) -> None:
     """Paint, learn, save the model, and record how it was made."""
-    session = InteractiveSession([volume_of(image)], load_model(start) if start else None, "cpu")
+    session = LearningSession([volume_of(image)], load_model(start) if start else None, "cpu")
     finish(session.learn([painted() * (painted() < 3)], NAMES, settings))  # an earlier stroke leaves no trace
     finish(session.learn([painted()], NAMES, settings))
     verdict = None if settings.steps else finish(session.learn([painted()], NAMES, settings))
@@ -141,7 +141,7 @@ def test_what_is_another_one_than_recorded_is_refused_in_one_line(image: Path, t
 def test_a_restored_model_has_no_record_and_removes_an_old_one(image: Path, tmp_path: Path) -> None:
     model = tmp_path / "m.safetensors"
     recorded(image, model, SEED, None)
-    session = InteractiveSession([volume_of(image)], None, "cpu", kept=load_model(model))
+    session = LearningSession([volume_of(image)], None, "cpu", kept=load_model(model))
     assert not record_session(session, model, [Place()])
     assert not session_path(model).exists()
 

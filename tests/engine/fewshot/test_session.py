@@ -10,7 +10,7 @@ from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fine_tune import FineTuned
-from napari_unetseg.engine.fewshot.session import MOST_NOT_FINITE, InteractiveSession
+from napari_unetseg.engine.fewshot.session import MOST_NOT_FINITE, LearningSession
 from napari_unetseg.engine.fewshot.slice_predictor import Slices
 from napari_unetseg.engine.fewshot.versions import KEPT
 from napari_unetseg.engine.inference.predict import iter_predict
@@ -38,7 +38,7 @@ def painted():
 
 
 def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     verdict = finish(session.learn([painted], NAMES))
     assert verdict.accepted
     assert (verdict.version.number, verdict.version.painted) == (1, 320)
@@ -52,7 +52,7 @@ def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
 
 @pytest.mark.parametrize(("found", "before", "accepted"), [(0.2, 0.8, False), (0.75, 0.8, True), (0.9, 0.8, True)])
 def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypatch, found, before, accepted):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
     scores = iter([{1: found}, {1: before}])
     monkeypatch.setattr(Slices, "dice", lambda *_: next(scores))
@@ -66,7 +66,7 @@ def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypat
 def test_the_slower_light_head_of_fine_tuning_takes_over_only_where_it_is_better(
     volume, painted, monkeypatch, dice, accepted
 ):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     quick = finish(session.learn([painted], NAMES)).version
     monkeypatch.setitem(quick.dice, 1, 0.5)
 
@@ -81,7 +81,7 @@ def test_the_slower_light_head_of_fine_tuning_takes_over_only_where_it_is_better
 
 
 def test_one_can_go_back_to_an_earlier_version(volume, painted):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
     first = session.predict(1).labels
     painted[1, 20:30, 2:30] = 3
@@ -94,34 +94,34 @@ def test_one_can_go_back_to_an_earlier_version(volume, painted):
 
 
 def test_a_saved_model_has_the_names_of_today_and_begins_the_next_session(volume, painted, tmp_path):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
     path = tmp_path / "left side.safetensors"
     session.save(path, {1: "left"})
     card = read_card(path)
     assert (card.name, card.structures[0].name, card.scores[0].structure) == ("left-side", "left", "left")
     assert card.looks == (describe_image(volume),)
-    again = InteractiveSession([volume], None, "cpu", kept=load_model(path))
+    again = LearningSession([volume], None, "cpu", kept=load_model(path))
     assert [(version.number, version.kind) for version in again.versions] == [(1, "restored")]
     assert (again.predict(1).labels == session.predict(1).labels).mean() > 0.99
 
 
 def test_what_cannot_be_learned_or_saved_is_said(volume, painted, tmp_path):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     with pytest.raises(InputError, match="no model yet"):
         session.save(tmp_path / "m.safetensors")
     with pytest.raises(InputError, match="Nothing is painted"):
         finish(session.learn([np.zeros_like(painted)], NAMES))
     large = Volume(np.broadcast_to(np.zeros((), np.uint8), (1, 1, 4096, 4096)))
     with pytest.raises(InputError, match="lower resolution"):
-        InteractiveSession([large], None, "cpu")
+        LearningSession([large], None, "cpu")
 
 
 def test_uncertainty_is_high_where_two_classes_are_alike(painted):
     array = np.random.default_rng(0).normal(0, 3, (1, 2, 32, 32)).astype(np.float32)
     array[..., :16] += 200
     array[..., 1, 24:, :] = 100
-    session = InteractiveSession([Volume(array)], None, "cpu")
+    session = LearningSession([Volume(array)], None, "cpu")
     finish(session.learn([painted], NAMES))
     seen = session.predict(1)
     assert (seen.uncertainty.dtype, seen.uncertainty.shape) == (np.uint8, (32, 32))
@@ -133,7 +133,7 @@ def test_one_learns_from_the_paint_of_several_images(volume, painted):
     """Background is painted on one image, the structure on another."""
     other = Volume(volume.array[..., ::-1].copy(), name="other")
     first, second = np.where(painted == 1, painted, 0), np.where(painted == 2, painted, 0)[..., ::-1].copy()
-    session = InteractiveSession([volume, other], None, "cpu")
+    session = LearningSession([volume, other], None, "cpu")
     verdict = finish(session.learn([first, second], NAMES))
     assert verdict.version.painted == 320
     assert (session.predict(1).labels[:, 2:13] == 1).mean() > 0.95
@@ -144,13 +144,13 @@ def test_one_learns_from_the_paint_of_several_images(volume, painted):
 
 def test_images_of_another_kind_are_refused(volume, painted):
     flat = Volume(volume.array[:, :1])
-    session = InteractiveSession([volume, flat], None, "cpu")
+    session = LearningSession([volume, flat], None, "cpu")
     with pytest.raises(InputError, match="one kind"):
         finish(session.learn([painted, painted[:1]], NAMES))
 
 
 def test_minutes_become_steps_and_losses_are_told(volume, painted):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
     losses, verdict = [], None
     while verdict is None:
@@ -164,7 +164,7 @@ def test_minutes_become_steps_and_losses_are_told(volume, painted):
 
 
 def test_training_without_a_finite_loss_stops_and_the_best_stays_in_use(volume, painted, monkeypatch):
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
     before = session.predict(1).labels
 
@@ -190,7 +190,7 @@ def test_a_u_net_that_was_trained_itself_predicts_as_it_will_elsewhere_and_is_re
     array[..., :16] += 200
     volume, paint = Volume(array, name="halves"), np.zeros((depth, 32, 32), np.uint8)
     paint[0, ::2, 2:12], paint[0, ::2, 20:30] = 2, 1
-    session = InteractiveSession([volume], None, "cpu")
+    session = LearningSession([volume], None, "cpu")
     finish(session.learn([paint], NAMES))
     settings = FineTuneSettings(steps=20, whole=True)
     verdict = finish(session.fine_tune([paint], NAMES, settings, 600.0)).verdict
@@ -204,7 +204,7 @@ def test_a_u_net_that_was_trained_itself_predicts_as_it_will_elsewhere_and_is_re
     assert (found[:, :, 19:30] == 0).mean() > 0.95
     session.save(tmp_path / "m.safetensors", {1: "left"})
 
-    again = InteractiveSession([volume], None, "cpu", kept=load_model(tmp_path / "m.safetensors"))
+    again = LearningSession([volume], None, "cpu", kept=load_model(tmp_path / "m.safetensors"))
     assert [version.kind for version in again.versions] == ["restored"]
     assert (again.predict(0).labels == found[0]).mean() > 0.99
     assert finish(again.learn([paint], NAMES)).accepted

@@ -1,4 +1,4 @@
-"""What the Learn widget is made of, without Qt: structures, kept paint, the desk and the loop."""
+"""What the Learn widget is made of, without Qt: structures, kept paint, the queue of commands and the loop."""
 
 import threading
 import time
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_unetseg.core.annotations.annotation import AnnotatedImage, Annotation
 from napari_unetseg.core.annotations.journal import read_journal
 from napari_unetseg.core.annotations.next_slice import SliceUncertainty
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
@@ -19,6 +20,7 @@ from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, find_paint, model_beside, place_of, set_aside
 from napari_unetseg.plugin.learn.loop import (
     LIGHT,
+    WAITING,
     Hint,
     Judged,
     LearnRequest,
@@ -28,7 +30,7 @@ from napari_unetseg.plugin.learn.loop import (
     TrainingFinished,
     learn,
 )
-from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
+from napari_unetseg.service.commands import CommandQueue, PaintCopy, Revert, Save
 
 PAINT = PaintCopy(np.ones((5, 2, 2), np.uint8), {1: "cell"})
 
@@ -98,19 +100,19 @@ def test_paint_lies_beside_the_file_or_in_the_data_folder(tmp_path, monkeypatch)
     assert place_of(str(tmp_path / "gone.tif"), "stack", (1, 2, 2)).is_relative_to(tmp_path / "data")
 
 
-def test_the_desk_gives_other_orders_first_and_only_the_newest_paint():
-    desk, newer = Desk(), PaintCopy(np.zeros((1, 1, 1)), {})
+def test_the_queue_gives_other_commands_first_and_only_the_newest_paint():
+    queue, newer = CommandQueue(), PaintCopy(np.zeros((1, 1, 1)), {})
     for order in (PAINT, Revert(1), newer):
-        desk.bring(order)
-    assert [desk.take(), desk.take(), desk.take()] == [Revert(1), newer, None]
+        queue.put(order)
+    assert [queue.take(), queue.take(), queue.take()] == [Revert(1), newer, None]
 
 
-def test_waiting_at_the_desk_ends_with_an_order():
-    desk = Desk()
-    assert desk.take() is None
-    threading.Timer(0.05, desk.bring, [PAINT]).start()
+def test_waiting_at_the_queue_ends_with_a_command():
+    queue = CommandQueue()
+    assert queue.take() is None
+    threading.Timer(0.05, queue.put, [PAINT]).start()
     began = time.monotonic()
-    desk.wait(30)
+    queue.wait(30)
     assert time.monotonic() - began < 10
 
 
@@ -133,6 +135,8 @@ class FakeWorker:
     calls: list[str] = field(default_factory=list)
     is_open: bool = False
     is_full: bool = False
+    strokes: list[Annotation] = field(default_factory=list)
+    image: AnnotatedImage = field(default_factory=lambda: AnnotatedImage((5, 2, 2)))
 
     def run(self, target, _token, *args):
         yield Progress(0, 1, target.__name__)
@@ -141,6 +145,11 @@ class FakeWorker:
             return self.is_open
         if target.__name__ == "begin":
             return ()
+        if target.__name__ == "paint":
+            for stroke in args[0]:
+                self.strokes.append(stroke)
+                self.image.take(stroke)
+            return (self.image.sequence,)
         if target.__name__ == "save" and self.is_full:
             raise OutputError("No space left on device.")
         if target.__name__ in ("learn", "fine_tune"):
@@ -155,38 +164,84 @@ def accepted(number=1):
     return AcceptDecision(Version(number, "light head"), True, "better")
 
 
-def run(worker, desk, orders=(PAINT,), minutes=0.0, kept=None):
+def run(worker, queue, orders=(PAINT,), minutes=0.0, kept=None):
     for order in orders:
-        desk.bring(order)
+        queue.put(order)
     settings = FineTuneSettings(minutes=minutes) if minutes else LIGHT
     request = LearnRequest("token", (LearnImage(FakeSource(), None),), None, kept, settings=settings)
-    return [record for record in learn(worker, request, desk) if not isinstance(record, Progress)]
+    return [record for record in learn(worker, request, queue) if not isinstance(record, Progress)]
 
 
 def test_the_slice_in_view_comes_first_and_then_the_nearest(tmp_path):
     worker = FakeWorker([accepted()])
-    records = run(worker, Desk(view=3), kept=tmp_path / "kept")
+    records = run(worker, CommandQueue(view=3), kept=tmp_path / "kept")
     assert [record.z for record in records if isinstance(record, SliceSeen)] == [3, 2, 4, 1, 0]
-    assert worker.calls[:3] == ["is_open", "begin", "learn"]
+    assert worker.calls[:4] == ["is_open", "begin", "paint", "learn"]
     assert worker.calls[-1] == "save"
+
+
+def painted_copies(*strokes):
+    """Paint as it is after each stroke: voxels (z, y, x) that get a value."""
+    painted = PAINT.painted
+    for place, value in strokes:
+        painted = painted.copy()
+        painted[place] = value
+        yield PaintCopy(painted, {1: "cell"})
+
+
+def after_each_stroke(worker, copies):
+    """Live learning on one stroke after the other."""
+    queue, request = CommandQueue(live=True), LearnRequest("t", (LearnImage(FakeSource(), None),), None, None)
+    copies = iter(copies)
+    for record in learn(worker, request, queue):
+        if isinstance(record, Progress) and record.stage == WAITING:
+            copy = next(copies, None)
+            if copy is None:
+                queue.stop()
+            else:
+                queue.put(copy)
+
+
+def test_a_stroke_travels_as_what_it_has_changed():
+    worker = FakeWorker([accepted(number) for number in (1, 2, 3)])
+    copies = list(painted_copies(((1, 1, 1), 2), ((3, slice(0, 2), 0), 3), ((3, 0, 0), 3)))
+    after_each_stroke(worker, copies)
+    assert [(stroke.box, stroke.values.ravel().tolist(), stroke.sequence) for stroke in worker.strokes[1:]] == [
+        (((3, 4), (0, 2), (0, 1)), [3, 3], 2)
+    ]
+    assert np.array_equal(worker.image.painted, copies[-1].painted)
+
+
+def test_where_the_session_holds_something_else_all_paint_is_sent_again():
+    worker = FakeWorker([accepted(number) for number in (1, 2)])
+
+    def copies():
+        first, second = painted_copies(((1, 1, 1), 2), ((2, 0, 0), 3))
+        yield first
+        worker.image = AnnotatedImage((5, 2, 2))  # it has lost what it was told
+        yield second
+
+    after_each_stroke(worker, copies())
+    assert [stroke.values.shape for stroke in worker.strokes] == [(5, 2, 2), (1, 1, 1), (5, 2, 2)]
+    assert worker.image.painted[2, 0, 0] == 3
 
 
 def test_a_rejected_candidate_leaves_the_preview_alone():
     worker = FakeWorker([AcceptDecision(Version(1, "light head"), False, "worse")])
-    (judged,) = [record for record in run(worker, Desk()) if isinstance(record, Judged)]
+    (judged,) = [record for record in run(worker, CommandQueue()) if isinstance(record, Judged)]
     assert judged.verdict.reason == "worse"
     assert not any(call.startswith("predict") for call in worker.calls)
 
 
 def test_an_open_session_is_used_again():
     worker = FakeWorker([accepted()], is_open=True)
-    run(worker, Desk())
+    run(worker, CommandQueue())
     assert "begin" not in worker.calls
 
 
 def test_a_unet_is_trained_when_everything_is_predicted():
     worker = FakeWorker([accepted(), None, None, accepted(2)])
-    records = run(worker, Desk(), minutes=1)
+    records = run(worker, CommandQueue(), minutes=1)
     assert [r for r in records if isinstance(r, TrainingFinished)] == [
         TrainingFinished((0.5, 0.25), begins) for begins in (True, False, False)
     ]
@@ -197,45 +252,45 @@ def test_a_unet_is_trained_when_everything_is_predicted():
 
 def test_reverting_predicts_again_and_saving_writes(tmp_path):
     worker = FakeWorker([], is_open=True)
-    records = run(worker, Desk(), [Revert(1), Save(tmp_path / "m", {})])
+    records = run(worker, CommandQueue(), [Revert(1), Save(tmp_path / "m", {})])
     assert [type(record) for record in records[:2]] == [Reverted, Saved]
     assert sum(isinstance(record, SliceSeen) for record in records) == 5
 
 
 def test_what_cannot_be_learned_is_an_error_once_and_a_hint_live():
     with pytest.raises(InputError, match="background"):
-        run(FakeWorker([InputError("Paint some background.")]), Desk())
-    desk = Desk(live=True)
-    threading.Timer(0.2, desk.stop).start()
-    records = run(FakeWorker([InputError("Paint some background.")]), desk)
+        run(FakeWorker([InputError("Paint some background.")]), CommandQueue())
+    queue = CommandQueue(live=True)
+    threading.Timer(0.2, queue.stop).start()
+    records = run(FakeWorker([InputError("Paint some background.")]), queue)
     assert records[-1] == Hint("Paint some background.")
 
 
 def test_stop_ends_between_two_slices():
-    desk = Desk()
-    desk.bring(PAINT)
+    queue = CommandQueue()
+    queue.put(PAINT)
     seen = 0
     for record in learn(
-        FakeWorker([accepted()]), LearnRequest("t", (LearnImage(FakeSource(), None),), None, None), desk
+        FakeWorker([accepted()]), LearnRequest("t", (LearnImage(FakeSource(), None),), None, None), queue
     ):
         if isinstance(record, SliceSeen):
             seen += 1
-            desk.stop()
+            queue.stop()
     assert seen == 1
 
 
 def test_what_was_accepted_before_a_stop_is_kept(tmp_path):
-    worker, desk = FakeWorker([accepted()]), Desk()
-    desk.bring(PAINT)
+    worker, queue = FakeWorker([accepted()]), CommandQueue()
+    queue.put(PAINT)
     request = LearnRequest("t", (LearnImage(FakeSource(), None),), None, tmp_path / "kept")
-    for record in learn(worker, request, desk):
+    for record in learn(worker, request, queue):
         if isinstance(record, SliceSeen):
-            desk.stop()
+            queue.stop()
     assert worker.calls[-2:] == ["predict 0", "save"]
 
 
 def test_a_full_disk_is_told_and_learning_goes_on(tmp_path):
     worker = FakeWorker([accepted(), AcceptDecision(Version(1, "light head"), False, "worse")], is_full=True)
-    records = run(worker, Desk(), minutes=1, kept=tmp_path / "kept")
+    records = run(worker, CommandQueue(), minutes=1, kept=tmp_path / "kept")
     assert "No space left" in next(record.text for record in records if isinstance(record, Hint))
     assert worker.calls.index("fine_tune") > worker.calls.index("save")

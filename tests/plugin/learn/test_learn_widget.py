@@ -67,7 +67,7 @@ def written(qtbot, widget):
 
 
 def data_of(canvas):
-    return np.asarray(canvas.layer.data).reshape(canvas.spot.shape)
+    return np.asarray(canvas.layer.data).reshape(canvas.target.shape)
 
 
 def paint(viewer, widget, truth, z, count, seed=0):

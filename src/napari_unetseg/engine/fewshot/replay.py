@@ -33,7 +33,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import processor
-from napari_unetseg.engine.fewshot.session import InteractiveSession
+from napari_unetseg.engine.fewshot.session import LearningSession
 from napari_unetseg.engine.fewshot.versions import Origin
 from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
@@ -54,7 +54,7 @@ class Replayed:
     notes: tuple[str, ...] = ()
 
 
-def record_session(live: InteractiveSession, model: Path, places: Sequence[Place]) -> bool:
+def record_session(live: LearningSession, model: Path, places: Sequence[Place]) -> bool:
     """Write how the current model was made, beside its file, which has just been saved.
 
     Returns
@@ -90,7 +90,7 @@ def record_session(live: InteractiveSession, model: Path, places: Sequence[Place
     return True
 
 
-def _image(live: InteractiveSession, model: Path, index: int, place: Place, origin: Origin) -> SessionImage:
+def _image(live: LearningSession, model: Path, index: int, place: Place, origin: Origin) -> SessionImage:
     volume, paint = live.volumes[index], paint_path(model, index + 1)
     write_paint(paint, origin.painted[index].dense)
     return SessionImage(
@@ -132,7 +132,7 @@ def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[
     places = inputs or [_found(record.parent, image) for image in session.images]
     _settings(session)
     volumes = [_volume(path, image) for path, image in zip(places, session.images, strict=True)]
-    live = InteractiveSession(volumes, _start(record.parent, session), session.device)
+    live = LearningSession(volumes, _start(record.parent, session), session.device)
     threads = torch.get_num_threads()
     torch.set_num_threads(session.threads)
     try:
@@ -151,7 +151,7 @@ def _note_of_processor(session: Session, device: torch.device) -> tuple[str, ...
     return (OTHER_PROCESSOR.format(session.processor, here),) if session.processor not in ("", here) else ()
 
 
-def _learned(live: InteractiveSession, painted: list[npt.NDArray[Any]], session: Session) -> Job[Version]:
+def _learned(live: LearningSession, painted: list[npt.NDArray[Any]], session: Session) -> Job[Version]:
     settings = _settings(session)
     if settings.steps == 0:
         return (yield from live.learn(painted, session.names, settings)).version

@@ -56,7 +56,7 @@ Repeatable = tuple[FineTuned, FineTuningRun]
 """What fine-tuning gave, and the run, of steps and not of minutes, that gives it again."""
 
 
-class InteractiveSession:
+class LearningSession:
     """Learns from the paint on some images, over and over, and predicts the first of them.
 
     Parameters

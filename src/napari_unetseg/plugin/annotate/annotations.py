@@ -21,7 +21,7 @@ from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey, set_aside
 from napari_unetseg.plugin.layers.identity import same_layer
 
 
-class Spot(NamedTuple):
+class AnnotationTarget(NamedTuple):
     """What paint belongs to: an image's layer, and its shape (z, y, x) and time point as they were chosen."""
 
     image: Image
@@ -35,7 +35,7 @@ class Canvas:
 
     Parameters
     ----------
-    spot : Spot
+    target : AnnotationTarget
         What it is painted on.
     keeper : PaintKeeper or None
         None where the paint cannot be kept.
@@ -50,7 +50,7 @@ class Canvas:
     """
 
     layer: LabelsLayer
-    spot: Spot
+    target: AnnotationTarget
     structures: PaintStructures
     keeper: PaintKeeper | None
     last: npt.NDArray[Any] | None = None
@@ -61,7 +61,7 @@ class Canvas:
     @property
     def image(self) -> Image:
         """The layer that it is painted on."""
-        return self.spot.image
+        return self.target.image
 
     @property
     def journal(self) -> Path | None:
@@ -79,9 +79,9 @@ class Canvases:
         """That of a layer; None where it is not painted on yet."""
         return None if layer is None else self._canvases.get(layer)
 
-    def at(self, spot: Spot | None) -> Canvas | None:
-        """The newest one on a spot."""
-        return next((canvas for canvas in reversed(list(self._canvases.values())) if canvas.spot == spot), None)
+    def at(self, target: AnnotationTarget | None) -> Canvas | None:
+        """The newest one on a target."""
+        return next((canvas for canvas in reversed(list(self._canvases.values())) if canvas.target == target), None)
 
     def beside(self, image: Image | None, layers: Container[Layer]) -> list[Canvas]:
         """What is painted on other images than this one, among the layers that are open."""
@@ -92,7 +92,9 @@ class Canvases:
             if canvas.last is not None and canvas.learned is not None
         ]
 
-    def add(self, layer: LabelsLayer, spot: Spot, structures: PaintStructures, place: Path, *, afresh: bool) -> None:
+    def add(
+        self, layer: LabelsLayer, target: AnnotationTarget, structures: PaintStructures, place: Path, *, afresh: bool
+    ) -> None:
         """Begin to keep a layer's paint; where that fails, say so once, and let the user paint.
 
         Parameters
@@ -107,10 +109,10 @@ class Canvases:
             self._release(place)
             if afresh and place.exists():
                 set_aside(place)
-            keeper = PaintKeeper(place, spot.shape)
+            keeper = PaintKeeper(place, target.shape)
         except UnetsegError as error:
             show_error(f"The paint is not kept on the disk: {error}")
-        self._canvases[layer] = Canvas(layer, spot, structures, keeper)
+        self._canvases[layer] = Canvas(layer, target, structures, keeper)
 
     def _release(self, place: Path) -> None:
         for layer, canvas in list(self._canvases.items()):

@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.errors import UnetsegError
-from napari_unetseg.plugin.annotate.annotations import Canvas, Canvases, PaintWriter, Spot
+from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_layer, pick, structures_in
 from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, place_of
@@ -110,19 +110,19 @@ class PaintSection(QWidget):
 
     def set_image(self, image: Image | None, source: LayerSource | None) -> None:
         """Paint on another image: its own painted layer is chosen, if it has one."""
-        before, self._image, self._source = self._spot, image, source
-        if self._spot != before:
+        before, self._image, self._source = self._target, image, source
+        if self._target != before:
             self._kept = find_paint(self._place(source), source.shape[1:]) if source is not None else None
-            own = self._canvases.at(self._spot)
+            own = self._canvases.at(self._target)
             self.layer_box.choose(own.layer if own is not None else None)
         self._show()
 
     @property
-    def _spot(self) -> Spot | None:
+    def _target(self) -> AnnotationTarget | None:
         """What is painted belongs to it."""
         if self._image is None or self._source is None:
             return None
-        return Spot(self._image, self._source.shape[1:], self._source.time)
+        return AnnotationTarget(self._image, self._source.shape[1:], self._source.time)
 
     def copy(self) -> PaintCopy:
         """The paint as it is now, checked against the image.
@@ -193,8 +193,8 @@ class PaintSection(QWidget):
 
     def _register(self, layer: LabelsLayer, structures: PaintStructures, *, afresh: bool) -> None:
         """Paint on a layer from now on."""
-        if self._source is not None and self._spot is not None:
-            self._canvases.add(layer, self._spot, structures, self._place(self._source), afresh=afresh)
+        if self._source is not None and self._target is not None:
+            self._canvases.add(layer, self._target, structures, self._place(self._source), afresh=afresh)
             self._kept = None
             bind_keys(layer, self._pick)
 

@@ -1,4 +1,4 @@
-"""The window's side of the loop of learning: an order goes to the loop that runs, or starts one."""
+"""The window's side of the loop of learning: a command goes to the loop that runs, or starts one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from qtpy.QtCore import QObject
 
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.learn.loop import LearnRequest, learn
-from napari_unetseg.service.commands import Desk, Order
+from napari_unetseg.service.commands import Command, CommandQueue
 
 
 class LearnSession(QObject):
-    """One session after another, each on its own images and choices; its loop ends and begins as orders come.
+    """One session after another, each on its own images and choices; its loop ends and begins as commands come.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class LearnSession(QObject):
     def __init__(self, bridge: Bridge, describe: Callable[[], LearnRequest | None], view: Callable[[], int]) -> None:
         super().__init__(bridge)
         self._bridge, self._describe, self._view = bridge, describe, view
-        self._desk = Desk()
+        self._commands = CommandQueue()
         self._numbers = count(1)
         self.live = False
         self._running = self.token = ""
@@ -39,12 +39,12 @@ class LearnSession(QObject):
     @property
     def is_learning(self) -> bool:
         """Whether a loop runs that nobody has stopped."""
-        return self._bridge.is_running and not self._desk.is_stopped
+        return self._bridge.is_running and not self._commands.is_stopped
 
     @property
     def is_stopped(self) -> bool:
         """Whether what still comes from the loop may have no layer to show it on any more."""
-        return self._desk.is_stopped
+        return self._commands.is_stopped
 
     @property
     def is_current(self) -> bool:
@@ -54,16 +54,16 @@ class LearnSession(QObject):
     def begin(self) -> None:
         """Other images, or other choices: a session of its own."""
         if self._bridge.is_running:
-            self._desk.stop()
+            self._commands.stop()
         self.token = f"{id(self)}-{next(self._numbers)}"
         self.resumes = False
 
-    def order(self, order: Order) -> None:
+    def order(self, command: Command) -> None:
         """Have something done."""
         if self.is_learning:
-            self._desk.bring(order)
+            self._commands.put(command)
         else:
-            self._start(order)
+            self._start(command)
 
     def resume(self) -> None:
         """Begin with the model that was kept, and predict."""
@@ -72,21 +72,21 @@ class LearnSession(QObject):
 
     def stop(self) -> None:
         """Let the loop end at the next opportunity."""
-        self._desk.stop()
+        self._commands.stop()
 
     def set_live(self, live: bool) -> None:
         """Whether the loop waits for more paint when all is done."""
-        self.live = self._desk.live = live
+        self.live = self._commands.live = live
 
     def look(self, _event: object = None) -> None:
         """Another slice may be on screen."""
-        self._desk.view = self._view()
+        self._commands.view = self._view()
 
-    def _start(self, order: Order | None = None) -> None:
+    def _start(self, command: Command | None = None) -> None:
         request = self._describe()
         if request is not None:
-            self._desk = Desk(self._view(), live=self.live)
-            if order is not None:
-                self._desk.bring(order)
+            self._commands = CommandQueue(self._view(), live=self.live)
+            if command is not None:
+                self._commands.put(command)
             self._running = request.token
-            self._bridge.start("", learn, request, self._desk)
+            self._bridge.start("", learn, request, self._commands)

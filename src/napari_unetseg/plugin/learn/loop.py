@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.annotations.annotation import Annotation, SentImage
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.service import session_jobs as child
-from napari_unetseg.service.commands import Desk, PaintCopy, Revert, Save
+from napari_unetseg.service.commands import CommandQueue, PaintCopy, Revert, Save
 from napari_unetseg.service.process import Worker
 
 WAITING = "Waiting for paint"
@@ -114,47 +115,48 @@ Loop = Generator[Any, None, None]
 """Yields `Record`s."""
 
 
-def learn(worker: Worker, request: LearnRequest, desk: Desk) -> Loop:
-    """Do what lies on the desk until everything is done, or until it says stop where it is live.
+def learn(worker: Worker, request: LearnRequest, commands: CommandQueue) -> Loop:
+    """Do what is asked for until everything is done, or until it says stop where it is live.
 
     Raises
     ------
     InputError
         If one cannot learn from the paint; where it is live, that is a `Hint`.
     """
-    yield from _Loop(worker, request, desk).run()
+    yield from _Loop(worker, request, commands).run()
 
 
 class _Loop:
-    def __init__(self, worker: Worker, request: LearnRequest, desk: Desk) -> None:
-        self._worker, self._request, self._desk = worker, request, desk
+    def __init__(self, worker: Worker, request: LearnRequest, commands: CommandQueue) -> None:
+        self._worker, self._request, self._commands = worker, request, commands
         self._slices = request.images[0].source.shape[1]
         self._pending: set[int] = set()
+        self._sent = [SentImage(number) for number in range(len(request.images))]
         self._paint: PaintCopy | None = None
         self._tuning = self._unkept = self._has_trained = False
 
     def run(self) -> Loop:
         """The loop."""
         yield from self._open()
-        while not self._desk.is_stopped:
-            order = self._desk.take()
-            if isinstance(order, PaintCopy):
-                yield from self._learn(order)
-            elif isinstance(order, Revert):
-                yield Reverted((yield from self._run(child.revert, order.number)))
+        while not self._commands.is_stopped:
+            command = self._commands.take()
+            if isinstance(command, PaintCopy):
+                yield from self._learn(command)
+            elif isinstance(command, Revert):
+                yield Reverted((yield from self._run(child.revert, command.number)))
                 self._renew()
-            elif isinstance(order, Save):
-                yield from self._run(child.save, order.path, order.names)
-                yield Saved(order.path)
+            elif isinstance(command, Save):
+                yield from self._run(child.save, command.path, command.names)
+                yield Saved(command.path)
             elif self._pending:
                 yield from self._predict()
             elif self._unkept:
                 yield from self._keep()
             elif self._tuning and self._paint is not None:
                 yield from self._fine_tune(self._paint)
-            elif self._desk.live:
+            elif self._commands.live:
                 yield Progress(1, 1, WAITING)
-                self._desk.wait(PATIENCE)
+                self._commands.wait(PATIENCE)
             else:
                 return
         if self._unkept:  # stopped before everything was predicted
@@ -178,9 +180,10 @@ class _Loop:
 
     def _learn(self, paint: PaintCopy) -> Loop:
         try:
-            verdict = yield from self._run(child.learn, paint.all, paint.names, self._request.settings)
+            yield from self._send(paint)
+            verdict = yield from self._run(child.learn, paint.names, self._request.settings)
         except InputError as error:
-            if not self._desk.live:
+            if not self._commands.live:
                 raise
             yield Hint(str(error))
             return
@@ -189,12 +192,23 @@ class _Loop:
         if verdict.accepted:
             self._renew()
 
+    def _send(self, paint: PaintCopy) -> Loop:
+        """Send what has changed since the last stroke; all of it where the session holds something else."""
+        pairs = list(zip(self._sent, paint.all, strict=True))
+        changes = [sent.change(painted) for sent, painted in pairs]
+        held = yield from self._run(child.paint, [change for change in changes if change is not None])
+        lost: list[Annotation] = [
+            sent.whole(painted) for (sent, painted), number in zip(pairs, held, strict=True) if sent.sequence != number
+        ]
+        if lost:
+            yield from self._run(child.paint, lost)
+
     def _renew(self) -> None:
         """The model has changed: predict everything again, keep it, and train no U-Net on top of the one before."""
         self._pending, self._unkept = set(range(self._slices)), True
 
     def _predict(self) -> Loop:
-        z = min(self._pending, key=lambda other: abs(other - self._desk.view))
+        z = min(self._pending, key=lambda other: abs(other - self._commands.view))
         done = self._slices - len(self._pending)
         yield SliceSeen(z, (yield from self._run(child.predict, z, self._slices, done)))
         self._pending.remove(z)
@@ -209,7 +223,7 @@ class _Loop:
 
     def _fine_tune(self, paint: PaintCopy) -> Loop:
         settings = self._request.settings
-        tuned: Tuned = yield from self._run(child.fine_tune, paint.all, paint.names, settings, BREATH)
+        tuned: Tuned = yield from self._run(child.fine_tune, paint.names, settings, BREATH)
         if tuned.losses:
             yield TrainingFinished(tuned.losses, begins=not self._has_trained)
             self._has_trained = True

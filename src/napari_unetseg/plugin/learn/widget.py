@@ -41,7 +41,7 @@ from napari_unetseg.plugin.learn.settings import LearnChoices
 from napari_unetseg.plugin.parts.fields import Panel, form
 from napari_unetseg.plugin.parts.layer_form import LayerRows
 from napari_unetseg.plugin.parts.plot import load_plots
-from napari_unetseg.service.commands import Order, PaintCopy, Revert, Save
+from napari_unetseg.service.commands import Command, PaintCopy, Revert, Save
 
 
 class LearnWidget(Panel):
@@ -224,7 +224,7 @@ class LearnWidget(Panel):
         if live and self.paint.canvas is not None:
             self._learn_now()
 
-    def _order(self, order: Order) -> None:
+    def _order(self, order: Command) -> None:
         source, canvas = self.image.source(), self.paint.canvas
         if isinstance(order, PaintCopy) and source is not None and canvas is not None:
             canvas.taught = self._learned(source)
