@@ -28,7 +28,7 @@ from napari_unetseg.core.progress import Job
 from napari_unetseg.errors import ResourceError
 from napari_unetseg.service import verbs, wire
 from napari_unetseg.service.handshake import MOST_PENDING, TOKEN_BYTES, Doorkeeper
-from napari_unetseg.service.messages import MENDABLE, ErrorMessage, MessageError, decode
+from napari_unetseg.service.messages import MENDABLE, ErrorMessage, MessageError, decode, encode
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -147,7 +147,7 @@ class _Child:
     def answers(self, verb: verbs.Verb, arguments: Mapping[str, Any]) -> Job[Any]:
         """Ask for a verb and yield its records; returns its result, raises its error."""
         connection = self._connected()
-        wire.send(connection, "call", *verb.asked(arguments), verb=verb.name)
+        wire.send(connection, "call", *encode(arguments), verb=verb.name)
         while True:
             frame = wire.receive(connection)
             if frame.kind == "record":

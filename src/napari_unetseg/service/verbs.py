@@ -7,7 +7,7 @@ travels is the name, and a name that is not here is refused.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -15,8 +15,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter
 
-from napari_unetseg.service.messages import MessageError, decode, encode, request_model, schema_of
-from napari_unetseg.service.wire import Frame
+from napari_unetseg.service.messages import MessageError, request_model, schema_of
 
 _JOBS = "napari_unetseg.service.jobs"
 _SESSION = "napari_unetseg.service.session_jobs"
@@ -65,9 +64,9 @@ class Verb:
         return function
 
     @cached_property
-    def request(self) -> type[BaseModel]:
+    def request(self) -> TypeAdapter[BaseModel]:
         """What checks its arguments."""
-        return request_model(self.function, self.name)
+        return schema_of(request_model(self.function, self.name))
 
     @cached_property
     def record(self) -> TypeAdapter[Any]:
@@ -82,15 +81,6 @@ class Verb:
     @property
     def _generated(self) -> tuple[Any, ...]:
         return get_args(get_type_hints(self.function, include_extras=True)["return"])
-
-    def asked(self, arguments: Mapping[str, Any]) -> tuple[bytes, list[memoryview]]:
-        """A call with these arguments, to be sent."""
-        return encode(arguments)
-
-    def begun(self, frame: Frame) -> Any:
-        """The job that a call asks for, its arguments checked; nothing of it has run yet."""
-        request = decode(TypeAdapter(self.request), frame.body, frame.arrays)
-        return self.function(**{name: getattr(request, name) for name in type(request).model_fields})
 
 
 def register(name: str, target: str) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 from napari_unetseg.core.progress import Job, finish
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.service import verbs, wire
-from napari_unetseg.service.messages import ErrorMessage, MessageError, encode
+from napari_unetseg.service.messages import ErrorMessage, MessageError, decode, encode
 
 GRACE = 1.0
 """Seconds in which it may tidy up (temporary files) when its parent has gone."""
@@ -94,9 +94,12 @@ def answer(connection: socket.socket, call: wire.Frame) -> None:
 
 
 def _job(call: wire.Frame) -> Job[Any]:
+    """The job that a call asks for, its arguments checked; nothing of it has run yet."""
     if call.kind != "call":
         raise MessageError(f"expected a call; got a {call.kind}")
-    job: Job[Any] = verbs.verb(call.verb).begun(call)
+    verb = verbs.verb(call.verb)
+    request = decode(verb.request, call.body, call.arrays)
+    job: Job[Any] = verb.function(**{name: getattr(request, name) for name in type(request).model_fields})
     return job
 
 

@@ -15,22 +15,25 @@ from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePredic
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.plugin.annotate.annotations import PaintCopy
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, find_paint, model_beside, place_of, set_aside
 from napari_unetseg.plugin.learn.loop import (
     LIGHT,
     WAITING,
+    CommandQueue,
     Hint,
     Judged,
     LearnRequest,
+    Revert,
     Reverted,
+    Save,
     Saved,
     SliceSeen,
     TrainingFinished,
     learn,
 )
-from napari_unetseg.service.commands import CommandQueue, PaintCopy, Revert, Save
 
 PAINT = PaintCopy(np.ones((5, 2, 2), np.uint8), {1: "cell"})
 

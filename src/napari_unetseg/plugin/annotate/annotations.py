@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,30 @@ class AnnotationTarget(NamedTuple):
     image: Image
     shape: tuple[int, ...]
     time: int
+
+
+@dataclass(frozen=True)
+class PaintCopy:
+    """Paint as it was at one moment.
+
+    Parameters
+    ----------
+    painted : ndarray of whole numbers, (Z, Y, X)
+        Of the image in view; a copy that nobody writes to.
+    names : mapping
+        Names of structures by output label.
+    others : tuple of ndarray
+        The same of other images that are learned from.
+    """
+
+    painted: npt.NDArray[Any]
+    names: Mapping[int, str]
+    others: tuple[npt.NDArray[Any], ...] = ()
+
+    @property
+    def all(self) -> tuple[npt.NDArray[Any], ...]:
+        """The paint of every image, that in view first."""
+        return (self.painted, *self.others)
 
 
 @dataclass(eq=False)

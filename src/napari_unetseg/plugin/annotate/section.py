@@ -13,7 +13,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.errors import UnetsegError
-from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintWriter
+from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_layer, pick, structures_in
 from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, place_of
@@ -24,7 +24,6 @@ from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.parts.fields import LayerBox, note
-from napari_unetseg.service.commands import PaintCopy
 
 
 class PaintSection(QWidget):

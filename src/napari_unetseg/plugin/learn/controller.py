@@ -8,8 +8,7 @@ from itertools import count
 from qtpy.QtCore import QObject
 
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.learn.loop import LearnRequest, learn
-from napari_unetseg.service.commands import Command, CommandQueue
+from napari_unetseg.plugin.learn.loop import Command, CommandQueue, LearnRequest, learn
 
 
 class LearnSession(QObject):

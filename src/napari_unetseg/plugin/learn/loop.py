@@ -6,7 +6,9 @@ it looks for new paint. It holds no Qt object.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import threading
+from collections import deque
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,9 @@ from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePredic
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.plugin.annotate.annotations import PaintCopy
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.service import session_jobs as child
-from napari_unetseg.service.commands import CommandQueue, PaintCopy, Revert, Save
 from napari_unetseg.service.process import Worker
 
 WAITING = "Waiting for paint"
@@ -29,6 +31,71 @@ PATIENCE = 0.25
 
 LIGHT = FineTuneSettings(steps=0)
 """The light head alone."""
+
+
+@dataclass(frozen=True)
+class Revert:
+    """Go back to a version."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Save:
+    """Write the current model, with the structures' names (by output label) as they are now."""
+
+    path: Path
+    names: Mapping[int, str]
+
+
+Command = PaintCopy | Revert | Save
+
+
+class CommandQueue:
+    """Commands from the window's thread to the loop's; of paint only the newest counts.
+
+    Parameters
+    ----------
+    view : int
+        The slice on screen.
+    live : bool
+        Whether the loop waits for more paint when all is done.
+    """
+
+    def __init__(self, view: int = 0, *, live: bool = False) -> None:
+        self.view, self.live = view, live
+        self.is_stopped = False
+        self._paint: PaintCopy | None = None
+        self._others: deque[Command] = deque()
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+
+    def put(self, command: Command) -> None:
+        """Have something done, when the loop comes to it."""
+        with self._lock:
+            if isinstance(command, PaintCopy):
+                self._paint = command
+            else:
+                self._others.append(command)
+            self._changed.set()
+
+    def stop(self) -> None:
+        """Let the loop end at the next opportunity."""
+        self.is_stopped = True
+        self._changed.set()
+
+    def take(self) -> Command | None:
+        """The next command: those that are no paint first; None where there is none."""
+        with self._lock:
+            self._changed.clear()
+            if self._others:
+                return self._others.popleft()
+            paint, self._paint = self._paint, None
+            return paint
+
+    def wait(self, seconds: float) -> None:
+        """Wait until something has changed since the last `take`, but no longer than so many seconds."""
+        self._changed.wait(seconds)
 
 
 @dataclass(frozen=True)

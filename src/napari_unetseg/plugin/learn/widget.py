@@ -14,7 +14,7 @@ from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.advice import Advice
 from napari_unetseg.errors import UnetsegError
-from napari_unetseg.plugin.annotate.annotations import Canvas
+from napari_unetseg.plugin.annotate.annotations import Canvas, PaintCopy
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.section import PaintSection
 from napari_unetseg.plugin.annotate.store import model_beside
@@ -27,11 +27,14 @@ from napari_unetseg.plugin.learn.controller import LearnSession
 from napari_unetseg.plugin.learn.guides import LearnGuides, OtherImages, show_next
 from napari_unetseg.plugin.learn.layers import LearnLayers
 from napari_unetseg.plugin.learn.loop import (
+    Command,
     Hint,
     Judged,
     LearnRequest,
     Opened,
+    Revert,
     Reverted,
+    Save,
     Saved,
     SliceSeen,
     TrainingFinished,
@@ -41,7 +44,6 @@ from napari_unetseg.plugin.learn.settings import LearnChoices
 from napari_unetseg.plugin.parts.fields import Panel, form
 from napari_unetseg.plugin.parts.layer_form import LayerRows
 from napari_unetseg.plugin.parts.plot import load_plots
-from napari_unetseg.service.commands import Command, PaintCopy, Revert, Save
 
 
 class LearnWidget(Panel):
