@@ -148,6 +148,14 @@ def test_commands_that_compute_nothing_load_no_torch(arguments: str) -> None:
     assert not set(run(code).splitlines()[-1].split()).intersection(HEAVY)
 
 
+def test_the_window_knows_all_messages_of_the_worker_process_without_torch() -> None:
+    code = (
+        "from napari_unetseg.service import process, verbs; "
+        "[(verb.request, verb.record, verb.result) for verb in map(verbs.verb, verbs._targets)]"
+    )
+    assert not loaded_by(code).intersection(HEAVY)
+
+
 def test_importing_the_package_takes_at_most_a_fifth_of_a_second() -> None:
     empty = min(seconds("pass") for _ in range(5))
     assert min(seconds("import napari_unetseg") for _ in range(5)) - empty < 0.2

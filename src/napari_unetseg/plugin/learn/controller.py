@@ -7,6 +7,7 @@ from itertools import count
 
 from qtpy.QtCore import QObject
 
+from napari_unetseg.core.annotations.annotation import SentImage
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.learn.loop import Command, CommandQueue, LearnRequest, learn
 
@@ -28,6 +29,7 @@ class LearnSession(QObject):
         super().__init__(bridge)
         self._bridge, self._describe, self._view = bridge, describe, view
         self._commands = CommandQueue()
+        self._sent: list[SentImage] = []
         self._numbers = count(1)
         self.live = False
         self._running = self.token = ""
@@ -56,6 +58,7 @@ class LearnSession(QObject):
             self._commands.stop()
         self.token = f"{id(self)}-{next(self._numbers)}"
         self.resumes = False
+        self._sent = []
 
     def order(self, command: Command) -> None:
         """Have something done."""
@@ -88,4 +91,5 @@ class LearnSession(QObject):
             if command is not None:
                 self._commands.put(command)
             self._running = request.token
-            self._bridge.start("", learn, request, self._commands)
+            self._sent = self._sent or [SentImage(number) for number in range(len(request.images))]
+            self._bridge.start("", learn, request, self._commands, self._sent)

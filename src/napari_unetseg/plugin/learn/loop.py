@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.api.executors import Executor
 from napari_unetseg.core.annotations.annotation import Annotation, SentImage
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
@@ -20,8 +21,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.annotate.annotations import PaintCopy
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
-from napari_unetseg.service import session_jobs as child
-from napari_unetseg.service.process import Worker
+from napari_unetseg.service import session_jobs
 
 WAITING = "Waiting for paint"
 BREATH = 0.5
@@ -182,23 +182,33 @@ Loop = Generator[Any, None, None]
 """Yields `Record`s."""
 
 
-def learn(worker: Worker, request: LearnRequest, commands: CommandQueue) -> Loop:
+def learn(
+    worker: Executor, request: LearnRequest, commands: CommandQueue, sent: Sequence[SentImage] | None = None
+) -> Loop:
     """Do what is asked for until everything is done, or until it says stop where it is live.
+
+    Parameters
+    ----------
+    sent : sequence of SentImage, optional
+        What earlier loops have sent of each image; None where this is the first one.
 
     Raises
     ------
     InputError
         If one cannot learn from the paint; where it is live, that is a `Hint`.
     """
-    yield from _Loop(worker, request, commands).run()
+    images = sent if sent is not None else [SentImage(number) for number in range(len(request.images))]
+    yield from _Loop(worker, request, commands, images).run()
 
 
 class _Loop:
-    def __init__(self, worker: Worker, request: LearnRequest, commands: CommandQueue) -> None:
+    def __init__(
+        self, worker: Executor, request: LearnRequest, commands: CommandQueue, sent: Sequence[SentImage]
+    ) -> None:
         self._worker, self._request, self._commands = worker, request, commands
         self._slices = request.images[0].source.shape[1]
         self._pending: set[int] = set()
-        self._sent = [SentImage(number) for number in range(len(request.images))]
+        self._sent = sent
         self._paint: PaintCopy | None = None
         self._tuning = self._unkept = self._has_trained = False
 
@@ -210,10 +220,10 @@ class _Loop:
             if isinstance(command, PaintCopy):
                 yield from self._learn(command)
             elif isinstance(command, Revert):
-                yield Reverted((yield from self._run(child.revert, command.number)))
+                yield Reverted((yield from self._run(session_jobs.revert, command.number)))
                 self._renew()
             elif isinstance(command, Save):
-                yield from self._run(child.save, command.path, command.names)
+                yield from self._run(session_jobs.save, command.path, command.names)
                 yield Saved(command.path)
             elif self._pending:
                 yield from self._predict()
@@ -234,12 +244,12 @@ class _Loop:
 
     def _open(self) -> Loop:
         request = self._request
-        if not (yield from self._run(child.is_open)):
+        if not (yield from self._run(session_jobs.is_open)):
             yield Progress(0, 1, "Reading the layer")
             volumes = [image.source.volume(image.grid) for image in request.images]
             kept = request.kept if request.resumes else None
             versions = yield from self._run(
-                child.begin, volumes, [i.place for i in request.images], request.start, kept
+                session_jobs.begin, volumes, [i.place for i in request.images], request.start, kept
             )
             yield Opened(versions)
             if versions:
@@ -248,7 +258,7 @@ class _Loop:
     def _learn(self, paint: PaintCopy) -> Loop:
         try:
             yield from self._send(paint)
-            verdict = yield from self._run(child.learn, paint.names, self._request.settings)
+            verdict = yield from self._run(session_jobs.learn, paint.names, self._request.settings)
         except InputError as error:
             if not self._commands.live:
                 raise
@@ -263,12 +273,12 @@ class _Loop:
         """Send what has changed since the last stroke; all of it where the session holds something else."""
         pairs = list(zip(self._sent, paint.all, strict=True))
         changes = [sent.change(painted) for sent, painted in pairs]
-        held = yield from self._run(child.paint, [change for change in changes if change is not None])
+        held = yield from self._run(session_jobs.paint, [change for change in changes if change is not None])
         lost: list[Annotation] = [
             sent.whole(painted) for (sent, painted), number in zip(pairs, held, strict=True) if sent.sequence != number
         ]
         if lost:
-            yield from self._run(child.paint, lost)
+            yield from self._run(session_jobs.paint, lost)
 
     def _renew(self) -> None:
         """The model has changed: predict everything again, keep it, and train no U-Net on top of the one before."""
@@ -277,20 +287,20 @@ class _Loop:
     def _predict(self) -> Loop:
         z = min(self._pending, key=lambda other: abs(other - self._commands.view))
         done = self._slices - len(self._pending)
-        yield SliceSeen(z, (yield from self._run(child.predict, z, self._slices, done)))
+        yield SliceSeen(z, (yield from self._run(session_jobs.predict, z, self._slices, done)))
         self._pending.remove(z)
 
     def _keep(self) -> Loop:
         self._unkept = False
         if self._request.kept is not None:
             try:
-                yield from self._run(child.save, self._request.kept, {})
+                yield from self._run(session_jobs.save, self._request.kept, {})
             except OutputError as error:  # a full disk takes nothing away: the model is in memory
                 yield Hint(f"The model is in use, but not kept for another day: {error}")
 
     def _fine_tune(self, paint: PaintCopy) -> Loop:
         settings = self._request.settings
-        tuned: Tuned = yield from self._run(child.fine_tune, paint.names, settings, BREATH)
+        tuned: Tuned = yield from self._run(session_jobs.fine_tune, paint.names, settings, BREATH)
         if tuned.losses:
             yield TrainingFinished(tuned.losses, begins=not self._has_trained)
             self._has_trained = True
