@@ -61,6 +61,12 @@ def test_of_two_kinds_the_one_that_was_sent_comes_back():
     assert isinstance(there_and_back(volume, Volume | Labels), Volume)
 
 
+def test_what_is_neither_record_array_nor_plain_is_not_sent():
+    for value in (object(), len, {1, 2}, np.array([None]), np.array(["a"])):
+        with pytest.raises(TypeError, match="cannot be sent"):
+            encode({"value": value})
+
+
 def test_figures_that_are_not_finite_come_back():
     ones, none = Labels(np.ones((1, 4, 4), np.uint8)), Labels(np.zeros((1, 4, 4), np.uint8))
     evaluation = evaluate(ones, none)
@@ -113,6 +119,16 @@ def test_what_does_not_fit_the_schema_is_refused(change):
     assert decode(schema_of(Pair), memoryview(json.dumps(GOOD).encode()), parts).first.shape == (2, 3)
     with pytest.raises(MessageError):
         decode(schema_of(Pair), memoryview(body), parts)
+
+
+@pytest.mark.parametrize("shape", [[6], [1, 2, 3], [0, 1, 2, 3]])
+def test_values_that_a_record_refuses_are_refused(shape):
+    good = encode(Volume(np.zeros((1, 1, 2, 3), np.uint8)))
+    record = json.loads(good[0])
+    record["array"]["shape"] = shape
+    parts = [part[: int(np.prod(shape))] for part in good[1]]
+    with pytest.raises(MessageError, match="Expected an image of shape"):
+        decode(schema_of(Volume), memoryview(json.dumps(record).encode()), parts)
 
 
 def told(kind: str, verb: str, body: bytes, arrays: list[bytes] = []) -> tuple[str, str]:  # noqa: B006

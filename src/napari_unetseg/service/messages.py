@@ -136,9 +136,7 @@ def decode(schema: TypeAdapter[Any], body: memoryview, parts: Sequence[memoryvie
     Raises
     ------
     MessageError
-        If it is another one. Says what is wrong first.
-    UnetsegError
-        What the records themselves say of their values.
+        If it is another one, or a record refuses its values. Says what is wrong first.
     """
     try:
         return schema.validate_json(bytes(body), context={PARTS: parts})
@@ -146,6 +144,10 @@ def decode(schema: TypeAdapter[Any], body: memoryview, parts: Sequence[memoryvie
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"])) or "message"
         raise MessageError(f"{where}: {first['msg']}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # what a record that is made of such values raises
+        raise MessageError(f"{type(error).__name__}: {error}") from error
 
 
 @cache
