@@ -129,10 +129,10 @@ def measure(
 ) -> None:
     """Measure labels without a reference: volume, surface, parts, extent and brightness."""
     from napari_unetseg import api
-    from napari_unetseg.core.io.csv_table import write_csv
     from napari_unetseg.core.io.outputs import TABLE, check_output
     from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
     from napari_unetseg.core.metrics.scores import finite
+    from napari_unetseg.core.metrics.table import write_csv
 
     selection = selection_of(spacing)
     if out is not None:

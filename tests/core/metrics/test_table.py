@@ -5,11 +5,10 @@ import csv
 import numpy as np
 import pytest
 
-from napari_unetseg.core.io.csv_table import write_csv
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.scores import METRICS
 from napari_unetseg.core.metrics.settings import MetricSettings
-from napari_unetseg.core.metrics.table import save_table
+from napari_unetseg.core.metrics.table import save_table, write_csv
 from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.errors import OutputError
 
@@ -61,3 +60,10 @@ def test_no_rows_give_an_empty_file(tmp_path):
 def test_a_missing_folder_is_one_clear_line(tmp_path, evaluation):
     with pytest.raises(OutputError, match="Make it first"):
         save_table(tmp_path / "none" / "t.csv", evaluation)
+
+
+@pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@A1", "\t=1", "\r=1"])
+def test_a_name_that_a_spreadsheet_would_compute_stays_a_text(tmp_path, name):
+    write_csv(tmp_path / "t.csv", [{"name": name, "change": -1.5}])
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.reader(file))[1] == [f"'{name}", "-1.5"]

@@ -1,14 +1,20 @@
-"""Evaluations as rows of a table."""
+"""Tables of figures: evaluations as rows, and rows as CSV."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from napari_unetseg.core.io.csv_table import write_csv
+from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.metrics.scores import Evaluation
+
+Row = Mapping[str, Any]
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes a cell that begins so for."""
 
 
 def table_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -36,3 +42,28 @@ def _object_columns(scores: dict[str, Any]) -> dict[str, Any]:
     """The columns of object scores; the two counts say of what they are."""
     names = {"predicted": "objects", "reference": "reference_objects"}
     return {names.get(name, name): value for name, value in scores.items()}
+
+
+def write_csv(path: Path, rows: Sequence[Row]) -> None:
+    """Write rows under the columns that occur in any of them, in the order in which they first do.
+
+    None and NaN become empty cells, infinity ``inf``; numbers keep all their digits. No rows give an empty file. A text
+    that a spreadsheet would compute gets an apostrophe before it: names come from files of others.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        if columns:
+            writer.writeheader()
+        writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, str) and value.startswith(FORMULAS):
+        return f"'{value}"
+    return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value

@@ -9,7 +9,7 @@ from napari.viewer import Viewer
 from qtpy.QtGui import QColor, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
-from napari_unetseg.core.io.csv_table import write_csv
+from napari_unetseg.core.metrics.table import write_csv
 from napari_unetseg.core.progress import Job
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.bridge import Bridge
