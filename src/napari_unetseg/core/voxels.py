@@ -1,4 +1,4 @@
-"""Where voxels come from and where results go, a box at a time: memory, a file, and whatever else keeps voxels.
+"""Sources of voxels and sinks of results, a box at a time: memory, a file, and whatever else keeps voxels.
 
 What computes on volumes is written against these, so that nothing needs the whole of one at once.
 """

@@ -1,4 +1,4 @@
-"""Whose a file or a folder is that a result would replace: only what this program may have written."""
+"""Ownership of what a result would replace: only what this program may have written."""
 
 from __future__ import annotations
 

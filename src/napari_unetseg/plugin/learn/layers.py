@@ -1,4 +1,4 @@
-"""What learning shows in the viewer: predictions and their uncertainty, slice by slice, and where it is in doubt."""
+"""Layers that learning shows: predictions and their uncertainty, slice by slice, and where it is greatest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Metrics widget says of a report, in words."""
+"""Words of the Metrics widget about a report."""
 
 from __future__ import annotations
 
