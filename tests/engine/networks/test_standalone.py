@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from napari_unetseg.engine.networks import chunked, fused
+from napari_unetseg.engine.networks import chunked, fused, padding
 from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.standalone import standalone_source
 from napari_unetseg.engine.networks.unets import unet
@@ -47,7 +47,7 @@ def test_the_source_of_a_u_net_builds_it_from_its_card_s_fields(tmp_path):
 
 
 def test_modules_that_take_parts_from_each_other_become_one_file(tmp_path):
-    (tmp_path / "fused_unet.py").write_text(standalone_source([unet, chunked, fused], FUSED), encoding="utf-8")
+    (tmp_path / "fused_unet.py").write_text(standalone_source([padding, unet, chunked, fused], FUSED), encoding="utf-8")
     found = run(
         f"sys.path.insert(0, {str(tmp_path)!r}); import torch; from fused_unet import fused_unet\n"
         f"print(*fused_unet(**{SETTINGS.to_json()})(torch.ones(1, 1, 8, 8)).shape)"
@@ -57,7 +57,7 @@ def test_modules_that_take_parts_from_each_other_become_one_file(tmp_path):
 
 def test_what_needs_more_of_the_program_is_refused_where_the_network_hangs_on_it():
     with pytest.raises(ValueError, match=r"FusedUNet needs other modules of this program"):
-        standalone_source([unet, fused], FUSED)
+        standalone_source([padding, unet, fused], FUSED)
 
 
 ONE_FILE = '''"""A network and its architecture."""
@@ -72,7 +72,7 @@ from torch import nn
 
 from napari_unetseg.engine.networks.architecture import Architecture
 from napari_unetseg.engine.networks.network import Network
-from napari_unetseg.engine.networks.unets.unet import mirror_grow
+from napari_unetseg.engine.networks.padding import mirror_pad
 from napari_unetseg.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Grown(Network):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         if image.dim() != 4:
             raise SettingsError("Expected (N, C, Y, X).")
-        return mirror_grow(image, [WIDTH, WIDTH])
+        return mirror_pad(image, [(1, WIDTH - 1)] * 2)
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def test_an_architecture_in_the_network_s_own_file_stays_here(tmp_path, monkeypa
     (tmp_path / "one_file.py").write_text(ONE_FILE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     module = importlib.import_module("one_file")
-    source = standalone_source([unet, module], "def grown() -> Grown:\n    return Grown()\n")
+    source = standalone_source([padding, module], "def grown() -> Grown:\n    return Grown()\n")
     assert "Architecture" not in source
     found = run(f"{source}\nprint(*grown()(torch.ones(1, 1, 8, 8)).shape)")
     assert found.split() == ["1", "1", "11", "11"]

@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from napari_unetseg.core.annotations.sparse_labels import IGNORE
+from napari_unetseg.engine.networks.padding import mirror_pad
 from napari_unetseg.engine.training.augment import Augmentation, augment
 
 FOCUS_VOXELS = 4000  # remembered for each class of a case
@@ -168,11 +169,8 @@ def crop_at(case: Case, start: Sequence[int], size: Sequence[int]) -> Batch:
     spans = [(max(0, s), min(length, s + n)) for s, n, length in zip(start, size, case.labels.shape, strict=True)]
     inside = tuple(slice(low, high) for low, high in spans)
     pads = [(low - s, s + n - high) for s, n, (low, high) in zip(start, size, spans, strict=True)]
-    flat = [side for pad in reversed(pads) for side in pad]
-    labels = F.pad(case.labels[inside].long(), flat, value=IGNORE)
-    fits = all(max(pad) < high - low for pad, (low, high) in zip(pads, spans, strict=True))
-    image = F.pad(case.image[(slice(None), *inside)][None].float(), flat, mode="reflect" if fits else "replicate")[0]
-    return image, labels
+    labels = F.pad(case.labels[inside].long(), [side for pad in reversed(pads) for side in pad], value=IGNORE)
+    return mirror_pad(case.image[(slice(None), *inside)][None].float(), pads)[0], labels
 
 
 def _places_by_class(labels: torch.Tensor, generator: torch.Generator) -> list[torch.Tensor]:

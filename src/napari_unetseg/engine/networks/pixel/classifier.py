@@ -10,7 +10,8 @@ from torch import nn
 
 from napari_unetseg.core.models.card import PIXEL_CLASSIFIER
 from napari_unetseg.engine.networks.network import Network
-from napari_unetseg.engine.networks.pixel.features import Extractor, SliceFeatures, grown
+from napari_unetseg.engine.networks.padding import grow_to_multiple
+from napari_unetseg.engine.networks.pixel.features import Extractor, SliceFeatures
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.networks.precision import half_precision
@@ -89,7 +90,7 @@ class Refiner(UNet):
         """Refined scores (N, outputs, Y, X) from image, hidden layer and scores (N, inputs + outputs, Y, X)."""
         height, width = seen.shape[2:]
         inputs, scores = seen[:, : self.settings.inputs], seen[:, self.settings.inputs :]
-        added = self.head(self.features(grown(inputs, self.settings.stride))[-1])
+        added = self.head(self.features(grow_to_multiple(inputs, self.settings.stride))[-1])
         refined: torch.Tensor = scores.float() + added[..., :height, :width].float()
         return refined
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.voxels import Boxes, whole
+from napari_unetseg.engine.networks.padding import grow_to_multiple
 from napari_unetseg.engine.networks.pixel.filters import Filters, FilterSettings
 from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet
@@ -110,20 +111,13 @@ class Extractor(nn.Module):
         hand = self.filters(slab[None], slice(row, row + 1))[0, :, 0]
         if self.base is None:
             return SliceFeatures(image, hand)
-        grey = grown(image.mean(0, keepdim=True)[None], self.base.settings.stride)
+        grey = grow_to_multiple(image.mean(0, keepdim=True)[None], self.base.settings.stride)
         with half_precision(self.base, tuple(grey.shape), slab.device):
             levels = self.base.features(grey)
         strides = [(1, 1)]
         for pool_y, pool_x in self.base.settings.pools:
             strides.append((strides[-1][0] * pool_y, strides[-1][1] * pool_x))
         return SliceFeatures(image, hand, tuple(level[0].float() for level in reversed(levels)), tuple(strides))
-
-
-def grown(image: torch.Tensor, stride: tuple[int, ...]) -> torch.Tensor:
-    """The image, mirrored at its far ends (or repeated, where it is too thin) up to a multiple of the stride."""
-    extra_y, extra_x = (-length % step for length, step in zip(image.shape[2:], stride, strict=True))
-    fits = extra_y < image.shape[2] and extra_x < image.shape[3]
-    return F.pad(image, (0, extra_x, 0, extra_y), mode="reflect" if fits else "replicate")
 
 
 class FeatureSource:

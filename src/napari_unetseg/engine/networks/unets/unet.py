@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.padding import mirror_pad
 from napari_unetseg.errors import SettingsError
 
 Step = tuple[int, ...]
@@ -238,18 +238,8 @@ class UNet(Network):
         if not self.settings.padded:
             _check_unpadded(self.settings, tuple(size))
             return image
-        return mirror_grow(image, [-length % step for length, step in zip(size, self.settings.stride, strict=True)])
-
-
-def mirror_grow(image: torch.Tensor, extra: list[int]) -> torch.Tensor:
-    """Grow each spatial axis by `extra` voxels, split over both ends, by mirroring (or, if too thin, repeating)."""
-    if not any(extra):
-        return image
-    before = [e // 2 for e in extra]
-    pads = [(b, e - b) for b, e in zip(before, extra, strict=True)]
-    fits = all(max(pad) < length for pad, length in zip(pads, image.shape[2:], strict=True))
-    flat = [side for pad in reversed(pads) for side in pad]
-    return F.pad(image, flat, mode="reflect" if fits else "replicate")
+        extra = [-length % step for length, step in zip(size, self.settings.stride, strict=True)]
+        return mirror_pad(image, [(e // 2, e - e // 2) for e in extra])
 
 
 def _central(image: torch.Tensor, size: torch.Size | tuple[int, ...]) -> torch.Tensor:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self, cast
 
 import torch
 
+from napari_unetseg.engine.networks import padding
 from napari_unetseg.engine.networks.architecture import Architecture
 from napari_unetseg.engine.networks.fused import FusedUNet, prepare
 from napari_unetseg.engine.networks.network import Network
@@ -81,7 +82,7 @@ class UNetArchitecture(Architecture[UNetSettings]):
 
     def standalone(self) -> Standalone:
         """The source of `unets.unet`."""
-        return Standalone(standalone_source([unet], FACTORY), "unet", CITATIONS, ("unet",))
+        return Standalone(standalone_source([padding, unet], FACTORY), "unet", CITATIONS, ("unet",))
 
 
 def _reach(settings: UNetSettings, axis: int) -> int:
