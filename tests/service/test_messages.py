@@ -70,7 +70,7 @@ def test_what_is_neither_record_array_nor_plain_is_not_sent():
 def test_figures_that_are_not_finite_come_back():
     ones, none = Labels(np.ones((1, 4, 4), np.uint8)), Labels(np.zeros((1, 4, 4), np.uint8))
     evaluation = evaluate(ones, none)
-    back = there_and_back(metric_jobs.Report([{"dice": math.nan}], 2, evaluation), metric_jobs.Report)
+    back = there_and_back(metric_jobs.MetricsReport([{"dice": math.nan}], 2, evaluation), metric_jobs.MetricsReport)
     assert back.evaluation.structures[0].hausdorff == evaluation.structures[0].hausdorff == math.inf
     assert math.isnan(back.rows[0]["dice"])
 

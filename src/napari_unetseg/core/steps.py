@@ -24,19 +24,19 @@ LARGEST, SMALLEST = 1e9, 1e-9
 """Of any length, in its unit: beyond lies no image, and sums overflow."""
 
 
-def _within(low: float, high: float) -> AfterValidator:
+def _at_least(low: float) -> AfterValidator:
     """A check that is no part of the field's description: a form offers what makes sense."""
 
     def check(size: float) -> float:
-        if not low <= size <= high:
-            raise ValueError(f"expected a number from {low:g} to {high:g}")
+        if size < low:
+            raise ValueError(f"expected a number of {low:g} or more")
         return size
 
     return AfterValidator(check)
 
 
-Length = Annotated[float, Field(gt=0, allow_inf_nan=False), _within(SMALLEST, LARGEST)]
-Volume = Annotated[float, Field(gt=0, allow_inf_nan=False), _within(SMALLEST**3, LARGEST**3)]
+Length = Annotated[float, Field(gt=0, le=LARGEST, allow_inf_nan=False), _at_least(SMALLEST)]
+Volume = Annotated[float, Field(gt=0, le=LARGEST**3, allow_inf_nan=False), _at_least(SMALLEST**3)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**32)]

@@ -84,7 +84,7 @@ def test_the_start_itself_is_trained_and_keeps_its_structures(
     widget.save(saved)
     finished(qtbot, widget)
     card = read_card(saved)
-    assert "kind" not in card.architecture
+    assert card.architecture["kind"] == "unet"
     assert card.structures[0].name == "bright"
     again = segment(Volume(blocks[None]), saved, SegmentSettings("cpu", "classes")).labels.array
     np.testing.assert_array_equal(widget.layers.preview.volume, again)

@@ -42,7 +42,7 @@ def plan_tasks(
     inputs : sequence of Path
         Images, OME-Zarrs, folders of a DICOM series, and folders of images.
     ending : str
-        What is put behind an image's name: ``labels``, or ``probabilities``.
+        What is put behind an image's name: ``probabilities`` where the results are these.
     stack : bool
         Whether a folder of pictures is one volume, slice by slice, instead of many images.
     overwrite : bool
@@ -62,7 +62,7 @@ def plan_tasks(
     into_folder = sources != list(inputs) or len(sources) > 1 or (is_folder(output) and output.suffix != ".zarr")
     if into_folder:
         check_folder(output, sum(sizes.values()))
-    tasks = [Task(source, output / _result_name(source, kind) if into_folder else output) for source in sources]
+    tasks = [Task(source, output / _result_name(source, kind, ending) if into_folder else output) for source in sources]
     _check_different(tasks)
     for task in tasks:
         check_output(task.target, kind, sizes[task.source], overwrite=overwrite, inputs=sources)
@@ -90,13 +90,13 @@ def _is_zarr(path: Path) -> bool:
     return path.suffix == ".zarr" or any((path / mark).exists() for mark in ZARR_MARKS)
 
 
-def _result_name(source: Path, kind: Kind) -> str:
+def _result_name(source: Path, kind: Kind, ending: str) -> str:
     name = source.name.lower()
     format_name = next((k for k, group in READERS.items() if name.endswith(group)), "dicom" if source.is_dir() else "")
     suffix = SUFFIXES.get(format_name, ".ome.tif")
     if not suffix.endswith(kind.suffixes):  # NRRD holds labels alone
         suffix = SUFFIXES["nifti"]
-    return f"{stem(source)}-{kind.name}{suffix}"
+    return f"{stem(source)}-{ending}{suffix}"
 
 
 def _check_different(tasks: Sequence[Task]) -> None:

@@ -14,6 +14,8 @@ from napari_unetseg.errors import ModelError
 
 BUNDLED = Path(__file__).parents[2] / "weights"
 CARD_KEY = "unetseg_card"
+CUT_OFF = ("MetadataIncompleteBuffer", "incomplete metadata")
+"""Words of safetensors, of whatever version, about a file that ends before its weights do."""
 
 
 def list_models() -> list[ModelCard]:
@@ -88,7 +90,7 @@ def _metadata(path: Path) -> dict[str, str]:
         with safetensors.safe_open(path, framework="np") as file:
             return dict(file.metadata() or {})
     except safetensors.SafetensorError as error:
-        if "MetadataIncompleteBuffer" in str(error):
+        if any(words in str(error) for words in CUT_OFF):
             raise ModelError(
                 f"{path} is cut off: its header declares more weights than it holds. Copy it again."
             ) from error
