@@ -26,7 +26,7 @@ from napari_unetseg.service import verbs
 PACKAGE = "napari_unetseg."
 HANDED_ON = {
     "PaintWatch._after_stroke", "CommandQueue.put", "Bridge.start", "_Run._work", "encode", "decode", "send",
-    "LiveSession.learn", "LiveSession.predict", "InteractiveSession.learn", "InteractiveSession.predict",
+    "LearningSession.learn", "LearningSession.predict",
     "iter_predict", "_SliceLayer.repaint", "LayerList.insert",
 }  # fmt: skip
 """Functions that hand data on, by qualified name."""

@@ -1,4 +1,7 @@
+import errno
 import math
+import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -6,6 +9,7 @@ import torch
 from napari_unetseg.core.progress import finish
 from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
+from napari_unetseg.engine.training import loop
 from napari_unetseg.engine.training.loop import TrainProgress, TrainSettings, descend, iter_train
 from napari_unetseg.engine.training.patches import Batches, BatchSettings, Case
 from napari_unetseg.errors import SettingsError
@@ -148,3 +152,38 @@ def test_a_step_down_a_loss_that_is_not_finite_changes_nothing():
     torch.testing.assert_close(weight.detach(), torch.tensor([2.4, 3.2]))
     assert descend(optimiser, (weight**2).sum() / 2)
     torch.testing.assert_close(weight.detach(), torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b"", lambda b: b[: len(b) // 2], lambda b: b"garbage" * 99], ids=["empty", "cut", "garbage"]
+)
+def test_a_damaged_checkpoint_is_left_out_and_told(tmp_path, spoil):
+    settings, file = TrainSettings(steps=3), tmp_path / "run.safetensors"
+    whole = finish(iter_train(make_network(), make_batches(), settings, checkpoint=file))
+    file.write_bytes(spoil(file.read_bytes()))
+    again = finish(iter_train(make_network(), make_batches(), settings, checkpoint=file))
+    assert again.notes == (loop.DAMAGED.format("run.safetensors"),)
+    torch.testing.assert_close(weights_of(again.network), weights_of(whole.network), rtol=0, atol=0)
+    assert not finish(iter_train(make_network(), make_batches(), settings, checkpoint=file)).notes  # it is whole again
+
+
+def test_a_full_disk_at_a_checkpoint_does_not_end_training(tmp_path, monkeypatch):
+    settings, file = TrainSettings(steps=6, save_every=0), tmp_path / "run.safetensors"
+    job = iter_train(make_network(), make_batches(), settings, checkpoint=file)
+    for _ in range(3):
+        next(job)
+    good = file.read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", full_disk)
+    records: list[TrainProgress] = []
+    trained = finish(job, records.append)
+    assert trained.steps == 6
+    assert all("No space left" in record.message for record in records)
+    assert "the last good one stays" in trained.notes[0]
+    assert file.read_bytes() == good
+    assert [path.name for path in tmp_path.iterdir()] == ["run.safetensors"]
+
+
+def full_disk(path, content):
+    with path.open("wb") as file:
+        file.write(content[:100])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.engine.networks.network import Network
@@ -19,6 +19,10 @@ from napari_unetseg.errors import InputError
 N = TypeVar("N", bound=Network)
 COUNTERS = ("step", "seconds", "skipped", "norm_is_fixed")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class DamagedCheckpoint(Exception):  # noqa: N818 - a signal to begin anew, not a failure
+    """A file is no whole checkpoint."""
 
 
 @dataclass
@@ -72,7 +76,8 @@ def save_run(path: Path, run: Run[Any]) -> None:
     architecture = run.network.settings.to_json()
     record = {"run": json.dumps({**counters, "dtype": dtype, "architecture": architecture})}
     with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, record)
+        # not by `save_file`, whose errors do not say that the disk is full
+        temporary.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, record))
 
 
 def load_run(path: Path, run: Run[Any]) -> None:
@@ -82,11 +87,20 @@ def load_run(path: Path, run: Run[Any]) -> None:
     ------
     InputError
         If it is that of another network.
+    DamagedCheckpoint
+        If it is cut, empty or something else; `run` may then hold a part of it.
     """
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        counters = json.loads(file.metadata()["run"])
-    _check_architecture(path, counters.get("architecture"), run.network)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            counters = json.loads(file.metadata()["run"])
+        _check_architecture(path, counters.get("architecture"), run.network)
+        _restore(run, tensors, counters)
+    except (OSError, SafetensorError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        raise DamagedCheckpoint(str(path)) from error
+
+
+def _restore(run: Run[Any], tensors: dict[str, torch.Tensor], counters: dict[str, Any]) -> None:
     run.network.load_state_dict(_under(tensors, "network."))
     run.mean_network.load_state_dict(_under(tensors, "mean."))
     state: dict[int, dict[str, torch.Tensor]] = {}

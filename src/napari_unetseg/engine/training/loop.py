@@ -16,15 +16,17 @@ from torch import nn
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.precision import note_of, training_dtype
-from napari_unetseg.engine.training.checkpoint import Run, channels_last, load_run, save_run
+from napari_unetseg.engine.training.checkpoint import DamagedCheckpoint, Run, channels_last, load_run, save_run
 from napari_unetseg.engine.training.losses import painted_loss
 from napari_unetseg.engine.training.patches import Batch, BatchSource
-from napari_unetseg.errors import SettingsError
+from napari_unetseg.errors import OutputError, SettingsError
 
 N = TypeVar("N", bound=Network)
 NORM = nn.modules.batchnorm._BatchNorm
 NORM_BATCHES = 20  # batches that the running statistics of batch normalisation are averaged over when they are fixed
 EMA_DECAY = 0.99
+DAMAGED = "The checkpoint {} is damaged: training began anew."
+UNSAVED = "No checkpoint could be saved, and training went on; the last good one stays. {}"
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 """The loss, a scalar, of a batch: of class scores, and of the labels as the batches give them."""
@@ -132,9 +134,8 @@ def iter_train(
     checkpoint : Path, optional
         File to resume from, if it exists, and to save to now and then, atomically.
     """
-    run = Run.fresh(copy.deepcopy(network), settings.learning_rate, settings.weight_decay)
-    if checkpoint is not None and checkpoint.is_file():
-        load_run(checkpoint, run)
+    run, damaged = _begun(network, settings, checkpoint)
+    full = ""
     run.dtype = run.dtype or _dtype(run.network, batches[run.step][0], settings)
     started, saved = time.monotonic() - run.seconds, time.monotonic()
     while (part := _part_done(run, settings)) < 1:
@@ -144,15 +145,37 @@ def iter_train(
         run.step, run.seconds = run.step + 1, time.monotonic() - started
         measured = score(run.averaged()) if score and _is_time(run.step, settings.score_every) else None
         if checkpoint is not None and time.monotonic() - saved > settings.save_every:
-            save_run(checkpoint, run)
-            saved = time.monotonic()
-        yield _record(run, settings, loss, measured)
+            full, saved = _save(checkpoint, run), time.monotonic()
+        yield _record(run, settings, loss, measured, full)
     if not run.norm_is_fixed:
         _measure_norm(run, batches)
     if checkpoint is not None:
-        save_run(checkpoint, run)
-    notes = note_of(run.dtype, next(run.network.parameters()).device) if settings.half else ()
+        full = _save(checkpoint, run)
+    computing = note_of(run.dtype, next(run.network.parameters()).device) if settings.half else ()
+    notes = tuple(filter(None, (damaged, full, *computing)))
     return Trained(run.averaged(), run.step, run.seconds, run.skipped, notes)
+
+
+def _begun(network: N, settings: TrainSettings, checkpoint: Path | None) -> tuple[Run[N], str]:
+    """A run where its checkpoint left it, or at its beginning; and what to say of a checkpoint that is damaged."""
+    run = Run.fresh(copy.deepcopy(network), settings.learning_rate, settings.weight_decay)
+    if checkpoint is None or not checkpoint.is_file():
+        return run, ""
+    try:
+        load_run(checkpoint, run)
+    except DamagedCheckpoint:
+        fresh = Run.fresh(copy.deepcopy(network), settings.learning_rate, settings.weight_decay)
+        return fresh, DAMAGED.format(checkpoint.name)
+    return run, ""
+
+
+def _save(checkpoint: Path, run: Run[Any]) -> str:
+    """Save a checkpoint; where that cannot be done training goes on, and this is what to say."""
+    try:
+        save_run(checkpoint, run)
+    except OutputError as error:
+        return UNSAVED.format(error)
+    return ""
 
 
 def _dtype(network: Network, image: torch.Tensor, settings: TrainSettings) -> torch.dtype:
@@ -169,11 +192,13 @@ def _part_done(run: Run[Any], settings: TrainSettings) -> float:
     return run.seconds / (60 * (settings.minutes or 1))
 
 
-def _record(run: Run[Any], settings: TrainSettings, loss: float, score: float | None) -> TrainProgress:
+def _record(
+    run: Run[Any], settings: TrainSettings, loss: float, score: float | None, message: str = ""
+) -> TrainProgress:
     part = min(1.0, _part_done(run, settings))
     total = settings.steps or max(run.step, round(run.step / part))
     return TrainProgress(
-        run.step, total, "Training", "", run.seconds * (1 / part - 1), loss=loss, score=score, skipped=run.skipped
+        run.step, total, "Training", message, run.seconds * (1 / part - 1), loss=loss, score=score, skipped=run.skipped
     )
 
 
