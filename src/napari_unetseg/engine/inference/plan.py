@@ -23,7 +23,7 @@ TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
-LEAST_EASE, MOST_EASE = 2.5e7, 8e7
+LEAST_EASE, MOST_EASE = 8e6, 8e7
 """Bytes of a tile that are worth no more work. Between the two, a tile that sees halves of itself for its neighbours
 along each axis: split further, most of the work would be done twice."""
 
