@@ -33,7 +33,7 @@ from napari_unetseg.errors import ModelError
 if TYPE_CHECKING:
     from napari_unetseg.core.models.normalisation import Normaliser
     from napari_unetseg.core.models.verification import Check
-    from napari_unetseg.engine.inference.cost import CostEstimate
+    from napari_unetseg.core.progress import CostEstimate
     from napari_unetseg.engine.networks.model_file import Model
 
 

@@ -1,4 +1,4 @@
-"""Progress of a long job, and the way to run one to its end."""
+"""Progress of a long job, what one will cost, and the way to run it to its end."""
 
 from __future__ import annotations
 
@@ -30,6 +30,26 @@ class Progress:
     stage: str
     message: str = ""
     seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class CostEstimate:
+    """The expected cost of a prediction.
+
+    Parameters
+    ----------
+    seconds : float
+        From the speed of one small tile on this machine, measured once. Never less for a larger volume.
+    peak_bytes : int
+        Memory on top of what the volume takes: one tile, and the result.
+    tiles : int
+    device : str
+    """
+
+    seconds: float
+    peak_bytes: int
+    tiles: int
+    device: str
 
 
 Job = Generator[Progress, None, Result]

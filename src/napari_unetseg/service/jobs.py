@@ -21,7 +21,7 @@ from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.metrics.summary import StructureSummary, summarise
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.postprocess.context import CleanupContext
-from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.progress import CostEstimate, Job, Progress
 from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.steps import Step
@@ -59,17 +59,7 @@ class Outline:
 
 
 @dataclass(frozen=True)
-class CostEstimate:
-    """What `segment` will cost: seconds, bytes on top of the volume, and where it would run."""
-
-    seconds: float
-    peak_bytes: int
-    tiles: int
-    device: str
-
-
-@dataclass(frozen=True)
-class Trial:
+class ModelTrial:
     """What a model makes of a small part: a picture, uint8, (height, width, 3), and what was found, in words."""
 
     picture: npt.NDArray[np.uint8]
@@ -85,8 +75,7 @@ def segment(volume: Volume, model: str | Path, settings: SegmentSettings) -> Job
 def forecast(outline: Outline, model: str | Path, settings: SegmentSettings) -> Job[CostEstimate]:
     """How long `segment` will take; the first call loads the engine, which makes the child ready for the job."""
     yield Progress(0, 1, "Loading the engine")
-    cost = api.forecast(outline.volume(), model, settings)
-    return CostEstimate(cost.seconds, cost.peak_bytes, cost.tiles, cost.device)
+    return api.forecast(outline.volume(), model, settings)
 
 
 def segment_file(task: Task, model: str | Path) -> Job[None]:
@@ -105,14 +94,14 @@ def clean(labels: Labels, steps: tuple[Step, ...], evidence: CleanupContext) -> 
 
 def try_model(
     volume: Volume, model: str | Path, shown: Box, settings: SegmentSettings, read: Normaliser | None
-) -> Job[Trial]:
+) -> Job[ModelTrial]:
     """Segment a small volume, its intensities read as those of the whole are, and draw one slice of it."""
     segmentation = yield from api.iter_segment(volume, model, settings, read)
     labels = segmentation.labels
     place = tuple(slice(*span) for span in shown)
     labels = replace(labels, array=labels.array[place])
     picture = draw_thumbnail(replace(volume, array=volume.array[:, *place]), labels, THUMBNAIL, z=0)
-    return Trial(np.asarray(picture), _words(labels))
+    return ModelTrial(np.asarray(picture), _words(labels))
 
 
 def _words(labels: Labels) -> str:

@@ -23,7 +23,7 @@ MOST_PARTS = 4096
 Kind = Literal["call", "record", "result", "error"]
 
 
-class Head(BaseModel):
+class Header(BaseModel):
     """What a frame holds.
 
     Parameters
@@ -44,7 +44,7 @@ class Head(BaseModel):
 class Frame:
     """One message as it came, not looked into yet."""
 
-    def __init__(self, head: Head, parts: Sequence[memoryview]) -> None:
+    def __init__(self, head: Header, parts: Sequence[memoryview]) -> None:
         self.kind, self.verb = head.kind, head.verb
         self.body, self.arrays = parts[0], parts[1:]
 
@@ -58,7 +58,7 @@ def send(connection: socket.socket, kind: Kind, body: bytes, arrays: Sequence[me
         If the other side has gone.
     """
     parts = [memoryview(body), *arrays]
-    head = Head(kind=kind, verb=verb, lengths=tuple(part.nbytes for part in parts)).model_dump_json().encode()
+    head = Header(kind=kind, verb=verb, lengths=tuple(part.nbytes for part in parts)).model_dump_json().encode()
     connection.sendall(PREFIX.pack(MARK, len(head)) + head)
     for part in parts:
         for start in range(0, part.nbytes, PIECE):
@@ -79,7 +79,7 @@ def receive(connection: socket.socket) -> Frame:
     if mark != MARK or length > LONGEST_HEAD:
         raise MessageError("Expected a message of this program; got something else.")
     try:
-        head = Head.model_validate_json(bytes(read(connection, length)))
+        head = Header.model_validate_json(bytes(read(connection, length)))
     except ValidationError as error:
         raise MessageError(f"Expected the head of a message; {error.errors()[0]['msg']}.") from None
     if head.lengths[0] > LONGEST_BODY:

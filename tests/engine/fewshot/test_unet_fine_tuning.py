@@ -16,7 +16,7 @@ from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, network_input
 from napari_unetseg.engine.fewshot.unet import UNetFineTuner, augmentation_for, from_nothing, trains_whole
-from napari_unetseg.engine.fewshot.unet_patches import Frame, annotated_cases, scored_windows
+from napari_unetseg.engine.fewshot.unet_patches import NetworkFrame, annotated_cases, scored_windows
 from napari_unetseg.engine.fewshot.validation import Schedule, known_classes
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
@@ -203,10 +203,10 @@ def test_a_coarse_grid_never_loses_paint_and_a_fine_one_repeats_it():
     painted = np.zeros((4, 6, 6), np.uint8)
     painted[1, 2, 3], painted[1, 2, 2] = 2, 1
     read = network_input(volume, None).read
-    (coarse,) = annotated_cases([volume], [painted], [read], Frame(3, (9, 9, 9), (0.5, 0.5, 0.5)))
+    (coarse,) = annotated_cases([volume], [painted], [read], NetworkFrame(3, (9, 9, 9), (0.5, 0.5, 0.5)))
     assert np.argwhere(coarse.labels.numpy() >= 0).tolist() == [[0, 1, 1]]
     assert coarse.labels[0, 1, 1] == 1  # structure 1 before background
-    (fine,) = annotated_cases([volume], [painted], [read], Frame(3, (9, 9, 9), (1.0, 2.0, 2.0)))
+    (fine,) = annotated_cases([volume], [painted], [read], NetworkFrame(3, (9, 9, 9), (1.0, 2.0, 2.0)))
     assert int((fine.labels == 1).sum()) == int((fine.labels == 0).sum()) == 4
     assert fine.image.shape == (1, 4, 12, 12)
 
@@ -215,7 +215,9 @@ def test_of_large_images_only_slabs_around_painted_planes_are_held(monkeypatch):
     monkeypatch.setattr("napari_unetseg.engine.fewshot.unet_patches.MOST_VOXELS", 3 * 32 * 32 * 2)
     volume, labels = bars((40, 32, 32))
     read = network_input(volume, None).read
-    cases = annotated_cases([volume], [painted_from(labels, [5, 30])], [read], Frame(3, (1, 4, 4), (1.0, 1.0, 1.0)))
+    cases = annotated_cases(
+        [volume], [painted_from(labels, [5, 30])], [read], NetworkFrame(3, (1, 4, 4), (1.0, 1.0, 1.0))
+    )
     assert [tuple(case.labels.shape) for case in cases] == [(3, 32, 32), (3, 32, 32)]
     assert all((case.labels[1] >= 0).all() and (case.labels[::2] == -1).all() for case in cases)
 
@@ -225,7 +227,9 @@ def test_scoring_window_by_window_is_scoring_at_once():
     volume, labels = bars((8, 24, 32))
     network = task_model(2).network
     read = network_input(volume, None).read
-    (case,) = annotated_cases([volume], [painted_from(labels, [3])], [read], Frame(2, (1, 40, 40), (1.0, 1.0, 1.0)))
+    (case,) = annotated_cases(
+        [volume], [painted_from(labels, [3])], [read], NetworkFrame(2, (1, 40, 40), (1.0, 1.0, 1.0))
+    )
     predicted, true = known_classes(scored_windows(network, [case], (8, 16), (8, 8)))
     at_once = network(case.image[None])[0].argmax(0)
     assert len(true) == 24 * 32

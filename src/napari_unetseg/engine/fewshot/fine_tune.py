@@ -137,7 +137,7 @@ def _tuned(tuner: FineTuner, before: FineTuned) -> Job[FineTuned]:
         model, notes = tuner.model("validation", validated.network, found), (BROKE_DOWN, *validated.notes)
         return replace(before, model=model, steps=validated.steps, held_out_dice=found, notes=notes)
     model, steps = tuner.model("refit", refitted.network, found), validated.steps + refitted.steps
-    notes = (_lower(found, before.held_out_dice), *refitted.notes)
+    notes = (_lower(found, before.held_out_dice), *validated.notes, *refitted.notes)
     return replace(before, model=model, steps=steps, held_out_dice=found, notes=notes)
 
 

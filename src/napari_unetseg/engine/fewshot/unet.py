@@ -17,7 +17,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.fewshot.run import FineTuningRun, NetworkInput, detached, network_input
-from napari_unetseg.engine.fewshot.unet_patches import Frame, annotated_cases, scored_windows
+from napari_unetseg.engine.fewshot.unet_patches import NetworkFrame, annotated_cases, scored_windows
 from napari_unetseg.engine.fewshot.validation import Schedule, Stage, class_dice, known_classes, loss_of
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.registry import architecture_of
@@ -147,7 +147,7 @@ class UNetFineTuner:
         patch = (1,) * (3 - len(self.patch)) + self.patch
         for volume, paint, mapping in zip(self.run.dataset.volumes, painted, self._mappings, strict=True):
             z, y, x = (math.ceil(n / r) for n, r in zip(patch, mapping.ratio, strict=True))
-            frame = Frame(self.network.settings.dimensions, (z, y, x), mapping.ratio)
+            frame = NetworkFrame(self.network.settings.dimensions, (z, y, x), mapping.ratio)
             found += annotated_cases([volume], [paint], [mapping.read], frame)
         return [replace(c, image=c.image.to(self.device), labels=c.labels.to(self.device)) for c in found]
 

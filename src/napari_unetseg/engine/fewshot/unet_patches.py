@@ -27,7 +27,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Frame:
+class NetworkFrame:
     """How a network sees an image.
 
     Parameters
@@ -45,7 +45,7 @@ class Frame:
 
 
 def annotated_cases(
-    volumes: Sequence[Volume], painted: Sequence[Array], reads: Sequence[Normaliser], frame: Frame
+    volumes: Sequence[Volume], painted: Sequence[Array], reads: Sequence[Normaliser], frame: NetworkFrame
 ) -> list[Case]:
     """The painted parts of images; each has the same chance to be drawn from."""
     if frame.dimensions == 2:
@@ -55,7 +55,7 @@ def annotated_cases(
     return [_case(volumes[image], painted[image], reads[image], box, frame) for image, box in places]
 
 
-def _boxes(paint: Array, frame: Frame) -> Iterator[Box]:
+def _boxes(paint: Array, frame: NetworkFrame) -> Iterator[Box]:
     """The box around all paint where it is small enough, else one around each painted plane, the fullest first."""
     if not paint.any():
         return
@@ -76,7 +76,7 @@ def _boxes(paint: Array, frame: Frame) -> Iterator[Box]:
             return
 
 
-def _around(paint: Array, frame: Frame) -> Box:
+def _around(paint: Array, frame: NetworkFrame) -> Box:
     z, y, x = (
         (max(0, int(along.min()) - reach), min(length, int(along.max()) + reach + 1))
         for along, reach, length in zip(np.nonzero(paint), frame.reach, paint.shape, strict=True)
@@ -88,7 +88,7 @@ def _voxels(box: Box) -> int:
     return math.prod(stop - start for start, stop in box)
 
 
-def _case(volume: Volume, paint: Array, read: Normaliser, box: Box, frame: Frame) -> Case:
+def _case(volume: Volume, paint: Array, read: Normaliser, box: Box, frame: NetworkFrame) -> Case:
     inside = tuple(slice(*span) for span in box)
     image = torch.from_numpy(read(np.asarray(volume.array[:, *inside])))
     known = np.asarray(paint[inside])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.compatibility import InputMapping, map_input
+from napari_unetseg.core.progress import CostEstimate
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device, device_name
@@ -23,26 +23,6 @@ from napari_unetseg.engine.networks.registry import architecture_of
 
 SAMPLE_VOXELS, SAMPLE_PASSES, SAMPLE_SECONDS = 2**17, 6, 0.4
 """How large a tile the speed is measured on, in how many passes at most, and when none is begun any more."""
-
-
-@dataclass(frozen=True)
-class CostEstimate:
-    """The expected cost of a prediction.
-
-    Parameters
-    ----------
-    seconds : float
-        From the speed of one small tile on this machine, measured once. Never less for a larger volume.
-    peak_bytes : int
-        Memory on top of what the volume takes: one tile, and the result.
-    tiles : int
-    device : str
-    """
-
-    seconds: float
-    peak_bytes: int
-    tiles: int
-    device: str
 
 
 def estimate_cost(card: ModelCard, volume: Volume, settings: SegmentSettings) -> CostEstimate:

@@ -15,7 +15,7 @@ NAMES = ("label", "object", "name", "structure", "unit")
 
 
 @dataclass(frozen=True)
-class Kind:
+class ColumnKind:
     """One figure.
 
     Parameters
@@ -34,39 +34,43 @@ class Kind:
 
 
 KINDS = {
-    "dice": Kind("Dice", tip="Overlap: 2 |P ∩ R| / (|P| + |R|)"),
-    "iou": Kind("IoU", tip="Overlap: |P ∩ R| / |P ∪ R|, also called Jaccard index"),
-    "precision": Kind("Precision", tip="Share of what was predicted that is right"),
-    "sensitivity": Kind("Sensitivity", tip="Share of the reference that was found"),
-    "specificity": Kind("Specificity", tip="Share of what is outside the reference that was left out"),
-    "hausdorff": Kind("HD", "L", "Hausdorff distance: the largest distance from either surface to the other"),
-    "hausdorff95": Kind("HD95", "L", "95th percentile of the distances between the surfaces"),
-    "assd": Kind("ASSD", "L", "Average symmetric surface distance"),
-    "nsd": Kind("NSD", tip="Normalised surface Dice: share of both surfaces that is within the tolerance of the other"),
-    "boundary_dice": Kind("Boundary Dice", tip="Dice of the inner bands of both, as wide as the tolerance"),
-    "objects": Kind("Objects"),
-    "reference_objects": Kind("Reference objects"),
-    "matched": Kind("Matched", tip="Objects that match at IoU 0.5"),
-    "f1": Kind("F1", tip="At IoU 0.5"),
-    "panoptic_quality": Kind("PQ", tip="Panoptic quality at IoU 0.5"),
-    "mean_f1": Kind("Mean F1", tip="Over IoU 0.5 to 0.95"),
-    "mean_panoptic_quality": Kind("Mean PQ", tip="Panoptic quality, mean over IoU 0.5 to 0.95"),
-    "splits": Kind("Splits", tip="Reference objects that several predicted ones share"),
-    "merges": Kind("Merges", tip="Predicted objects that join several reference ones"),
-    "volume": Kind("Volume", "Lⁿ"),
-    "reference_volume": Kind("Reference volume", "Lⁿ"),
-    "volume_difference": Kind("Difference", "Lⁿ", "Prediction minus reference"),
-    "volume_difference_percent": Kind("Difference", "%", "Prediction minus reference, in percent of the reference"),
-    "voxels": Kind("Voxels"),
-    "surface": Kind("Surface", "Lᵐ", "Area of the mesh around it; in 2D, length of the outline"),
-    "parts": Kind("Parts", tip="Connected parts"),
-    "reference_parts": Kind("Reference parts", tip="Connected parts of the reference"),
-    "mean_intensity": Kind("Mean intensity"),
-    "equivalent_diameter": Kind("Diameter", "L", "Of a ball, in 2D a disc, of the same size"),
-    "major_axis": Kind("Major axis", "L"),
-    "minor_axis": Kind("Minor axis", "L"),
-    **{f"extent_{axis}": Kind(f"Extent {axis}", "L", "Side of the bounding box") for axis in "zyx"},
-    **{f"centre_{axis}": Kind(f"Centre {axis}", "L", "From the centre of the first voxel") for axis in "zyx"},
+    "dice": ColumnKind("Dice", tip="Overlap: 2 |P ∩ R| / (|P| + |R|)"),
+    "iou": ColumnKind("IoU", tip="Overlap: |P ∩ R| / |P ∪ R|, also called Jaccard index"),
+    "precision": ColumnKind("Precision", tip="Share of what was predicted that is right"),
+    "sensitivity": ColumnKind("Sensitivity", tip="Share of the reference that was found"),
+    "specificity": ColumnKind("Specificity", tip="Share of what is outside the reference that was left out"),
+    "hausdorff": ColumnKind("HD", "L", "Hausdorff distance: the largest distance from either surface to the other"),
+    "hausdorff95": ColumnKind("HD95", "L", "95th percentile of the distances between the surfaces"),
+    "assd": ColumnKind("ASSD", "L", "Average symmetric surface distance"),
+    "nsd": ColumnKind(
+        "NSD", tip="Normalised surface Dice: share of both surfaces that is within the tolerance of the other"
+    ),
+    "boundary_dice": ColumnKind("Boundary Dice", tip="Dice of the inner bands of both, as wide as the tolerance"),
+    "objects": ColumnKind("Objects"),
+    "reference_objects": ColumnKind("Reference objects"),
+    "matched": ColumnKind("Matched", tip="Objects that match at IoU 0.5"),
+    "f1": ColumnKind("F1", tip="At IoU 0.5"),
+    "panoptic_quality": ColumnKind("PQ", tip="Panoptic quality at IoU 0.5"),
+    "mean_f1": ColumnKind("Mean F1", tip="Over IoU 0.5 to 0.95"),
+    "mean_panoptic_quality": ColumnKind("Mean PQ", tip="Panoptic quality, mean over IoU 0.5 to 0.95"),
+    "splits": ColumnKind("Splits", tip="Reference objects that several predicted ones share"),
+    "merges": ColumnKind("Merges", tip="Predicted objects that join several reference ones"),
+    "volume": ColumnKind("Volume", "Lⁿ"),
+    "reference_volume": ColumnKind("Reference volume", "Lⁿ"),
+    "volume_difference": ColumnKind("Difference", "Lⁿ", "Prediction minus reference"),
+    "volume_difference_percent": ColumnKind(
+        "Difference", "%", "Prediction minus reference, in percent of the reference"
+    ),
+    "voxels": ColumnKind("Voxels"),
+    "surface": ColumnKind("Surface", "Lᵐ", "Area of the mesh around it; in 2D, length of the outline"),
+    "parts": ColumnKind("Parts", tip="Connected parts"),
+    "reference_parts": ColumnKind("Reference parts", tip="Connected parts of the reference"),
+    "mean_intensity": ColumnKind("Mean intensity"),
+    "equivalent_diameter": ColumnKind("Diameter", "L", "Of a ball, in 2D a disc, of the same size"),
+    "major_axis": ColumnKind("Major axis", "L"),
+    "minor_axis": ColumnKind("Minor axis", "L"),
+    **{f"extent_{axis}": ColumnKind(f"Extent {axis}", "L", "Side of the bounding box") for axis in "zyx"},
+    **{f"centre_{axis}": ColumnKind(f"Centre {axis}", "L", "From the centre of the first voxel") for axis in "zyx"},
 }
 FLAT = {"Volume": "Area", "Reference volume": "Reference area", "Surface": "Perimeter"}
 """Titles that are others in two dimensions."""
@@ -89,7 +93,7 @@ def columns_of(rows: Sequence[Row], dimensions: int) -> tuple[Column, ...]:
 
 
 def _column(key: str, unit: str, dimensions: int) -> Column:
-    kind = KINDS.get(key) or Kind(key.replace("_", " ").capitalize())
+    kind = KINDS.get(key) or ColumnKind(key.replace("_", " ").capitalize())
     flat = dimensions == 2
     title = FLAT.get(kind.title, kind.title) if flat else kind.title
     powers = {"L": unit, "Lᵐ": unit if flat else f"{unit}²", "Lⁿ": f"{unit}{'²' if flat else '³'}"}
