@@ -126,7 +126,8 @@ def evaluate_folders(
 ) -> dict[str, Evaluation]:
     """Score every file of a folder against the one of the same name in another, in parallel.
 
-    Names are compared up to the first dot, without ``-labels``. `core.metrics.folders.summarise` gives the means
+    Names are compared without the suffixes of their formats, and without ``-labels``. `core.metrics.folders.summarise`
+    gives the means
     over cases.
 
     Parameters

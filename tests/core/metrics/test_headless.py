@@ -123,6 +123,18 @@ def test_names_may_differ_in_format_alone(tmp_path):
         pair_by_name(tmp_path / "p", tmp_path / "r")
 
 
+def test_names_with_dots_stay_apart(tmp_path):
+    for folder, ending in (("predicted", "-labels.ome.tif"), ("reference", ".nii.gz")):
+        (tmp_path / folder).mkdir()
+        for case in ("cell.v1", "cell.v2"):
+            (tmp_path / folder / f"{case}{ending}").touch()
+    pairs = pair_by_name(tmp_path / "predicted", tmp_path / "reference")
+    assert {case: [path.name for path in pair] for case, pair in pairs.items()} == {
+        "cell.v1": ["cell.v1-labels.ome.tif", "cell.v1.nii.gz"],
+        "cell.v2": ["cell.v2-labels.ome.tif", "cell.v2.nii.gz"],
+    }
+
+
 def test_no_cases_have_no_mean():
     assert summarise({}) == {"structures": [], "mean_dice": None, "unit": None, "cases": []}
 

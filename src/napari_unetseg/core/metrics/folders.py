@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.core.io.batch import IMAGES
+from napari_unetseg.core.io.formats.registry import stem
 from napari_unetseg.core.io.loadsave import load_labels
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.scores import METRICS, Evaluation, finite
@@ -35,7 +36,7 @@ def is_labels_folder(path: Path) -> bool:
 def pair_by_name(predicted: Path, reference: Path) -> FolderPairs:
     """The files of two folders that have the same name, whatever their formats.
 
-    Names are compared up to the first dot, without ``-labels``.
+    Names are compared without the suffixes of their formats, and without ``-labels``.
 
     Returns
     -------
@@ -151,7 +152,7 @@ def _files_by_name(folder: Path) -> dict[str, Path]:
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".") and (path.name.lower().endswith(IMAGES) or path.suffix == ".zarr")
     ]
-    names = [path.name.partition(".")[0].removesuffix(RESULT_ENDING) for path in files]
+    names = [stem(path).removesuffix(RESULT_ENDING) for path in files]
     twice = [name for name, times in Counter(names).items() if times > 1]
     if twice:
         raise InputError(f"Expected one file for each case in {folder}; there are several for {twice[0]}.")
