@@ -127,8 +127,7 @@ def evaluate_folders(
     """Score every file of a folder against the one of the same name in another, in parallel.
 
     Names are compared without the suffixes of their formats, and without ``-labels``. `core.metrics.folders.summarise`
-    gives the means
-    over cases.
+    gives the means over cases.
 
     Parameters
     ----------
