@@ -40,7 +40,10 @@ def test_an_absent_device_is_a_line_for_the_user(monkeypatch, name):
 def test_the_cpu_predicts_in_half_precision_only_where_it_computes_in_it(monkeypatch, supported, dtype):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: supported)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     assert fast_dtype(CPU) is dtype
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)  # oneDNN is kept from it
+    assert fast_dtype(CPU) is torch.float32
 
 
 @pytest.mark.parametrize(
