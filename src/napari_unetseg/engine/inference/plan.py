@@ -23,8 +23,8 @@ TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
-LEAST_EASE, MOST_EASE = 8e6, 8e7
-"""Bytes of a tile that are worth no more work. Between the two, a tile that sees halves of itself for its neighbours
+LEAST_EASE, MOST_EASE = 4e6, 3.7e7
+"""Values that a tile may hold at once before less is worth more work. Between the two, a tile that sees halves of itself for its neighbours
 along each axis: split further, most of the work would be done twice."""
 
 
@@ -83,7 +83,7 @@ def trusted_plan(
     dtype = max(dtypes, key=lambda dtype: dtype.itemsize)
     if dtype != fastest:
         share = fastest.itemsize / dtype.itemsize
-        planned = plan(card, fitted, Budget(int(share * budget.most), share * budget.ease, share * budget.brisk))
+        planned = plan(card, fitted, Budget(int(share * budget.most), budget.ease, share * budget.brisk))
     return planned, dtype
 
 
@@ -104,7 +104,8 @@ def tile_budget(card: ModelCard, fitted: InputMapping, device: torch.device, pas
         return Budget(min(most, GPU_VOXELS))
     needs = _needs(architecture, fitted, card.halo)
     useful = math.prod(4 * halo + stride for halo, stride in zip(needs.halo, needs.stride, strict=True))
-    ease = min(max(LEAST_EASE / per_voxel, useful), MOST_EASE / per_voxel)
+    values = per_voxel / dtype.itemsize
+    ease = min(max(LEAST_EASE / values, useful), MOST_EASE / values)
     brisk = TILE_FLOPS[dtype] * torch.get_num_threads() / (passes * architecture.flops_per_voxel)
     return Budget(most, ease, brisk)
 

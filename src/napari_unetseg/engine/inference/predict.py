@@ -17,7 +17,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Box
 from napari_unetseg.core.voxels import ArraySink, VoxelSource
-from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, memory_guard
+from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, give_back, memory_guard
 from napari_unetseg.engine.inference.aggregate import Blender, LabelAggregator, Sinks
 from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
@@ -172,6 +172,8 @@ class _Run:
                     aggregator.write(box, outputs)
                 else:
                     blender.add(box, outputs, self._weights(tile, parts))
+            del outputs
+            give_back(self.device)
         yield Progress(total, total, STAGE, seconds_left=0.0)
 
     def _box(self, tile: Tile) -> Box:
