@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Step = tuple[int, int, int]
 MOST_FOR_SIZE = 2.0
 """At most so many times the voxels asked for are computed for the sake of smaller tiles."""
-TILES_FOR_EASE = 20
+TILES_FOR_EASE = 24
 """A tile is as large as it likes where the work amounts to this many times what it has above its ease."""
 WAIT = 0.1
 """The part of the voxels asked for that is computed again, to have tiles end sooner by what `Budget.brisk` takes."""

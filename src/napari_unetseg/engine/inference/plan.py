@@ -23,9 +23,9 @@ TILE_FLOPS = {torch.float32: 3e10, torch.bfloat16: 1e11, torch.float16: 1e11}
 GPU_VOXELS = 2**24
 MEMORY_SHARE = 0.4
 """The part of free memory that a tile may take."""
-LEAST_EASE, MOST_EASE = 4e6, 3.7e7
-"""Values that a tile may hold at once before less is worth more work. Between the two, a tile that sees halves of itself for its neighbours
-along each axis: split further, most of the work would be done twice."""
+LEAST_EASE, MOST_EASE = 4e6, 3.8e7
+"""Values that a tile may hold at once before less is worth more work. Between the two, a tile that sees a quarter of
+itself for its neighbours along each axis: split further, most of the work would be done twice."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def tile_budget(card: ModelCard, fitted: InputMapping, device: torch.device, pas
     if device.type != "cpu":
         return Budget(min(most, GPU_VOXELS))
     needs = _needs(architecture, fitted, card.halo)
-    useful = math.prod(4 * halo + stride for halo, stride in zip(needs.halo, needs.stride, strict=True))
+    useful = math.prod(8 * halo + stride for halo, stride in zip(needs.halo, needs.stride, strict=True))
     values = per_voxel / dtype.itemsize
     ease = min(max(LEAST_EASE / values, useful), MOST_EASE / values)
     brisk = TILE_FLOPS[dtype] * torch.get_num_threads() / (passes * architecture.flops_per_voxel)
