@@ -13,7 +13,8 @@ import tifffile
 
 import napari_unetseg
 from napari_unetseg import api
-from napari_unetseg.core.annotations.journal import Journal, read_journal
+from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.core.steps import steps_from_json, steps_to_json
 from support import Command
 

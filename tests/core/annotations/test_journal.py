@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_unetseg.core.annotations import journal as journal_module
-from napari_unetseg.core.annotations.journal import Journal, journal_path, read_journal
+from napari_unetseg.core.annotations import journal_writer as journal_module
+from napari_unetseg.core.annotations.journal import journal_path, read_journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.errors import InputError, OutputError
 
 SHAPE = (4, 30, 40)
@@ -18,7 +19,7 @@ SHAPE = (4, 30, 40)
 WRITER = """
 import sys, numpy as np
 from pathlib import Path
-from napari_unetseg.core.annotations.journal import Journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 painted = np.zeros((4, 30, 40), np.uint8)
 with Journal(Path(sys.argv[1]), painted.shape) as journal:
     painted[:] = journal.painted

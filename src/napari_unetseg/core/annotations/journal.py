@@ -1,4 +1,4 @@
-"""A journal of paint: every stroke is on the disk soon after it ends, so that a killed program loses none.
+"""The file of a paint journal: what stands in it, and how it is read.
 
 The file is a header and then records that are only ever appended:
 
@@ -23,8 +23,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,12 +31,10 @@ import platformdirs
 import pydantic
 
 from napari_unetseg.core.io.atomic import atomic_path
-from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.errors import InputError
 
 MAGIC = b"unetseg paint 1\n"
 HEAD = struct.Struct("<II")
-COMPACT_ABOVE = 16 * 1024**2  # bytes: a journal that outgrows this, and four times its compact form, is rewritten
-GROWTH = 4
 MOST_VOXELS = 2**36
 LARGEST_VALUE = np.iinfo(np.uint16).max
 
@@ -143,145 +140,34 @@ def write_paint(path: Path, painted: Array, note: Note | None = None) -> int:
     OutputError
         If it cannot be written.
     """
-    where = np.flatnonzero(painted)
-    parts = [_header(painted.shape), _record(b"S", _stroke(where, _values(painted, where)))]
-    if note:
-        parts.append(_record(b"N", json.dumps(note).encode()))
+    content = whole_of(painted, note)
     with atomic_path(path) as temporary:
-        temporary.write_bytes(b"".join(parts))
-    return sum(map(len, parts))
+        temporary.write_bytes(content)
+    return len(content)
 
 
-class Journal:
-    """Records strokes of one painted array. Use as a context manager, or call `close`.
-
-    An existing journal is continued: `painted` and `note` then hold what it knew.
-
-    Parameters
-    ----------
-    path : Path
-        The journal's file; its folder is made if it is missing.
-    shape : (z, y, x)
-
-    Raises
-    ------
-    InputError
-        If the file is not a journal, or belongs to paint of another shape.
-    OutputError
-        If it cannot be written.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
-        self.path = Path(path)
-        self._open_or_make(tuple(shape))
-        recovered = read_journal(self.path)
-        if recovered.painted.shape != tuple(shape):
-            raise InputError(
-                f"{path} holds paint of shape {recovered.painted.shape}, and the image has {tuple(shape)}. Move it."
-            )
-        self.painted, self.note = recovered.painted, recovered.note
-        self._compact_size = recovered.size
-        self._file = self._continued(recovered.size)
-
-    def _open_or_make(self, shape: tuple[int, ...]) -> None:
-        if self.path.exists():
-            return
-        try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"The folder {self.path.parent} for the paint journal cannot be made: {error}."
-            ) from error
-        with atomic_path(self.path) as temporary:
-            temporary.write_bytes(_header(shape))
-
-    def _continued(self, size: int) -> IO[bytes]:
-        """The file, opened for appending after its last whole record."""
-        try:
-            file = self.path.open("r+b")
-            file.truncate(size)
-            file.seek(size)
-        except OSError as error:
-            raise OutputError(f"The paint journal {self.path} cannot be written: {error.strerror}.") from error
-        return file
-
-    def record(self, painted: Array) -> int:
-        """Append what has changed since the last call, and wait until it is on the disk.
-
-        Parameters
-        ----------
-        painted : ndarray of whole numbers below 65536, of the journal's shape
-
-        Returns
-        -------
-        int
-            How many voxels changed. 0 writes nothing.
-
-        Raises
-        ------
-        InputError
-            If a number is larger.
-        OutputError
-            If the disk is full or the file is gone. The next call writes the stroke again.
-        """
-        changed = np.flatnonzero(painted != self.painted)
-        if changed.size:
-            values = _values(painted, changed)
-            self._append(_record(b"S", _stroke(changed, values)))
-            self.painted.reshape(-1)[changed] = values
-            self._compact_if_large()
-        return int(changed.size)
-
-    def write_note(self, note: Note) -> None:
-        """Append a note: JSON-able facts that belong to the paint. It replaces the last one."""
-        if note != self.note:
-            self._append(_record(b"N", json.dumps(note).encode()))
-            self.note = note
-
-    def compact(self) -> None:
-        """Rewrite the journal as one stroke, atomically: a kill leaves the old file or the new one."""
-        self._compact_size = write_paint(self.path, self.painted, self.note)
-        self._file.close()
-        self._file = self._continued(self._compact_size)
-
-    def close(self) -> None:
-        """Close the file. Its strokes are on the disk already."""
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _append(self, record: bytes) -> None:
-        start = self._file.tell()
-        try:
-            self._file.write(record)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            self._file.close()  # drops what Python still holds of the half-written record
-            self._file = self._continued(start)
-            raise OutputError(f"The paint journal {self.path} cannot be written: {error.strerror}.") from error
-
-    def _compact_if_large(self) -> None:
-        if self._file.tell() > max(COMPACT_ABOVE, GROWTH * self._compact_size):
-            self.compact()
-
-
-def _record(kind: bytes, content: bytes) -> bytes:
+def record_of(kind: bytes, content: bytes) -> bytes:
+    """A record with its length and checksum."""
     body = kind + content
     return HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
-def _header(shape: tuple[int, ...]) -> bytes:
-    return MAGIC + _record(b"H", json.dumps({"shape": shape}).encode())
+def header_of(shape: tuple[int, ...]) -> bytes:
+    """How a journal of that shape begins."""
+    return MAGIC + record_of(b"H", json.dumps({"shape": shape}).encode())
 
 
-def _stroke(changed: npt.NDArray[np.intp], values: npt.NDArray[np.uint16]) -> bytes:
+def whole_of(painted: Array, note: Note | None) -> bytes:
+    """A journal of one stroke."""
+    where = np.flatnonzero(painted)
+    parts = [header_of(painted.shape), record_of(b"S", stroke_of(where, values_at(painted, where)))]
+    if note:
+        parts.append(record_of(b"N", json.dumps(note).encode()))
+    return b"".join(parts)
+
+
+def stroke_of(changed: npt.NDArray[np.intp], values: npt.NDArray[np.uint16]) -> bytes:
+    """The content of a stroke: flat indices of changed voxels, in order, and their values."""
     gaps = np.diff(changed, prepend=0).astype("<i8")
     return zlib.compress(gaps.tobytes() + values.astype("<u2").tobytes(), level=1)
 
@@ -300,7 +186,7 @@ def _records(content: bytes) -> Iterator[tuple[bytes, bytes, int]]:
         yield body[:1], body[1:], place
 
 
-def _values(painted: Array, where: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
+def values_at(painted: Array, where: npt.NDArray[np.intp]) -> npt.NDArray[np.uint16]:
     """Painted values at flat indices, as they are kept."""
     values = painted.reshape(-1)[where]
     if values.size and not 0 <= values.min() <= values.max() <= LARGEST_VALUE:

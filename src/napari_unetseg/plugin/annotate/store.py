@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.journal import Journal, journal_path, read_journal
+from napari_unetseg.core.annotations.journal import journal_path, read_journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.core.annotations.next_slice import occupied
 from napari_unetseg.errors import InputError, OutputError
 
