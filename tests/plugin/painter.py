@@ -81,7 +81,7 @@ def paint_in_viewer(path: Path, seed: int, said: Path) -> None:
 
 def start(section, generator, said: Path, paint) -> None:
     """Go on with kept paint, or begin; then paint for ever."""
-    button = section.add_button if section._kept is None else section.restore_button
+    button = section.add_button if section.offer.kept is None else section.offer.restore_button
     button.click()
     layer = section.canvas.layer
     layer.brush_size = 4

@@ -103,7 +103,7 @@ def test_paint_and_model_of_an_image_wait_for_ones_return(viewer, widget, qtbot,
     widget.image.layer_box.choose(second)
     assert widget.paint.canvas is None
     assert widget.bar.line.text() == ""  # what was said was about the first
-    assert not widget.paint.restore_button.isVisibleTo(widget)
+    assert not widget.paint.offer.restore_button.isVisibleTo(widget)
     paint(widget)
     learn(qtbot, widget)
     assert [version.kind for version in widget.results.versions.versions] == ["light head"]
@@ -112,13 +112,13 @@ def test_paint_and_model_of_an_image_wait_for_ones_return(viewer, widget, qtbot,
     assert widget.paint.canvas is canvas
     assert widget.results.versions.versions == []
     assert [widget.paint.table.item(row, 2).text() for row in (0, 1)] == ["24", "12"]
-    assert "last accepted model" in widget.paint.offer.text()
+    assert "last accepted model" in widget.paint.offer.line.text()
     widget.layers.preview.volume[:] = 0
-    widget.paint.restore_button.click()
+    widget.paint.offer.restore_button.click()
     finished(qtbot, widget)
     assert [version.kind for version in widget.results.versions.versions] == ["restored"]
     assert np.array_equal(widget.layers.preview.volume, found)
-    assert not widget.paint.restore_button.isVisibleTo(widget)
+    assert not widget.paint.offer.restore_button.isVisibleTo(widget)
     assert sorted(layer.name for layer in viewer.layers if "learning" in layer.name) == [
         "first (learning)",
         "second (learning)",
@@ -128,7 +128,7 @@ def test_paint_and_model_of_an_image_wait_for_ones_return(viewer, widget, qtbot,
     widget.image.layer_box.choose(first)
     learn(qtbot, widget)  # without a click on the offer nothing is lost either
     assert [version.kind for version in widget.results.versions.versions] == ["restored", "light head"]
-    assert not widget.paint.restore_button.isVisibleTo(widget)
+    assert not widget.paint.offer.restore_button.isVisibleTo(widget)
 
 
 @pytest.mark.usefixtures("warm_child")
@@ -146,4 +146,4 @@ def test_what_ends_after_one_has_left_its_image_is_kept_there_and_not_shown_else
     assert widget.results.versions.versions == []
     assert not widget.session.resumes
     widget.image.layer_box.choose(first)
-    assert "last accepted model" in widget.paint.offer.text()
+    assert "last accepted model" in widget.paint.offer.line.text()

@@ -18,7 +18,7 @@ from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.annotate.annotations import PaintCopy
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
-from napari_unetseg.plugin.annotate.store import PaintKeeper, find_paint, model_beside, place_of, set_aside
+from napari_unetseg.plugin.annotate.store import find_paint, keep_on, model_beside, place_of, set_aside
 from napari_unetseg.plugin.learn.loop import (
     LIGHT,
     WAITING,
@@ -72,7 +72,7 @@ def test_there_are_no_more_structures_than_can_be_learned():
 def test_kept_paint_is_found_with_its_names(tmp_path):
     path, painted = tmp_path / "a.paint", np.zeros((2, 3, 4), np.uint8)
     painted[1, 2, 3] = 2
-    keeper = PaintKeeper(path, painted.shape)
+    keeper = keep_on(path, painted.shape)
     keeper.keep(painted, {2: "cell"})
     assert keeper.survey(painted).result().counts == (23, 0, 1)
     keeper.close()
@@ -86,10 +86,10 @@ def test_kept_paint_is_found_with_its_names(tmp_path):
 def test_old_paint_and_its_model_are_put_aside_not_deleted(tmp_path):
     path = tmp_path / "a.paint"
     for number in (1, 2):
-        PaintKeeper(path, (1, 2, 2)).close()
+        keep_on(path, (1, 2, 2)).close()
         model_beside(path).write_text(str(number))
         set_aside(path)
-        assert model_beside(path).with_name(f"a.paint.safetensors.{number}").read_text() == str(number)
+        assert (tmp_path / f"a.paint.{number}.safetensors").read_text() == str(number)
         assert read_journal(tmp_path / f"a.paint.{number}").painted.shape == (1, 2, 2)
     assert not path.exists()
 

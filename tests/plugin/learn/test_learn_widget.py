@@ -178,8 +178,8 @@ def test_kept_paint_is_offered_restored_and_put_aside(viewer, dock, qtbot, crop,
 
     (image,) = viewer.open(path, plugin="napari-unetseg")
     second = dock()
-    assert "were kept" in second.paint.offer.text()
-    second.paint.restore_button.click()
+    assert "were kept" in second.paint.offer.line.text()
+    second.paint.offer.restore_button.click()
     restored = second.paint.canvas
     assert np.array_equal(restored.layer.data, painted)
     assert restored.structures.names == {2: "membrane", 3: "structure 2"}

@@ -132,6 +132,17 @@ def read_journal(path: Path) -> Recovered:
     return recovered
 
 
+def shape_of_strokes(path: Path) -> tuple[int, int, int] | None:
+    """The shape of the painted array, without reading its paint; None where no stroke, or no journal, is there."""
+    try:
+        records = _records(Path(path).read_bytes())
+        kind, header, _ = next(records, (b"", b"", 0))
+        shape = _Header.model_validate_json(header).shape if kind == b"H" else None
+    except (OSError, ValueError):
+        return None
+    return shape if any(kind == b"S" for kind, _, _ in records) else None
+
+
 def write_paint(path: Path, painted: Array, note: Note | None = None) -> int:
     """Write painted labels (Z, Y, X) as a journal of one stroke, atomically; returns its size in bytes.
 

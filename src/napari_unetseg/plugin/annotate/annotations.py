@@ -11,13 +11,12 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
-from napari.utils.notifications import show_error
+from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
-from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey, set_aside
+from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey
 from napari_unetseg.plugin.layers.identity import same_layer
 
 
@@ -116,29 +115,12 @@ class Canvases:
             if canvas.last is not None and canvas.learned is not None
         ]
 
-    def add(
-        self, layer: LabelsLayer, target: AnnotationTarget, structures: PaintStructures, place: Path, *, afresh: bool
-    ) -> None:
-        """Begin to keep a layer's paint; where that fails, say so once, and let the user paint.
+    def add(self, canvas: Canvas) -> None:
+        """Know a painted layer from now on."""
+        self._canvases[canvas.layer] = canvas
 
-        Parameters
-        ----------
-        place : Path
-            Of its journal. Another layer whose paint is kept there hands it over.
-        afresh : bool
-            Whether the layer does not go on with what the journal holds: then that is put aside.
-        """
-        keeper = None
-        try:
-            self._release(place)
-            if afresh and place.exists():
-                set_aside(place)
-            keeper = PaintKeeper(place, target.shape)
-        except UnetsegError as error:
-            show_error(f"The paint is not kept on the disk: {error}")
-        self._canvases[layer] = Canvas(layer, target, structures, keeper)
-
-    def _release(self, place: Path) -> None:
+    def release(self, place: Path) -> None:
+        """Forget the layer whose paint is kept there, when all of it is: another one is to go on with it."""
         for layer, canvas in list(self._canvases.items()):
             if canvas.keeper is not None and canvas.keeper.path == place:
                 canvas.keeper.close()
@@ -183,5 +165,7 @@ class PaintWriter(QObject):
             elif surveyed is not None:
                 surveyed.survey = future.result()
                 self.surveyed.emit(surveyed)
+            elif (copy := future.result()) is not None:
+                show_warning(f"Another window has taken this paint over: what you paint here is kept in {copy.name}.")
         if not self._jobs:
             self._poll.stop()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
+from napari.utils.notifications import show_error, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -16,14 +17,15 @@ from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_layer, pick, structures_in
-from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, place_of
+from napari_unetseg.plugin.annotate.offer import Claim, PaintOffer
+from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_afresh, keep_copy, keep_on, other_owner, place_of
 from napari_unetseg.plugin.annotate.table import PaintTable
 from napari_unetseg.plugin.annotate.watch import PaintWatch
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
-from napari_unetseg.plugin.parts.fields import LayerBox, note
+from napari_unetseg.plugin.parts.fields import LayerBox
 
 
 class PaintSection(QWidget):
@@ -50,8 +52,6 @@ class PaintSection(QWidget):
         self._viewer = viewer
         self._image: Image | None = None
         self._source: LayerSource | None = None
-        self._kept: KeptPaint | None = None
-        self._model_waits = False
         self._canvases = Canvases()
         self._watch = PaintWatch(self)
         self.writer = PaintWriter(self)
@@ -69,8 +69,7 @@ class PaintSection(QWidget):
         self.layer_box.setToolTip("The layer that you paint on: 1 is background, structures follow. It is only read.")
         self.add_button = QPushButton("Add painted layer")
         self.add_button.setToolTip("Add an empty layer to paint on. Every stroke is kept on the disk at once.")
-        self.offer = note()
-        self.restore_button = QPushButton("Restore paint")
+        self.offer = PaintOffer()
         self.table = PaintTable()
         self.structure_button = QPushButton("Add structure")
         self.structure_button.setToolTip("Add a structure, at any time: the others are not forgotten.")
@@ -81,13 +80,14 @@ class PaintSection(QWidget):
         top.addWidget(self.layer_box, 1)
         top.addWidget(self.add_button)
         column.addLayout(top)
-        for part in (self.offer, self.restore_button, self.table, self.structure_button):
+        for part in (self.offer, self.table, self.structure_button):
             column.addWidget(part)
 
     def _connect(self) -> None:
         self.layer_box.layer_changed.connect(self._choose)
         self.add_button.clicked.connect(self._add_afresh)
-        self.restore_button.clicked.connect(self._restore)
+        self.offer.claimed.connect(self._restore)
+        self.offer.model_wanted.connect(self._restore_model)
         self.structure_button.clicked.connect(self._add_structure)
         self.table.picked.connect(self._pick)
         self.table.renamed.connect(self._rename)
@@ -111,8 +111,9 @@ class PaintSection(QWidget):
         """Paint on another image: its own painted layer is chosen, if it has one."""
         before, self._image, self._source = self._target, image, source
         if self._target != before:
-            self._kept = find_paint(self._place(source), source.shape[1:]) if source is not None else None
             own = self._canvases.at(self._target)
+            place = self._place(source) if source is not None and own is None else None
+            self.offer.look(place, source.shape[1:] if source is not None else ())
             self.layer_box.choose(own.layer if own is not None else None)
         self._show()
 
@@ -139,8 +140,7 @@ class PaintSection(QWidget):
 
     def offer_model(self, waits: bool) -> None:
         """Whether the last accepted model of what is painted here is on offer."""
-        self._model_waits = waits
-        self._show()
+        self.offer.offer_model(waits and self.canvas is not None)
 
     def others(self) -> list[Canvas]:
         """What is painted on other images that are open."""
@@ -170,36 +170,69 @@ class PaintSection(QWidget):
 
     def _add_afresh(self) -> None:
         if self._source is not None:
-            self._add(self._source, PaintStructures(), None)
+            structures = PaintStructures()
+            self._add(new_layer(self._source, structures), structures, self._keep_afresh(self._source))
 
-    def _restore(self) -> None:
-        kept = self._kept
-        if self.canvas is None and kept is not None and self._source is not None:
-            self._add(self._source, PaintStructures(kept.names), kept)
+    def _restore(self, claim: Claim) -> None:
+        """Bring kept paint back as it is now: someone may have gone on with it since it was found."""
+        kept, source = self.offer.kept, self._source
+        if kept is None or source is None:
+            return
+        keep = {Claim.GO_ON: keep_on, Claim.COPY: keep_copy}.get(claim)
+        keeper = self._keeper(keep, kept.path, source) if keep is not None else None
+        if keep is not None and keeper is None:
+            return
+        painted, names = (kept.painted, kept.names) if keeper is None else (keeper.painted, keeper.names)
+        structures = PaintStructures(names)
+        structures.cover(int(painted.max()))
+        layer = new_layer(source, structures, painted)
+        layer.editable = keeper is not None
+        self._add(layer, structures, keeper)
+        self.restored.emit()
+
+    def _restore_model(self) -> None:
         self.offer_model(False)
         self.restored.emit()
 
-    def _add(self, source: LayerSource, structures: PaintStructures, kept: KeptPaint | None) -> None:
-        layer = new_layer(source, structures, kept.painted if kept is not None else None)
-        if kept is not None:
-            structures.cover(int(kept.painted.max()))
-        self._register(layer, structures, afresh=kept is None)
+    def _add(self, layer: LabelsLayer, structures: PaintStructures, keeper: PaintKeeper | None) -> None:
+        self._register(layer, structures, keeper)
         dress(layer, structures)
         self._viewer.add_layer(layer)
         self.layer_box.choose(layer)
-        self._pick(2)
+        if layer.editable:
+            self._pick(2)
         self._watch.look()
 
-    def _register(self, layer: LabelsLayer, structures: PaintStructures, *, afresh: bool) -> None:
+    def _keep_afresh(self, source: LayerSource) -> PaintKeeper | None:
+        """Keep new paint; where another window paints on this image, in a file of its own."""
+        place = self._place(source)
+        owner = other_owner(place)
+        keeper = self._keeper(keep_afresh, place, source)
+        if owner is not None and keeper is not None:
+            show_warning(f"Another window ({owner}) paints on this image: this paint is kept in {keeper.path.name}.")
+        return keeper
+
+    def _keeper(
+        self, keep: Callable[[Path, tuple[int, ...]], PaintKeeper], place: Path, source: LayerSource
+    ) -> PaintKeeper | None:
+        """A keeper of paint; where that fails, it is said, and the user may paint nevertheless."""
+        self._canvases.release(place)
+        try:
+            return keep(place, source.shape[1:])
+        except UnetsegError as error:
+            show_error(f"The paint is not kept on the disk: {error}")
+            return None
+
+    def _register(self, layer: LabelsLayer, structures: PaintStructures, keeper: PaintKeeper | None) -> None:
         """Paint on a layer from now on."""
-        if self._source is not None and self._target is not None:
-            self._canvases.add(layer, self._target, structures, self._place(self._source), afresh=afresh)
-            self._kept = None
+        if self._target is not None:
+            self._canvases.add(Canvas(layer, self._target, structures, keeper))
+            self.offer.forget()
             bind_keys(layer, self._pick)
 
     def _choose(self, layer: LabelsLayer | None) -> None:
-        if layer is not None and self._canvases.of(layer) is None:
-            self._register(layer, structures_in(layer), afresh=True)
+        if layer is not None and self._source is not None and self._canvases.of(layer) is None:
+            self._register(layer, structures_in(layer), self._keep_afresh(self._source))
         self._watch.watch(layer)
         self._show()
         self.chosen.emit()
@@ -261,26 +294,9 @@ class PaintSection(QWidget):
         self.add_button.setEnabled(self._source is not None)
         for part in (self.table, self.structure_button):
             part.setVisible(canvas is not None)
-        self._show_offer()
         if canvas is not None:
             self.table.show_structures(canvas.structures.painted)
             self._show_painted()
-
-    def _show_offer(self) -> None:
-        """What can be brought back: paint and its model, or of paint that is there the model alone."""
-        kept = self._kept if self.canvas is None else None
-        waits = self._model_waits and self.canvas is not None
-        self.offer.setVisible(kept is not None or waits)
-        self.restore_button.setVisible(kept is not None or waits)
-        if kept is not None:
-            count = int(np.count_nonzero(kept.painted))
-            self.offer.setText(f"{count:,} painted voxels of this image were kept.".replace(",", " "))
-            self.restore_button.setText("Restore paint")
-            self.restore_button.setToolTip("Bring the paint back, with the last accepted model.")
-        elif waits:
-            self.offer.setText("The last accepted model of this image was kept. When you learn, it can be reverted to.")
-            self.restore_button.setText("Restore model")
-            self.restore_button.setToolTip("Use the last accepted model again, and predict with it.")
 
     def _show_painted(self) -> None:
         canvas = self.canvas
