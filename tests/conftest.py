@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from support import Command, ModelMaker, Outcome
+from support import Command, ModelMaker, Outcome, threshold_model
 
 pytest_plugins = ("levels",)
 
@@ -67,51 +67,3 @@ def tiny_model_2d(make_model: ModelMaker) -> Path:
 def tiny_object_model(make_model: ModelMaker) -> Path:
     """A 3D model file that finds objects: bright above 127.5 of 255, and cores above 191."""
     return make_model("threshold-objects", objects=True)
-
-
-def threshold_model(path: Path, dimensions: int = 3, objects: bool = False, inputs: int = 1) -> None:
-    """Write a U-Net whose weights hand the first channel through, unchanged, to its head.
-
-    The head's scores, of an intensity x between 0 and 1 (0 and 255 in the image), are 0 for background, 80 (x − 0.5)
-    for bright and, with `objects`, 80 (2 x − 1.25) for cores: bright above one half, core above three quarters.
-    """
-    import torch
-
-    from napari_unetseg.core.models.card import ModelCard, Normalisation
-    from napari_unetseg.core.volume import Structure
-    from napari_unetseg.engine.networks.model_file import Model, save_model
-    from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
-
-    outputs = 3 if objects else 2
-    network = UNet(UNetSettings(dimensions, inputs, outputs, widths=(4, 8), norm="none")).eval()
-    centre = (1,) * dimensions
-    with torch.no_grad():
-        for weights in network.parameters():
-            weights.zero_()
-        for block in [*network.down[0], *network.merge[0]]:
-            # The skipped features come first in the joined ones, so that channel 0 is the image all the way.
-            block[0].weight[(0, 0, *centre)] = 1
-        for output, (slope, offset) in enumerate([(80, 40), (160, 100)][: outputs - 1], start=1):
-            network.head.weight[output, 0] = slope
-            network.head.bias[output] = -offset
-    bright = Structure(
-        label=1,
-        name="bright",
-        colour="#e69f00",
-        channels=tuple(range(1, outputs)),
-        seed_channel=2 if objects else None,
-    )
-    card = ModelCard(
-        name=path.stem,
-        title="Threshold",
-        description="Bright voxels.",
-        version="1",
-        dimensions=3 if dimensions == 3 else 2,
-        architecture=network.settings.to_json(),
-        channels=tuple(f"channel {i + 1}" for i in range(inputs)) if inputs > 1 else ("grey",),
-        normalisation=Normalisation(method="window", low=0, high=255),
-        structures=(bright,),
-        patch=(8, 16, 16) if dimensions == 3 else (1, 16, 16),
-        halo=(4, 4, 4) if dimensions == 3 else (0, 4, 4),
-    )
-    save_model(path, Model(network, card))

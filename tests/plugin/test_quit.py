@@ -6,7 +6,10 @@ import sys
 import textwrap
 from pathlib import Path
 
-from support import gone_within
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+
+from support import PATIENCE, gone_within, is_running
 
 SCRIPT = """
 import endless_jobs, faulthandler, napari, numpy as np, sys
@@ -39,3 +42,16 @@ def test_closing_the_window_ends_the_program_and_its_child(qtbot, tiny_model):
     pid, over = done.stdout.split()
     assert over == "over"
     assert gone_within(int(pid), 2)
+
+
+def test_closing_a_docked_widget_ends_its_idle_child(make_napari_viewer, qtbot, blocks, tiny_model):
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-unetseg", "Segment")
+    widget.model.add_file(tiny_model)
+    widget.job.button.click()
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+    pid = widget.bridge.pid
+    assert is_running(pid)
+    QTest.mouseClick(dock.title.close_button, Qt.MouseButton.LeftButton)
+    assert gone_within(pid, 2)

@@ -128,9 +128,10 @@ class Bridge(QObject):
         worker.stop()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        """End the job when the widget is taken out of its dock."""
+        """End the job and its process when the widget is taken out of its dock."""
         if event.type() == QEvent.Type.ParentChange and watched is self.parent() and watched.parent() is None:
             self.cancel()
+            self._abandon()
         return super().eventFilter(watched, event)
 
     def _deliver(self) -> None:
