@@ -22,6 +22,8 @@ endif
 # Processes share the cores here: a thread that spins while it waits takes them from the others.
 export OMP_WAIT_POLICY ?= PASSIVE
 
+IN_VIEWER := tests/plugin tests/faults/test_in_the_viewer.py
+
 .PHONY: demo test test-long lint engine viewer benchmark display clean
 
 demo: .venv/base
@@ -39,10 +41,10 @@ lint: .venv/test
 	$(BIN)/lint-imports
 
 engine: .venv/test
-	$(BIN)/python -m pytest --ignore=tests/plugin
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(IN_VIEWER))
 
 viewer: .venv/test display
-	$(XVFB) $(BIN)/python -m pytest tests/plugin
+	$(XVFB) $(BIN)/python -m pytest $(IN_VIEWER)
 
 test-long: .venv/test display
 	$(XVFB) $(BIN)/python -m pytest -m long --resume

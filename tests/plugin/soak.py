@@ -11,7 +11,8 @@ to one image: open it, bring its paint back, work on it, close everything. At it
 - if a process is left when napari has closed.
 
 One image stays open throughout: plain napari 0.9.2 can crash under software OpenGL (vispy, ``glDrawArrays``) when all
-layers are removed after a stroke. The first third of rounds is for caches to fill. The last line is JSON with the counts; the exit code is 1 after an error.
+layers are removed after a stroke. The first third of rounds is for caches to fill. The last line is JSON with the
+counts; the exit code is 1 after an error.
 """
 
 from __future__ import annotations
