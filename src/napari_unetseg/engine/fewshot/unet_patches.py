@@ -18,6 +18,7 @@ from napari_unetseg.core.geometry.tiles import Box
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.volume import Triple, Volume
 from napari_unetseg.engine.fewshot.fit_head import painted_slices
+from napari_unetseg.engine.inference.predict import along
 from napari_unetseg.engine.networks.unets.unet import UNet
 from napari_unetseg.engine.training.patches import Case
 
@@ -95,15 +96,10 @@ def _case(volume: Volume, paint: Array, read: Normaliser, box: Box, frame: Netwo
     for axis, ratio in enumerate(frame.ratio):
         if ratio != 1.0:
             grid = AxisGrid(known.shape[axis], ratio)
-            image, known = _along(image, axis + 1, grid), _paint_along(known, axis, grid)
+            image = along(image, axis + 1, grid.seen((0, grid.network_length)))
+            known = _paint_along(known, axis, grid)
     classes = torch.from_numpy(to_classes(known).astype(np.int8))
     return Case(image[:, 0], classes[0]) if frame.dimensions == 2 else Case(image, classes)
-
-
-def _along(image: torch.Tensor, axis: int, grid: AxisGrid) -> torch.Tensor:
-    matrix = grid.seen((0, grid.network_length)).matrix
-    raised: torch.Tensor = torch.tensordot(image, torch.from_numpy(matrix), dims=([axis], [1])).movedim(-1, axis)
-    return raised
 
 
 def _paint_along(paint: Array, axis: int, grid: AxisGrid) -> Array:

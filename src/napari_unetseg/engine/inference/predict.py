@@ -190,7 +190,7 @@ class _Run:
     def _weights(self, tile: Tile, parts: list[AxisSampling]) -> list[torch.Tensor]:
         whole = blend_weights(triple(stop - start for start, stop in tile.seen))
         return [
-            _along(torch.from_numpy(weights).to(self.device), 0, part)
+            along(torch.from_numpy(weights).to(self.device), 0, part)
             for weights, part in zip(whole, parts, strict=True)
         ]
 
@@ -198,11 +198,12 @@ class _Run:
 def _taken(array: torch.Tensor, parts: list[AxisSampling]) -> torch.Tensor:
     """Cut and resample (C, z, y, x) along its last three axes."""
     for axis, part in enumerate(parts, start=1):
-        array = _along(array, axis, part)
+        array = along(array, axis, part)
     return array
 
 
-def _along(array: torch.Tensor, axis: int, part: AxisSampling) -> torch.Tensor:
+def along(array: torch.Tensor, axis: int, part: AxisSampling) -> torch.Tensor:
+    """Cut and resample any array along one of its axes."""
     array = array.narrow(axis, part.span[0], part.span[1] - part.span[0])
     if part.matrix is not None:
         matrix = torch.from_numpy(part.matrix).to(array.device)
