@@ -14,8 +14,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unetseg.core.io.loadsave import load_labels, save_volume
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.io.loadsave import load_labels, save_labels, save_volume
+from napari_unetseg.core.volume import Grid, Labels, Volume
 from support import Command, ModelMaker, Outcome, full_disk
 
 Maker = Callable[[Path], Path]
@@ -376,3 +376,56 @@ def test_thin_and_tiny_images_are_segmented_voxel_by_voxel(
     assert outcome.code == 0, outcome.err
     clear = np.abs(image.astype(int) - 127) > 10
     assert np.array_equal(load_labels(tmp_path / "out.tif").array.reshape(shape)[clear], (image > 127)[clear])
+
+
+def holey_zarr(folder: Path) -> Path:
+    """Labels that this program wrote in four chunks, of which one is gone."""
+    path = folder / "labels.ome.zarr"
+    save_labels(path, Labels(np.ones((2, 300, 300), np.uint8)))
+    chunks(path)[1].unlink()
+    return path
+
+
+READING = {
+    "measure": lambda image, out: ["measure", image],
+    "clean": lambda image, out: ["clean", image, "-o", out / "c.tif", "--step", "keep_largest"],
+    "evaluate": lambda image, out: ["evaluate", image, image],
+    "surfaces": lambda image, out: ["surfaces", image, "-o", out],
+    "report": lambda image, out: ["report", image, "-o", out / "r.html"],
+}
+
+
+@pytest.mark.parametrize("verb", READING)
+def test_a_chunk_that_this_program_wrote_and_is_gone(
+    command: Command, tmp_path: Path, results: Path, verb: str
+) -> None:
+    path = holey_zarr(tmp_path)
+    words = READING[verb](path, results)
+    refused(command(*words), "0/c/0/0/1", "--allow-missing")
+    assert list(results.iterdir()) == []
+    allowed = command(*words, "--allow-missing")
+    assert allowed.code == 0, allowed.err
+    assert "note: " in allowed.err
+    assert "1 chunks are not on disk and read as 0" in allowed.err
+
+
+def test_a_lost_chunk_of_an_image_to_segment_and_to_learn_from(
+    command: Command, tmp_path: Path, results: Path, tiny_model_2d: Path
+) -> None:
+    path = tmp_path / "image.ome.zarr"
+    save_volume(path, Volume(np.full((1, 1, 300, 300), 255, np.uint8)))
+    chunks(path)[3].unlink()
+    segment = ["segment", path, "-o", results / "out.tif", "-m", tiny_model_2d]
+    refused(command(*segment), "0/c/0/0/1/1")
+    assert command(*segment, "--allow-missing").code == 0
+    assert load_labels(results / "out.tif").array.sum() == 300 * 300 - 44 * 44
+    learn = ["finetune", path, "--painted", path, "-o", results / "m.safetensors", "--steps", 1]
+    refused(command(*learn), "0/c/0/0/1/1")
+
+
+def test_a_chunk_that_another_program_left_out_is_counted_in_a_note(command: Command, tmp_path: Path) -> None:
+    array = zarr.create_array(tmp_path / "a.zarr", shape=(4, 8, 8), chunks=(1, 8, 8), dtype="u1", fill_value=3)
+    array[0] = 1
+    outcome = command("measure", tmp_path / "a.zarr")
+    assert outcome.code == 0, outcome.err
+    assert "3 chunks are not on disk and read as 3" in outcome.err

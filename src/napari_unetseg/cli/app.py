@@ -18,7 +18,7 @@ import typer
 
 from napari_unetseg import __version__
 from napari_unetseg.cli import labels, models, terminal
-from napari_unetseg.cli.options import Json, Overwrite, Spacing, option, selection_of
+from napari_unetseg.cli.options import AllowMissing, Json, Overwrite, Spacing, option, selection_of
 from napari_unetseg.cli.session import replay
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.settings import SegmentSettings, Selection
@@ -96,6 +96,7 @@ def segment(
     time_point: Annotated[int, option(Selection, "time", "--time")] = EVERYTHING.time,
     level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -106,7 +107,7 @@ def segment(
 
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
-    selection = selection_of(spacing, unit, channel, time_point, level)
+    selection = selection_of(spacing, unit, channel, time_point, level, allow_missing=allow_missing)
     tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack, overwrite)
     loaded = api.load_model(model) if model else None
     if len(tasks) == 1:
@@ -183,6 +184,7 @@ def finetune(
     seed: Annotated[int, option(FineTuneSettings, "seed")] = 0,
     whole: Annotated[bool, option(FineTuneSettings, "whole")] = False,
     keep_structures: Annotated[bool, option(FineTuneSettings, "keep_structures")] = False,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -194,7 +196,8 @@ def finetune(
         shown = replay(session, out, inputs or ())
     elif inputs and painted:
         settings = FineTuneSettings(minutes, steps, device, seed, whole=whole, keep_structures=keep_structures)
-        shown = _fine_tune((inputs, painted), out, model, selection_of(spacing), settings)
+        selection = selection_of(spacing, allow_missing=allow_missing)
+        shown = _fine_tune((inputs, painted), out, model, selection, settings)
     else:
         raise typer.BadParameter("Expected images and their --painted labels, or a recorded --session.")
     if as_json:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.cli.options import Json, Overwrite, Spacing, option, selection_of
+from napari_unetseg.cli.options import AllowMissing, Json, Overwrite, Spacing, option, selection_of
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import SettingsError
@@ -66,6 +66,7 @@ def evaluate(
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="For folders. Default: one for each processor.")
     ] = None,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +76,10 @@ def evaluate(
     from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.metrics.table import save_table
 
-    settings, selection = MetricSettings(tolerance=tolerance, objects=objects), selection_of(spacing)
+    settings, selection = (
+        MetricSettings(tolerance=tolerance, objects=objects),
+        selection_of(spacing, allow_missing=allow_missing),
+    )
     if out is not None:
         check_output(out, TABLE, overwrite=overwrite, inputs=[predicted, reference])
     found: Evaluation | dict[str, Evaluation]
@@ -124,6 +128,7 @@ def measure(
     objects: Annotated[bool, typer.Option("--objects", help="One row an object instead of a structure.")] = False,
     spacing: Spacing = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -134,7 +139,7 @@ def measure(
     from napari_unetseg.core.metrics.scores import finite
     from napari_unetseg.core.metrics.table import write_csv
 
-    selection = selection_of(spacing)
+    selection = selection_of(spacing, allow_missing=allow_missing)
     if out is not None:
         check_output(out, TABLE, overwrite=overwrite, inputs=[labels])
     with terminal.warnings_as_notes():
@@ -157,6 +162,7 @@ def clean(
     prior: Map = None,
     painted: Painted = None,
     spacing: Spacing = None,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -167,7 +173,7 @@ def clean(
 
     if not step:
         raise SettingsError("Expected one --step or more, such as --step keep_largest; see clean --help.")
-    steps, selection = [parse_step(text) for text in step], selection_of(spacing)
+    steps, selection = [parse_step(text) for text in step], selection_of(spacing, allow_missing=allow_missing)
     beside = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}
     check_output(out, LABELS, overwrite=overwrite, inputs=[path for path in beside.values() if path is not None])
     with terminal.warnings_as_notes(), terminal.progress_bar(labels.name) as show:
@@ -191,6 +197,7 @@ def report(
     model: Annotated[str | None, typer.Option("-m", "--model", help="The model that made them: name or file.")] = None,
     step: Steps = None,
     spacing: Spacing = None,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -202,7 +209,10 @@ def report(
     from napari_unetseg.core.report.record import Report, record_of
     from napari_unetseg.core.steps import parse_step
 
-    selection, steps = selection_of(spacing), tuple(parse_step(text) for text in step or ())
+    selection, steps = (
+        selection_of(spacing, allow_missing=allow_missing),
+        tuple(parse_step(text) for text in step or ()),
+    )
     check_output(out, PAGE, overwrite=overwrite)
     with terminal.warnings_as_notes():
         card = None if model is None else read_card(find_model(model))
@@ -232,6 +242,7 @@ def surfaces(
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write one file a structure to.")],
     suffix: Annotated[str, typer.Option("--format", help=".ply or .stl")] = ".ply",
     spacing: Spacing = None,
+    allow_missing: AllowMissing = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -242,7 +253,7 @@ def surfaces(
 
     check_folder(out)
     with terminal.warnings_as_notes():
-        found = api.load_labels(labels, selection_of(spacing))
+        found = api.load_labels(labels, selection_of(spacing, allow_missing=allow_missing))
         for path in surface_paths(out, found, f".{suffix.lstrip('.')}").values():
             check_output(path, MESH, overwrite=overwrite)
         paths = save_surfaces(out, found, f".{suffix.lstrip('.')}")

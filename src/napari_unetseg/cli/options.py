@@ -22,6 +22,8 @@ Overwrite = Annotated[
     ),
 ]
 
+AllowMissing = Annotated[bool, typer.Option("--allow-missing", help=help_of(Selection, "allow_missing"))]
+
 
 def option(record: type, name: str, *flags: str) -> Any:
     """A command's option whose help is that of a settings field."""
@@ -29,12 +31,18 @@ def option(record: type, name: str, *flags: str) -> Any:
 
 
 def selection_of(
-    spacing: str | None, unit: str | None = None, channels: str | None = None, time_point: int = 0, level: int = 0
+    spacing: str | None,
+    unit: str | None = None,
+    channels: str | None = None,
+    time_point: int = 0,
+    level: int = 0,
+    *,
+    allow_missing: bool = False,
 ) -> Selection:
     """Which part of a file to load, from options as typed."""
     size, size_unit = parse_spacing(spacing) if spacing else (None, None)
     unit = parse_unit(unit) if unit else size_unit
-    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit)
+    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit, allow_missing=allow_missing)
 
 
 def _whole_numbers(text: str | None) -> tuple[int, ...] | None:

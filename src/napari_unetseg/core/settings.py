@@ -90,3 +90,6 @@ class Selection:
     crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = setting(None, "Part to load, in voxels.")
     spacing: tuple[float, float, float] | None = setting(None, "Voxel size Z,Y,X, instead of the file's.")
     unit: str | None = setting(None, "Unit of the voxel size: nm, µm, mm, cm, m or pixel.")
+    allow_missing: bool = setting(
+        False, "Read parts of an OME-Zarr that are not on disk as its fill value, though they were written once."
+    )

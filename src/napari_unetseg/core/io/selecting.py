@@ -32,7 +32,7 @@ def select(source: Source, selection: Selection) -> Part:
     shape = info.levels[selection.level]
     box = _box(selection.crop or tuple((0, size) for size in shape), shape)
     whole = channels == tuple(range(len(info.channels))) and box == _box(tuple((0, n) for n in shape), shape)
-    return Part(channels, selection.time, selection.level, box, whole)
+    return Part(channels, selection.time, selection.level, box, whole, selection.allow_missing)
 
 
 def check_memory(source: Source, part: Part) -> None:

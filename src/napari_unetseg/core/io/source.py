@@ -71,6 +71,8 @@ class Part:
     box : three slices (z, y, x), in voxels of `level`, with start and stop and without step
     whole : bool
         Whether the part is all channels and voxels of `level`.
+    allow_missing : bool
+        Whether what was written once and is gone is read as the fill value.
     """
 
     channels: tuple[int, ...]
@@ -78,6 +80,7 @@ class Part:
     level: int
     box: tuple[slice, slice, slice]
     whole: bool
+    allow_missing: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

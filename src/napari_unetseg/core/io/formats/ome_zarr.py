@@ -1,7 +1,7 @@
 """OME-Zarr 0.4 (Zarr 2) and 0.5 (Zarr 3) on disk, by zarr, with the metadata models of yaozarrs.
 
 Version 0.5 is written, with coarser levels for viewers. Missing chunks are found here: Zarr reads them as the fill
-value, without a word.
+value, without a word. What this program writes has all its chunks, so that one that is missing was lost.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def open_source(path: Path) -> Source:
         levels=tuple(_shape(names, array.shape) for array in arrays),
     )
     chunk = _shape(names, arrays[0].shards or arrays[0].chunks)
-    return Source(info, partial(_read, path, [d.path for d in multiscale.datasets], names), legend, grids, chunk)
+    read = partial(_read, path, [d.path for d in multiscale.datasets], names, KEY in dict(node.attrs))
+    return Source(info, read, legend, grids, chunk)
 
 
 def _bare(path: Path, array: zarr.Array[Any]) -> Source:
@@ -84,7 +85,7 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
         times=sizes.get("t", 1),
         notes=(f"The Zarr array does not name its axes; {', '.join(names)} are assumed.",),
     )
-    return Source(info, partial(_read, path, [""], names), chunk=_shape(names, array.shards or array.chunks))
+    return Source(info, partial(_read, path, [""], names, False), chunk=_shape(names, array.shards or array.chunks))
 
 
 def _metadata(group: zarr.Group) -> dict[str, Any]:
@@ -157,20 +158,22 @@ def _channels(metadata: Mapping[str, Any], legend: Legend, count: int) -> tuple[
     return names if len(names) == count and all(names) else default_channels(count)
 
 
-def _read(path: Path, levels: list[str], names: list[str], part: Part) -> npt.NDArray[Any]:
+def _read(path: Path, levels: list[str], names: list[str], is_ours: bool, part: Part) -> npt.NDArray[Any]:
     with decoding(path, "OME-Zarr"):
         array = zarr.open_array(str(path / levels[part.level]), mode="r")
         index: dict[str, Any] = dict(zip("tzyx", (slice(part.time, part.time + 1), *part.box), strict=True))
-        planes, missing = [], 0
+        planes, missing = [], list[Path]()
         for channel in part.channels:
             where = tuple(slice(channel, channel + 1) if name == "c" else index[name] for name in names)
-            missing += check_chunks(path / levels[part.level], array, where)
+            missing += missing_chunks(path / levels[part.level], array, where, part.allow_missing)
+            if missing and is_ours and not part.allow_missing:
+                raise _lost(missing)
             spatial = [name for name in names if name in "zyx"]
             plane = np.asarray(array[where]).squeeze(tuple(i for i, name in enumerate(names) if name in "tc"))
             plane = plane.transpose([spatial.index(name) for name in "zyx" if name in spatial])
             planes.append(plane.reshape(part.shape[1:]))
     if missing:
-        warnings.warn(f"{path}: {missing} chunks are not on disk and read as {array.fill_value}.", stacklevel=2)
+        warnings.warn(f"{path}: {len(missing)} chunks are not on disk and read as {array.fill_value}.", stacklevel=2)
     return stack(planes)
 
 
@@ -296,25 +299,39 @@ def _dataset(path: str, grid: Grid, step: tuple[int, int, int], ndim: int) -> v0
 METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
 
 
-def check_chunks(folder: Path, array: zarr.Array[Any], where: tuple[slice, ...]) -> int:
-    """The number of chunks (or shards) under `where` that are not on disk.
+def missing_chunks(
+    folder: Path, array: zarr.Array[Any], where: tuple[slice, ...], allow_none: bool = False
+) -> list[Path]:
+    """The chunks (or shards) under `where` that are not on disk.
 
     A chunk that holds only the fill value may be left out by the writer, so that some may be missing.
 
     Raises
     ------
     InputError
-        If no chunk of the whole array is there.
+        If no chunk of the whole array is there, unless `allow_none`.
     """
     sizes = array.shards or array.chunks
     ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(where, sizes, strict=True)]
     files = [folder / array.metadata.encode_chunk_key(chunk) for chunk in itertools.product(*ranges)]
-    found = [file for file in files if file.is_file()]
-    if not found and not _has_any(folder):
-        raise InputError(f"{folder} holds no chunks of its array of shape {array.shape}; copy it again, as a whole.")
+    missing = [file for file in files if not file.is_file()]
+    found = sorted({*files} - {*missing})
+    if not found and not allow_none and not _has_any(folder):
+        raise InputError(
+            f"{folder} holds no chunks of its array of shape {array.shape}; copy it again, as a whole, or give "
+            "--allow-missing to read it as if it were empty."
+        )
     if array.shards is None and any(type(codec).__name__.startswith("Blosc") for codec in array.compressors):
         _check_blosc(found)
-    return len(files) - len(found)
+    return missing
+
+
+def _lost(missing: list[Path]) -> InputError:
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    return InputError(
+        f"{missing[0]}{more}, written by this program is gone. Copy the OME-Zarr again, as a whole, or give "
+        "--allow-missing to read what is missing as empty."
+    )
 
 
 def _check_blosc(files: list[Path]) -> None:
