@@ -93,7 +93,7 @@ class FileVolume:
         InputError
             If the file is damaged there.
         ResourceError
-            If the format must be loaded whole, and does not fit into the free memory.
+            If it does not fit into the free memory, with what the format decodes at once.
         """
         if self.source.chunk is None:
             part: npt.NDArray[Any] = self._whole[place(box)]
@@ -103,7 +103,9 @@ class FileVolume:
             for inside, (start, stop) in zip(self.part.box, box, strict=True)
         )
         whole = self.part.whole and (z, y, x) == self.part.box
-        return self.source.read(replace(self.part, box=(z, y, x), whole=whole))
+        asked = replace(self.part, box=(z, y, x), whole=whole)
+        check_memory(self.source, asked)
+        return self.source.read(asked)
 
     def load(self) -> Volume:
         """The whole part in memory; other time points are loaded from the file when they are asked for.

@@ -41,9 +41,9 @@ def check_memory(source: Source, part: Part) -> None:
     Raises
     ------
     ResourceError
-        If the part takes more than the free memory.
+        If the part, and what is decoded at once to get it, take more than the free memory.
     """
-    needed = math.prod(part.shape) * source.info.dtype.itemsize
+    needed = math.prod(part.shape) * source.info.dtype.itemsize + source.unit
     free = psutil.virtual_memory().available
     if needed > free:
         raise ResourceError(

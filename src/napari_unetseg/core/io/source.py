@@ -1,10 +1,16 @@
-"""Sources, which every format gives: the facts of a file before it is loaded, and a way to read a part of it."""
+"""Sources, which every format gives: the facts of a file before it is loaded, and a way to read a part of it.
+
+What makes a file safe to read is here, too: that it is a file at all, holds about what it declares, and is the one that
+was opened.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,15 @@ import numpy.typing as npt
 from napari_unetseg.core.io.legend import Legend
 from napari_unetseg.core.volume import Grid, Shape
 from napari_unetseg.errors import InputError, UnetsegError
+
+DEFLATE_RATIO = 1100
+"""Bytes that one byte of zlib or gzip can become: 1,032 (https://zlib.net/zlib_tech.html), and room for headers."""
+FREE_UNIT = 2**28
+"""Bytes that may be decoded at once, however small the image is."""
+UNIT_RATIO = 4
+"""How many times as large as the image what is decoded at once may be: a chunk may reach beyond the border."""
+Stamps = dict[Path, tuple[int, int]]
+"""Size in bytes and time of the last change in ns, of each file."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,10 @@ class Source:
         One a resolution level; empty where only the finest is known exactly, the others then follow from the shapes.
     chunk : (z, y, x) or None
         Voxels that are stored, and so best read, together. None where a box costs as much as the whole file.
+    unit : int
+        Bytes that are decoded at once, whatever small part is asked for.
+    files : tuple of Path
+        What was read when it was opened, other than `info.path`, and must stay as it is.
     """
 
     info: VolumeInfo
@@ -106,6 +125,8 @@ class Source:
     legend: Legend = field(default_factory=Legend)
     grids: tuple[Grid, ...] = ()
     chunk: Shape | None = (1, 1, 1)
+    unit: int = 0
+    files: tuple[Path, ...] = ()
 
 
 def stack(channels: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -128,3 +149,64 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # the rest is a trace through C++
         raise InputError(f"{path} is not a whole, readable {kind} ({reason}). Is it damaged? Copy it again.") from error
+
+
+def check_file(path: Path) -> None:
+    """Raise `InputError` for what is neither a file nor a folder: reading a pipe or a device may never end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        kind = "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
+        raise InputError(f"{path} is {kind}; expected a file or a folder. Write what it gives to a file first.")
+
+
+def check_declared(path: Path, declared: int, ratio: int = DEFLATE_RATIO) -> None:
+    """Raise `InputError` where a file declares more bytes of voxels than it can hold, packed `ratio` to one."""
+    size = path.stat().st_size
+    if declared > size * ratio:
+        raise InputError(
+            f"{path} declares {declared:,} bytes of voxels, and its {size:,} bytes cannot hold them. Is it damaged? "
+            "Copy it again."
+        )
+
+
+def check_unit(source: Source) -> None:
+    """Raise `InputError` where so much is decoded at once that it has nothing to do with the size of the image."""
+    info = source.info
+    if source.unit > max(FREE_UNIT, UNIT_RATIO * info.nbytes * info.times):
+        raise InputError(
+            f"{info.path} keeps {source.unit:,} bytes in one piece, for an image of {info.nbytes:,} bytes. Is it "
+            "damaged? Save it again, in pieces no larger than the image."
+        )
+
+
+def stamps(paths: Iterable[Path]) -> Stamps:
+    """What tells whether files have changed; one that is gone is left out."""
+    found = {}
+    for path in paths:
+        with suppress(OSError):
+            status = path.stat()
+            found[path] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
+def guarded(source: Source, opened: Stamps) -> Source:
+    """The source, which reads only what is still as it was when it was opened."""
+    return replace(source, read=partial(_read_unchanged, source.read, opened))
+
+
+def _read_unchanged(read: Callable[[Part], npt.NDArray[Any]], opened: Stamps, part: Part) -> npt.NDArray[Any]:
+    _check_unchanged(opened)
+    try:
+        array = read(part)
+    except UnetsegError:
+        _check_unchanged(opened)  # that is why
+        raise
+    _check_unchanged(opened)
+    return array
+
+
+def _check_unchanged(opened: Stamps) -> None:
+    changed = opened.items() - stamps(opened).items()
+    if changed:
+        path = min(path for path, _ in changed)
+        raise InputError(f"{path} was changed or replaced after it was opened. Open it again.")

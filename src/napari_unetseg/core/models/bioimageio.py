@@ -21,6 +21,10 @@ CONFIG_KEY = "napari_unetseg"
 DESCRIPTIONS = ("rdf.yaml", "bioimageio.yaml")
 MOST_DESCRIPTION = 2 * 1024**2
 MOST_MODEL = 2 * 1024**3
+SMALL = 2**26
+"""Bytes that any package may unpack to."""
+LARGEST_RATIO = 20
+"""Of a model to its package: weights are numbers that hardly pack."""
 
 
 class _File(pydantic.BaseModel):
@@ -37,11 +41,14 @@ def read_model_file(package: Path) -> bytes:
         If it is no whole zip file, a name in it points out of it, it is no package of the zoo or not one of ours, or
         the checksum is wrong.
     """
+    if not package.is_file():
+        raise ModelError(f"Expected a package, a .zip file; {package} is none.")
+    most = min(MOST_MODEL, max(SMALL, LARGEST_RATIO * package.stat().st_size))
     try:
         with zipfile.ZipFile(package) as archive:
             _check_names(package, archive)
             entry = _model_entry(package, _description(package, archive))
-            content = _read(package, archive, entry.source, MOST_MODEL)
+            content = _read(package, archive, entry.source, most)
     except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
         raise ModelError(f"{package} is not a whole zip file of the BioImage Model Zoo: {error}.") from error
     if hashlib.sha256(content).hexdigest() != entry.sha256:
@@ -98,5 +105,7 @@ def _read(package: Path, archive: zipfile.ZipFile, name: str, most: int) -> byte
     except KeyError as error:
         raise ModelError(f"{package} does not hold {name}, which it describes; it is not whole.") from error
     if len(content) > most:
-        raise ModelError(f"{package}: {name} is larger than {most // 1024**2} MiB; it is not to be trusted.")
+        raise ModelError(
+            f"{package}: {name} is larger than {most // 1024**2} MiB, more than it can hold; it is not to be trusted."
+        )
     return content

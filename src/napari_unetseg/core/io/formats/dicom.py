@@ -65,7 +65,8 @@ def open_source(path: Path) -> Source:
         grid=grid,
         notes=(*notes, *more, *spacing_notes),
     )
-    return Source(info, partial(_read, [s.path for s in slices], shape, transform))
+    files = [s.path for s in slices]
+    return Source(info, partial(_read, files, shape, transform), unit=first.unit, files=tuple(files))
 
 
 def _series(folder: Path) -> dict[str, list[tuple[Path, pydicom.Dataset]]]:

@@ -12,7 +12,7 @@ import SimpleITK as sitk  # noqa: N813 - the custom of the field
 
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend, segment_fields, segment_keys
-from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_declared, decoding, stack
 from napari_unetseg.core.volume import COLOUR, Labels, default_channels
 from napari_unetseg.errors import InputError, OutputError
 
@@ -47,7 +47,10 @@ def open_source(path: Path) -> Source:
         grid=legend.in_unit(grid),
         notes=notes,
     )
-    return Source(info, partial(_read, path, shape, transform), legend, chunk=None)  # most are packed as one
+    if path.suffix.lower() in (".nrrd", ".mha"):  # the others keep their voxels in another file
+        check_declared(path, info.nbytes)
+    read = partial(_read, path, shape, transform)
+    return Source(info, read, legend, chunk=None, unit=info.nbytes)  # most are packed as one
 
 
 def write_labels(path: Path, labels: Labels) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import math
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +16,7 @@ from nibabel import imageglobals
 
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend
-from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.io.source import DEFLATE_RATIO, Part, Source, VolumeInfo, check_declared, decoding, stack
 from napari_unetseg.core.units import parse_unit
 from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
@@ -48,7 +49,9 @@ def open_source(path: Path) -> Source:
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
     info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
-    chunk = None if path.suffix == ".gz" else (1, 1, 1)
+    packed = path.suffix == ".gz"
+    check_declared(path, math.prod(shape) * image.get_data_dtype().itemsize, DEFLATE_RATIO if packed else 1)
+    chunk = None if packed else (1, 1, 1)
     return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk)
 
 

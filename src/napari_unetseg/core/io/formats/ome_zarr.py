@@ -7,11 +7,12 @@ value, without a word. What this program writes has all its chunks, so that one 
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from yaozarrs import v05
 from napari_unetseg.core.geometry.tiles import triple
 from napari_unetseg.core.io.formats.zarr_sink import ZarrSink
 from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
-from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_file, decoding, stack
 from napari_unetseg.core.units import UNIT_NAMES, in_grid_unit, length_unit
 from napari_unetseg.core.volume import UNITS, Grid, Labels, Shape, Triple, Volume, default_channels, place
 from napari_unetseg.core.voxels import partition
@@ -40,6 +41,7 @@ def open_source(path: Path) -> Source:
     InputError
         If it is no Zarr, its metadata are not those of OME-Zarr, or an array that they name is missing.
     """
+    _check_marks(path)
     with decoding(path, "Zarr"):
         node = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
@@ -48,8 +50,9 @@ def open_source(path: Path) -> Source:
     if "multiscales" not in metadata and (path / "0").is_dir():
         return open_source(path / "0")  # the layout of bioformats2raw: images are numbered groups
     multiscale = _multiscale(path, metadata)
+    folders = [_inside(path, dataset.path) for dataset in multiscale.datasets]
     with decoding(path, "OME-Zarr"):
-        arrays = [zarr.open_array(str(path / dataset.path), mode="r") for dataset in multiscale.datasets]
+        arrays = [zarr.open_array(str(folder), mode="r") for folder in folders]
         names = [axis.name for axis in multiscale.axes]
     _check_axes(path, names, arrays[0].shape)
     legend = parse_image_label(metadata, Legend.parse(metadata.get(KEY)))
@@ -67,7 +70,7 @@ def open_source(path: Path) -> Source:
     )
     chunk = _shape(names, arrays[0].shards or arrays[0].chunks)
     read = partial(_read, path, [d.path for d in multiscale.datasets], names, KEY in dict(node.attrs))
-    return Source(info, read, legend, grids, chunk)
+    return Source(info, read, legend, grids, chunk, max(map(_decoded, arrays)), _marks(path, *folders))
 
 
 def _bare(path: Path, array: zarr.Array[Any]) -> Source:
@@ -85,7 +88,32 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
         times=sizes.get("t", 1),
         notes=(f"The Zarr array does not name its axes; {', '.join(names)} are assumed.",),
     )
-    return Source(info, partial(_read, path, [""], names, False), chunk=_shape(names, array.shards or array.chunks))
+    chunk, read = _shape(names, array.shards or array.chunks), partial(_read, path, [""], names, False)
+    return Source(info, read, chunk=chunk, unit=_decoded(array), files=_marks(path))
+
+
+def _decoded(array: zarr.Array[Any]) -> int:
+    """Bytes of a chunk, with the copy that is made of it."""
+    return 2 * math.prod(array.chunks) * array.dtype.itemsize
+
+
+def _marks(*folders: Path) -> tuple[Path, ...]:
+    """The files of metadata in folders of a Zarr."""
+    return tuple(folder / name for folder in folders for name in METADATA if (folder / name).exists())
+
+
+def _check_marks(folder: Path) -> None:
+    for mark in _marks(folder):
+        check_file(mark)
+
+
+def _inside(path: Path, name: str) -> Path:
+    """The folder of an array that is named by metadata; raises `InputError` where it is not in the store."""
+    relative = PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise InputError(f"{path} names an array {name!r} outside of it; expected one below it.")
+    _check_marks(path / relative)
+    return path / relative
 
 
 def _metadata(group: zarr.Group) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_declared, decoding
 from napari_unetseg.core.volume import COLOUR, Grid, default_channels
 
 GREY = {"1": "bool", "L": "uint8", "LA": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "int32", "F": "float32"}
@@ -38,7 +38,9 @@ def open_source(path: Path) -> Source:
         grid=Grid(),
         notes=("The opacity channel is left out.",) if mode in OPACITY else (),
     )
-    return Source(info, partial(_read, path, deep), chunk=None)
+    if path.suffix.lower() == ".png":
+        check_declared(path, info.nbytes // (8 if mode == "1" else 1))
+    return Source(info, partial(_read, path, deep), chunk=None, unit=info.nbytes)
 
 
 def _read(path: Path, deep: bool, part: Part) -> npt.NDArray[Any]:

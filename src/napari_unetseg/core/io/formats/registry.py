@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, cast
 
-from napari_unetseg.core.io.source import Source
+from napari_unetseg.core.io.source import Source, check_file, check_unit, guarded, stamps
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.core.voxels import Sink
 from napari_unetseg.errors import InputError, OutputError
@@ -75,15 +75,19 @@ def open_source(path: Path) -> Source:
     Raises
     ------
     InputError
-        If there is nothing, it is empty or damaged, or of no known format.
+        If there is nothing, it is a pipe or a device, empty or damaged, or of no known format.
     """
     if not path.exists():
         raise InputError(f"There is no file or folder {path}; check the path.")
+    check_file(path)
     try:
         name = _folder_format(path) if path.is_dir() else _file_format(path)
     except OSError as error:
         raise InputError(f"{path} may not be read: {error.strerror}.") from error
-    return cast(Reader, _module(name)).open_source(path)
+    opened = stamps([path] if path.is_file() else [])
+    source = cast(Reader, _module(name)).open_source(path)
+    check_unit(source)
+    return guarded(source, opened | stamps(source.files))
 
 
 def stem(path: Path) -> str:

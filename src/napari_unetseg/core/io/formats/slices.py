@@ -45,7 +45,7 @@ def open_source(path: Path) -> Source:
     if first.grid.is_physical:
         notes = (*notes, "The files do not say the distance between slices; the pixel size is taken.")
     info = replace(first, path=path, format=f"folder of {first.format}", shape=shape, levels=(shape,), notes=notes)
-    return Source(info, partial(_read, slices))
+    return Source(info, partial(_read, slices), unit=max(s.unit for s in slices), files=tuple(files))
 
 
 def _open(path: Path) -> Source:

@@ -32,6 +32,8 @@ def open_source(path: Path) -> Source:
     InputError
         If it is no TIFF, is cut off, or has axes that are not among time, channel, z, y and x.
     """
+    with decoding(path, "TIFF"), tifffile.TiffFile(path) as tif:
+        check_pages(path, tif)
     with _opened(path) as (tif, series):
         check_whole(path, tif, series)
         metadata = tiff_metadata.read(tif)
@@ -55,7 +57,8 @@ def open_source(path: Path) -> Source:
             notes=notes,
         )
         chunk = (1, *(series.keyframe.tile[-2:] if series.keyframe.is_tiled else levels[0][1:]))
-    return Source(info, partial(_read, path, axes), metadata.legend, chunk=chunk)
+        unit = max(prod(level.keyframe.chunks) for level in series.levels) * series.dtype.itemsize
+    return Source(info, partial(_read, path, axes), metadata.legend, chunk=chunk, unit=unit)
 
 
 def volume_axes(path: Path, axes: str, shape: tuple[int, ...]) -> str:
@@ -166,8 +169,34 @@ TYPE_SIZES = np.array([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8, 
 MAX_RATIO = 50_000  # no codec in use packs an image tighter: zstd's longest runs are 1 : 32,768
 
 
+MOST_PLANES = 2**22  # that an image may declare: tifffile makes a list of them
+
+
+def check_pages(path: Path, tif: tifffile.TiffFile) -> None:
+    """Follow the chain of pages to its end, and look how many planes are declared, before tifffile does.
+
+    It may never come back, or take all memory.
+
+    Raises
+    ------
+    InputError
+        If the chain leads out of the file or back to where it was, or there are more planes than any file has.
+    """
+    if not tif.is_ndpi and not _chain_is_whole(tif):
+        raise _cut(path, tif)
+    planes = tiff_metadata.count_planes(tif)
+    if planes > MOST_PLANES:
+        raise InputError(f"{path} declares an image of {planes:,} planes; expected at most {MOST_PLANES:,}.")
+
+
+def _cut(path: Path, tif: tifffile.TiffFile) -> InputError:
+    return InputError(
+        f"{path} is cut off: it declares more than its {tif.filehandle.size:,} bytes hold. Copy it again."
+    )
+
+
 def check_whole(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
-    """Compare declared with actual: the chain of pages, their number, and where their data end.
+    """Compare declared with actual: the number of pages, and where their data end.
 
     Raises
     ------
@@ -175,11 +204,10 @@ def check_whole(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSer
         If the file is cut off, or declares far more pixels than it can hold.
     """
     size = tif.filehandle.size
-    cut = InputError(f"{path} is cut off: it declares more than its {size:,} bytes hold. Copy it again.")
     # ImageJ writes one directory for all slices, and tifffile then takes a stack that is cut off for one picture
     images = (tif.imagej_metadata or {}).get("images", 1) if tif.is_imagej else 1
-    if images > series.size // series.keyframe.size or not (tif.is_ndpi or _chain_is_whole(tif)):
-        raise cut
+    if images > series.size // series.keyframe.size:
+        raise _cut(path, tif)
     for level in series.levels:
         pages = list(level.pages)
         expected = prod(level.get_shape(False)) // max(1, prod(level.keyframe.shape))
@@ -187,9 +215,9 @@ def check_whole(path: Path, tif: tifffile.TiffFile, series: tifffile.TiffPageSer
             found = len(pages) - pages.count(None)
             raise InputError(f"{path} declares {expected} pages and holds {found}; copy it again, with all its files.")
         if any(_end(page) > page.parent.filehandle.size for page in pages):
-            raise cut
+            raise _cut(path, tif)
         if level.dataoffset is not None and level.parent is tif and level.dataoffset + level.nbytes > size:
-            raise cut
+            raise _cut(path, tif)
         _check_plausible(path, level, pages)
 
 
@@ -198,6 +226,8 @@ def _check_plausible(path: Path, level: tifffile.TiffPageSeries, pages: list[Any
     packed = level.keyframe.compression != tifffile.COMPRESSION.NONE
     sparse = any(count == 0 for page in pages for count in page.databytecounts)
     declared = level.nbytes if len(pages) > 1 or level.dataoffset is None else level.keyframe.nbytes
+    # 1 or 12 bits a voxel are unpacked to whole bytes
+    declared = declared * level.keyframe.bitspersample // (8 * level.dtype.itemsize)
     if declared > stored * (MAX_RATIO if packed or (sparse and stored) else 1):
         raise InputError(
             f"{path} declares an image of {' × '.join(map(str, level.shape))} ({declared:,} bytes) and holds "
@@ -210,9 +240,12 @@ def _end(page: Any) -> int:
 
 
 def _chain_is_whole(tif: tifffile.TiffFile) -> bool:
-    """Walk the chain of page directories to its end; False where it, or a tag's value, lies outside the file."""
+    """Walk the chain of page directories to its end; False where it, or a tag's value, lies outside the file.
+
+    Directories do not overlap: together they are no longer than the file, so that the walk ends.
+    """
     handle, form = tif.filehandle, tif.tiff
-    size, position, seen = handle.size, (8 if form.is_bigtiff else 4), set[int]()
+    size, position, seen, walked = handle.size, (8 if form.is_bigtiff else 4), set[int](), 0
     word = np.dtype(form.byteorder + ("u8" if form.is_bigtiff else "u4"))
     entry = np.dtype(
         [("tag", form.byteorder + "u2"), ("type", form.byteorder + "u2"), ("count", word), ("value", word)]
@@ -222,6 +255,9 @@ def _chain_is_whole(tif: tifffile.TiffFile) -> bool:
         if offset is None or count is None or offset in seen:
             return False
         seen.add(offset)
+        walked += form.tagnosize + count * entry.itemsize + form.offsetsize
+        if walked > size:
+            return False
         entries = np.frombuffer(handle.read(count * entry.itemsize), entry)
         position = offset + form.tagnosize + count * form.tagsize
         lengths = TYPE_SIZES[np.minimum(entries["type"], len(TYPE_SIZES) - 1)] * entries["count"].astype(float)

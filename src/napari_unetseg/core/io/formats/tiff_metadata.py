@@ -6,6 +6,7 @@ A plain TIFF's resolution tags are print resolutions (72 dpi, 1 × 1), not voxel
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import tifffile
@@ -32,6 +33,19 @@ def read(tif: tifffile.TiffFile) -> TiffMetadata:
     if tif.is_imagej and tif.imagej_metadata:
         return _of_imagej(tif.imagej_metadata, tif.pages.first)
     return TiffMetadata()
+
+
+def count_planes(tif: tifffile.TiffFile) -> int:
+    """How many planes the description declares at most for an image; 0 where it does not say."""
+    if not tif.is_ome or not tif.ome_metadata:
+        return 0
+    images = _list(tifffile.xml2dict(tif.ome_metadata).get("OME", {}).get("Image"))
+    pixels = [_first(_first(image).get("Pixels")) for image in images]
+    return max((prod(_count(each.get(f"Size{axis}")) for axis in "CZT") for each in pixels), default=0)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) else 1
 
 
 def physical_size(grid: Grid) -> dict[str, Any]:
