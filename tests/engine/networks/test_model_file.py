@@ -1,19 +1,23 @@
 """Model files travel whole; a damaged, foreign or dangerous one is refused with one clear line."""
 
+import json
 import os
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, list_models, read_card
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
+from napari_unetseg.engine.networks.pixel.architecture import PixelClassifierArchitecture
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.unets.unet import UNet
-from napari_unetseg.errors import ModelError, OutputError
+from napari_unetseg.engine.networks.unets.unet_architecture import UNetArchitecture
+from napari_unetseg.errors import ModelError, OutputError, SettingsError
 
 
 def test_a_model_is_the_same_after_saving_and_loading(tiny_model, tmp_path):
@@ -158,3 +162,63 @@ def test_a_model_that_is_one_u_net_gives_it_and_another_says_what_it_is(tiny_mod
     light = PixelClassifier.from_settings(PixelClassifierSettings(FilterSettings(), model.network.settings))
     with pytest.raises(ModelError, match="threshold is a pixel classifier; expected a U-Net"):
         _ = Model(light, model.card).unet
+
+
+UNFIT = [
+    {"widths": [4.5, 8.5]},
+    {"widths": [2**31, 2**31]},
+    {"widths": [2000, 1]},
+    {"kernels": [[2999] * 3] * 2},
+    {"kernels": [[1, 1, 31]] * 2},
+    {"kernels": 7},
+    {"pools": [[16, 16, 16]]},
+    {"inputs": 4096},
+    {"outputs": 65536},
+    {"outputs": None},
+    {"norm": "nonsense"},
+    {"norm_affine": [1]},
+    {"dropout": 7},
+    {"dropout": "much"},
+    {"dimensions": 2},
+    {"colour": "red"},
+]
+
+
+@pytest.mark.parametrize("fields", UNFIT, ids=str)
+def test_settings_that_do_not_fit_the_weights_are_refused_before_a_network_is_built(
+    fields, tiny_model, tmp_path, monkeypatch
+):
+    with safe_open(tiny_model, framework="np") as file:
+        card = json.loads(file.metadata()[CARD_KEY])
+    card["architecture"] |= fields
+    path = tmp_path / "unfit.safetensors"
+    save_file(load_file(tiny_model), path, metadata={CARD_KEY: json.dumps(card)})
+    build = UNetArchitecture.build
+
+    def built(architecture):
+        network = build(architecture)
+        assert next(network.parameters()).is_meta
+        return network
+
+    monkeypatch.setattr(UNetArchitecture, "build", built)
+    with pytest.raises(ModelError, match=r"unfit\.safetensors"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"filters": {"flat": [1e6]}},
+        {"filters": {"deep": [8.0], "depth": 1e-9}},
+        {"filters": {"flat": "wide"}},
+        {"filters": [], "hidden": 8},
+        {"hidden": 1.5},
+        {"base": {"widths": [4, "x"]}},
+        {"base": {"colour": "red"}},
+    ],
+    ids=str,
+)
+def test_settings_of_a_pixel_classifier_that_do_not_fit_are_refused(fields):
+    whole = PixelClassifierSettings(FilterSettings()).to_json()
+    with pytest.raises(SettingsError):
+        PixelClassifierArchitecture.from_json(whole | fields)

@@ -42,13 +42,20 @@ def check_architecture(fields: Mapping[str, Any]) -> dict[str, object]:
 def least_weights(fields: Mapping[str, Any]) -> int:
     """How many weights a network with these ``widths`` has at least: a convolution from each level to the next.
 
-    0 where there are no widths: of another kind of network it is not known.
+    0 where there are no widths: of another kind of network it is not known. Raises `ValueError` where these, or the
+    kernels, are no lists.
     """
     widths = fields.get("widths") or ()
     dimensions = fields.get("dimensions", 2)
     kernels = fields.get("kernels") or [[3] * dimensions] * len(widths)
+    if not _are_lists(widths, kernels, *(kernels if isinstance(kernels, (list, tuple)) else ())):
+        raise ValueError("widths and kernels: expected lists of numbers")
     steps = zip(itertools.pairwise(widths), kernels[1:], strict=False)
     return sum(math.prod(kernel) * above * below for (above, below), kernel in steps)
+
+
+def _are_lists(*values: Any) -> bool:
+    return all(isinstance(value, (list, tuple)) for value in values)
 
 
 def _check(name: str, value: Any, depth: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import torch
@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
+from napari_unetseg.engine.networks.architecture import Architecture
 from napari_unetseg.engine.networks.network import Network, NetworkSettings
 from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.errors import ModelError, SettingsError
@@ -49,7 +50,9 @@ def load_model(model: str | Path) -> Model:
     path = find_model(model)
     card = read_card(path)
     try:
-        network = architecture_of(card).build()
+        architecture = architecture_of(card)
+        _check_shapes(path, architecture)
+        network = architecture.build()
         network.load_state_dict({name: _full(tensor) for name, tensor in load_file(path).items()})
     except (safetensors.SafetensorError, RuntimeError, SettingsError) as error:
         raise ModelError(f"{path} does not hold the weights of the network that its card describes: {error}") from error
@@ -73,6 +76,26 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
     with atomic_path(Path(path)) as temporary:
         # not by `save_file`, which makes a file that only its owner can read
         temporary.write_bytes(save(weights, metadata={CARD_KEY: model.card.model_dump_json()}))
+
+
+def _check_shapes(path: Path, architecture: Architecture[Any]) -> None:
+    """Raise `ModelError` where the weights' shapes are not those of the network, before either takes memory."""
+    with torch.device("meta"):
+        described = {name: tuple(tensor.shape) for name, tensor in architecture.build().state_dict().items()}
+    with safetensors.safe_open(path, framework="pt") as file:
+        stored = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - not a dict
+    for name in (*described, *stored):
+        if described.get(name) != stored.get(name):
+            raise ModelError(
+                f"{path} does not hold the weights of the network that its card describes: {name} is "
+                f"{_words(stored.get(name))}; expected {_words(described.get(name))}."
+            )
+
+
+def _words(shape: tuple[int, ...] | None) -> str:
+    if shape is None:
+        return "not there"
+    return " × ".join(map(str, shape)) or "one number"
 
 
 def _full(tensor: torch.Tensor) -> torch.Tensor:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Protocol
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any, ClassVar, Protocol, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from torch import nn
+
+from napari_unetseg.errors import SettingsError
+
+Settings = TypeVar("Settings")
 
 
 class NetworkSettings(Protocol):
@@ -37,3 +44,33 @@ class Network(nn.Module):
     """
 
     settings: NetworkSettings
+
+
+def settings_from_json(kind: type[Settings], fields: Mapping[str, Any]) -> Settings:
+    """The settings of a network, a dataclass, from a card's fields: the one door for what comes from outside.
+
+    Raises
+    ------
+    SettingsError
+        If there is a field that this version does not know, or a value is not of its type or does not fit.
+    """
+    try:
+        settings = TypeAdapter(kind).validate_python({name: value for name, value in fields.items() if name != "kind"})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"The model's architecture does not fit: {where or 'fields'}: {first['msg']}.") from error
+    unknown = list(_unknown(fields, asdict(settings)))  # type: ignore[call-overload] # it is a dataclass
+    if unknown:
+        raise SettingsError(
+            f"The model's architecture has fields that this version does not know: {', '.join(unknown)}."
+        )
+    return settings
+
+
+def _unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in given.items():
+        if name not in known and name != "kind":
+            yield name
+        elif isinstance(value, Mapping) and isinstance(known.get(name), Mapping):
+            yield from _unknown(value, known[name])

@@ -17,6 +17,7 @@ from napari_unetseg.engine.fewshot.fit_head import (
 )
 from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
 from napari_unetseg.engine.fewshot.validation import class_dice, mean_dice
+from napari_unetseg.engine.networks.network import settings_from_json
 from napari_unetseg.engine.networks.pixel.classifier import (
     PixelClassifier,
     PixelClassifierSettings,
@@ -71,7 +72,7 @@ def test_a_head_with_a_forest_gives_the_same_for_a_slice_as_for_its_single_pixel
     torch.testing.assert_close(mixed(points), scores.flatten(1).T, atol=1e-4, rtol=1e-3)
     torch.testing.assert_close(hidden, head.maps(features)[0])
     network = PixelClassifier(source().extractor, mixed)
-    again = PixelClassifier.from_settings(PixelClassifierSettings.from_json(network.settings.to_json()))
+    again = PixelClassifier.from_settings(settings_from_json(PixelClassifierSettings, network.settings.to_json()))
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again(features), scores)
 
@@ -130,7 +131,7 @@ def test_a_head_may_look_at_the_finest_levels_alone():
     y, x = (place.flatten() for place in torch.meshgrid(torch.arange(21), torch.arange(26), indexing="ij"))
     single = head(features.at(y, x)[:, : sum(extractor.widths[:2])])
     torch.testing.assert_close(network(features).flatten(1).T, single)
-    again = PixelClassifier.from_settings(PixelClassifierSettings.from_json(network.settings.to_json()))
+    again = PixelClassifier.from_settings(settings_from_json(PixelClassifierSettings, network.settings.to_json()))
     again.load_state_dict(network.state_dict())
     torch.testing.assert_close(again(features), network(features))
 
@@ -238,7 +239,7 @@ def test_head_and_refiner_have_half_of_the_say_each():
 
 def test_settings_survive_a_card():
     settings = PixelClassifierSettings(FILTERS, SMALL, 8, 3, None)
-    assert PixelClassifierSettings.from_json(settings.to_json()) == settings
+    assert settings_from_json(PixelClassifierSettings, settings.to_json()) == settings
     assert PixelClassifier.from_settings(settings).settings.dimensions == 3
     with pytest.raises(SettingsError, match="does not know"):
-        PixelClassifierSettings.from_json({"kind": "light"})
+        settings_from_json(PixelClassifierSettings, {"kind": "light"})

@@ -10,7 +10,7 @@ import torch
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.voxels import Boxes
 from napari_unetseg.engine.networks.architecture import Architecture, Scorer
-from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.network import Network, settings_from_json
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier, PixelClassifierSettings
 from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.engine.networks.unets.unet import UNet
@@ -30,7 +30,7 @@ class PixelClassifierArchitecture(Architecture[PixelClassifierSettings]):
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """That of a card's fields; raises `SettingsError` where they do not fit."""
-        return cls(PixelClassifierSettings.from_json(fields))
+        return cls(settings_from_json(PixelClassifierSettings, fields))
 
     def build(self) -> PixelClassifier:
         """A pixel classifier of random weights."""

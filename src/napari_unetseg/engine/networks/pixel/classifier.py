@@ -16,7 +16,6 @@ from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.head import Head
 from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
-from napari_unetseg.errors import SettingsError
 
 
 @dataclass(frozen=True)
@@ -61,20 +60,6 @@ class PixelClassifierSettings:
     def to_json(self) -> dict[str, Any]:
         """Plain fields for a model's card."""
         return {"kind": self.kind, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Settings from a card; raises `SettingsError` on a field that this version does not know."""
-        try:
-            known = {name: value for name, value in fields.items() if name != "kind"}
-            known["filters"] = FilterSettings(**fields["filters"])
-            for name in ("base", "refiner"):
-                known[name] = UNetSettings.from_json(fields[name]) if fields[name] is not None else None
-            return cls(**known)
-        except (TypeError, KeyError) as error:
-            raise SettingsError(
-                f"The pixel classifier's architecture has fields that this version does not know: {error}."
-            ) from error
 
 
 class Refiner(UNet):

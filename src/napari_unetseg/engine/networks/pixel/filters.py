@@ -12,6 +12,7 @@ from torch import nn
 from napari_unetseg.errors import SettingsError
 
 TRUNCATE = 3.0  # a Gaussian is cut off at so many standard deviations
+LARGEST_SCALE = 1000.0  # voxels: beyond, a filter is larger than any slice
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class FilterSettings:
     Raises
     ------
     SettingsError
-        If a number is not above 0.
+        If a number is not above 0, or a filter is larger than any image.
     """
 
     channels: int = 1
@@ -45,6 +46,8 @@ class FilterSettings:
         object.__setattr__(self, "deep", tuple(self.deep))
         if min(self.channels, self.depth, *self.flat, *self.deep) <= 0:
             raise SettingsError(f"Expected channels, scales and depth above 0; got {self}.")
+        if max(*self.flat, *self.deep, *(scale / self.depth for scale in self.deep), 0.0) > LARGEST_SCALE:
+            raise SettingsError(f"Expected scales of at most {LARGEST_SCALE} voxels; got {self}.")
 
     @property
     def outputs(self) -> int:

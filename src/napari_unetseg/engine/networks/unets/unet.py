@@ -88,6 +88,8 @@ class UNetSettings:
         object.__setattr__(self, "kernels", self._steps(self.kernels, len(self.widths), 3, "kernels"))
         if any(k % 2 == 0 for kernel in self.kernels for k in kernel):
             raise SettingsError(f"Expected odd kernels; got {self.kernels}.")
+        if not 0 <= self.dropout < 1:
+            raise SettingsError(f"Expected a dropout from 0 to below 1; got {self.dropout}.")
 
     def _steps(self, steps: tuple[Step, ...], count: int, default: int, name: str) -> tuple[Step, ...]:
         steps = tuple(tuple(s) for s in steps) or ((default,) * self.dimensions,) * count

@@ -10,7 +10,7 @@ import torch
 from napari_unetseg.engine.networks import padding
 from napari_unetseg.engine.networks.architecture import Architecture
 from napari_unetseg.engine.networks.fused import FusedUNet, prepare
-from napari_unetseg.engine.networks.network import Network
+from napari_unetseg.engine.networks.network import Network, settings_from_json
 from napari_unetseg.engine.networks.standalone import Standalone, standalone_source
 from napari_unetseg.engine.networks.unets import unet
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings
@@ -36,7 +36,7 @@ class UNetArchitecture(Architecture[UNetSettings]):
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """That of a card's fields; raises `SettingsError` where they do not fit."""
-        return cls(UNetSettings.from_json(fields))
+        return cls(settings_from_json(UNetSettings, fields))
 
     def build(self) -> UNet:
         """A U-Net of random weights."""
