@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -232,7 +233,8 @@ def report(
         )
         save_report(out, page)
     if as_json:
-        terminal.say_json({"output": str(out), **record_of(page)})
+        made = datetime.now(UTC).isoformat(timespec="seconds")
+        terminal.say_json({"output": str(out), "made": made, **record_of(page)})
     else:
         terminal.say(str(out))
 

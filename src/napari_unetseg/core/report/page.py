@@ -119,7 +119,7 @@ def _making(record: Mapping[str, Any]) -> dict[str, str]:
     libraries = (f"{name} {number}" for name, number in record["libraries"].items() if number)
     return {
         "program": record["program"],
-        "made": f"{record['made']}, Python {record['python']}, {record['platform']}",
+        "made with": f"Python {record['python']}, {record['platform']}",
         "libraries": ", ".join(libraries),
         "files": "; ".join(files),
         "settings": ", ".join(f"{name} {value}" for name, value in record["settings"].items()),

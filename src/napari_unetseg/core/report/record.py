@@ -6,7 +6,6 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -53,12 +52,11 @@ class Report:
 
 
 def record_of(report: Report) -> dict[str, Any]:
-    """What the result can be reproduced from, as plain values."""
+    """What the result can be reproduced from, as plain values; no time, so that the same result has the same record."""
     grid, card = report.labels.grid, report.card
     record: dict[str, Any] = finite(
         {
             "program": f"{PROGRAM} {_version(PROGRAM)}",
-            "made": datetime.now(UTC).isoformat(timespec="seconds"),
             "python": platform.python_version(),
             "platform": platform.platform(),
             "libraries": {name: _version(name) for name in LIBRARIES},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def export_model(model: str | Path, target: Path) -> None:
                 raise ModelError(f"{loaded.card.name} does not fit the zoo: {_first_error(built)}.")
             with atomic_path(target) as temporary:
                 spec.save_bioimageio_package(built, output_path=temporary, local_files_only=True)
+                _without_times(temporary)
 
 
 def import_model(package: Path, target: Path) -> ModelCard:
@@ -76,6 +78,17 @@ def import_model(package: Path, target: Path) -> ModelCard:
         except ModelError as error:
             message = str(error).replace(str(temporary), "its model file")
             raise ModelError(f"{package} cannot be taken: {message}") from error
+
+
+def _without_times(package: Path) -> None:
+    """Write an archive again with every file of the earliest date there is: the same model is the same package."""
+    with zipfile.ZipFile(package) as archive:
+        files = [(entry, archive.read(entry)) for entry in archive.infolist()]
+    with zipfile.ZipFile(package, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in files:
+            undated = zipfile.ZipInfo(entry.filename)
+            undated.external_attr = entry.external_attr
+            archive.writestr(undated, content, zipfile.ZIP_DEFLATED)
 
 
 def _library() -> Any:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import struct
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -102,6 +104,7 @@ def _write(
         **tiff_metadata.physical_size(data.grid),
         **(extra or {}),
     }
+    metadata["UUID"] = f"urn:uuid:{_identity(array, metadata)}"
     big = array.nbytes > 2**31
     try:
         tifffile.imwrite(
@@ -109,6 +112,14 @@ def _write(
         )
     except tifffile.OmeXmlError as error:
         raise OutputError(f"OME-TIFF does not hold {array.dtype}; write NIfTI or OME-Zarr instead.") from error
+
+
+def _identity(array: npt.NDArray[Any], metadata: dict[str, Any]) -> uuid.UUID:
+    """An identifier made from the content: the same image is the same file, byte for byte."""
+    content = hashlib.blake2b(f"{metadata} {array.dtype} {array.shape}".encode())
+    for plane in array.reshape(-1, *array.shape[-2:]):
+        content.update(plane.tobytes())
+    return uuid.uuid5(uuid.NAMESPACE_OID, content.hexdigest())
 
 
 @contextmanager
