@@ -2,11 +2,17 @@
 
 import time
 
+import numpy as np
+import pytest
+import zarr
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.settings import Selection
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.service import jobs
 
 
 def test_records_that_come_faster_than_they_are_shown_do_not_hold_the_window(qtbot):
@@ -52,3 +58,18 @@ def test_progress_that_is_overtaken_is_left_out_and_nothing_else(qtbot):
     time.sleep(0.2)  # all of it has come before the timer's first turn
     qtbot.waitUntil(lambda: not bridge.is_running, timeout=10_000)
     assert heard == [1, "own", "result"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_warning_in_the_computing_process_is_a_notification(qtbot, notifications, tmp_path):
+    zarr.save_array(str(tmp_path / "bare.zarr"), np.ones((2, 3, 4), np.uint8))
+    widget = QWidget()
+    qtbot.addWidget(widget)
+    bridge, loaded = Bridge(widget), []
+    bridge.returned.connect(loaded.append)
+    with notification_manager:  # as `napari.run` does
+        bridge.start("", lambda worker: worker.run(jobs.load, tmp_path / "bare.zarr", Selection(), False))
+        qtbot.waitUntil(lambda: bool(loaded), timeout=60_000)
+    bridge.cancel()
+    assert loaded[0].shape == (2, 3, 4)
+    assert any("does not name its axes" in message for message in notifications)

@@ -62,6 +62,12 @@ def killed() -> Job[None]:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def signalled(number: int) -> Job[None]:
+    yield Progress(0, 1, "Dying")
+    os.kill(os.getpid(), number)
+    time.sleep(10)
+
+
 def exits() -> Job[None]:
     yield Progress(0, 1, "Leaving")
     os._exit(3)

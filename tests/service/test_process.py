@@ -12,10 +12,13 @@ from pathlib import Path
 import child_jobs
 import numpy as np
 import pytest
+import zarr
 
 from napari_unetseg.core.progress import Progress, finish
+from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.errors import InputError, ResourceError
+from napari_unetseg.service import jobs
 from napari_unetseg.service.process import ChildError, Worker
 from support import gone_within, is_running
 
@@ -109,6 +112,28 @@ def test_a_killed_child_is_explained_and_replaced(worker):
     with pytest.raises(ResourceError, match=r"ended by the system \(SIGKILL\), probably for lack of memory"):
         finish(worker.run(child_jobs.killed))
     assert finish(worker.run(child_jobs.process_id)) == worker.pid
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (signal.SIGSEGV, ChildError, r"crashed \(SIGSEGV\) in a library, which is no lack of memory"),
+        (signal.SIGBUS, ChildError, r"crashed \(SIGBUS\)"),
+        (signal.SIGABRT, ResourceError, r"given up by a library \(SIGABRT\), probably for lack of memory"),
+        (signal.SIGHUP, ResourceError, r"ended from outside \(SIGHUP\)"),
+    ],
+)
+def test_signals_are_told_apart(worker, number, kind, words):
+    with pytest.raises(kind, match=words):
+        finish(worker.run(child_jobs.signalled, int(number)))
+
+
+def test_a_warning_in_the_child_reaches_whoever_asked_for_the_job(shared_worker, tmp_path):
+    zarr.save_array(str(tmp_path / "bare.zarr"), np.ones((2, 3, 4), np.uint8))
+    with pytest.warns(UserWarning, match=r"bare\.zarr: The Zarr array does not name its axes"):
+        volume = finish(shared_worker.run(jobs.load, tmp_path / "bare.zarr", Selection(), False))
+    assert volume.shape == (2, 3, 4)
 
 
 def test_a_child_that_leaves_by_itself_is_a_fault(worker):

@@ -1,7 +1,7 @@
 """The verbs as commands.
 
-Exit codes: 0 on success; 2 on what a user can mend, with one line on standard error; 1, with a traceback, on a fault of
-ours. With ``--json`` the last line of standard output is one JSON object.
+Exit codes: 0 on success; 2 on what a user can mend, with one line on standard error; 130 after Ctrl-C; 1, with a
+traceback, on a fault of ours. With ``--json`` the last line of standard output is one JSON object.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ UsageError: Any = typer.BadParameter.__base__  # click's own, or the one inside 
 DEFAULTS = SegmentSettings()
 EVERYTHING = Selection()
 MODEL_SUFFIX = ".safetensors"
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
 
 app = typer.Typer(
     name="napari-unetseg",
@@ -51,17 +53,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: Sequence[str] | None) -> int:
     try:
-        return int(app(arguments, standalone_mode=False) or 0)
-    except UnetsegError as error:
-        message = str(error)
-    except MemoryError as error:
-        message = f"Not enough memory: {error}. Take a crop, fewer channels or a coarser level."
-    except UsageError as error:
-        message = f"{error.format_message()} See napari-unetseg --help."
+        code = int(app(arguments, standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
-        message = "Cancelled; nothing half-written is left."
-    terminal.note(f"error: {message}")
-    return 2
+        code = INTERRUPTED
+    except (UnetsegError, MemoryError, UsageError) as error:
+        terminal.note(f"error: {_line(error)}")
+        return 2
+    if code == INTERRUPTED:  # typer makes it of Ctrl-C, too, without a word
+        terminal.note("error: Cancelled; nothing half-written is left.")
+    return code
+
+
+def _line(error: Any) -> str:
+    """What to tell of a failure that a user can mend."""
+    if isinstance(error, MemoryError):
+        why = f" ({error})" if str(error) else ""
+        return f"Not enough memory{why}. Take a crop, fewer channels or a coarser level."
+    if isinstance(error, UsageError):
+        return f"{error.format_message()} See napari-unetseg --help."
+    return str(error)
 
 
 @app.callback(invoke_without_command=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box, filesize
@@ -15,7 +13,7 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.progress import Progress, told_warnings
 
 if TYPE_CHECKING:
     from napari_unetseg.cli.demo import Demo
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from napari_unetseg.core.models.card import ModelCard
 
 WIDTH = 120
-PACKAGE = str(Path(__file__).parents[1])
 
 
 def _output() -> Console:
@@ -221,12 +218,11 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
 @contextmanager
 def warnings_as_notes() -> Iterator[None]:
     """Tell our own warnings as notes once the work is done; if it fails, its error is all there is to say."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    told: list[str] = []
+    with told_warnings(told.append):
         yield
-    for warning in caught:
-        if warning.category is UserWarning and warning.filename.startswith(PACKAGE):
-            note(f"note: {warning.message}")
+    for warning in dict.fromkeys(told):
+        note(f"note: {warning}")
 
 
 def _size(card: ModelCard) -> str:

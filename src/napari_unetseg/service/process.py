@@ -12,11 +12,11 @@ import contextlib
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from inspect import signature
@@ -24,11 +24,11 @@ from typing import Any, ParamSpec, TypeVar
 
 from pydantic import TypeAdapter
 
-from napari_unetseg.core.progress import Job
+from napari_unetseg.core.progress import Job, describe_ending, is_crash
 from napari_unetseg.errors import ResourceError
 from napari_unetseg.service import verbs, wire
 from napari_unetseg.service.handshake import MOST_PENDING, TOKEN_BYTES, Doorkeeper
-from napari_unetseg.service.messages import MENDABLE, ErrorMessage, MessageError, decode, encode
+from napari_unetseg.service.messages import MENDABLE, ErrorMessage, MessageError, decode, encode, schema_of
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -39,6 +39,7 @@ GRACE = 1.0
 COMES_UP_WITHIN = 60.0
 """Seconds from the first job until the child has come up and shown its token, on the slowest disk."""
 ERROR = TypeAdapter(ErrorMessage)
+TEXT = schema_of(str)
 
 
 class ChildError(Exception):
@@ -79,7 +80,7 @@ class Worker:
         return self._child.process.pid if self._child else None
 
     def run(self, verb: Callable[P, Job[Result]], *args: P.args, **kwargs: P.kwargs) -> Job[Result]:
-        """Run a verb in the child: yields what it yields, returns what it returns.
+        """Run a verb in the child: yields what it yields, warns of what it warns of, returns what it returns.
 
         The child is there when this returns; the job begins with the first ``next``, in its turn: where two threads
         run jobs, the second one waits.
@@ -96,7 +97,7 @@ class Worker:
         ResourceError
             If the system ended the child, or it ran out of memory.
         ChildError
-            For every other error in the child, and if it sends what is no message.
+            For every other error in the child, if it crashed, and if it sends what is no message.
         MessageError
             If the function is no verb.
         CancelledError
@@ -152,6 +153,8 @@ class _Child:
             frame = wire.receive(connection)
             if frame.kind == "record":
                 yield decode(verb.record, frame.body, frame.arrays)
+            elif frame.kind == "warning":
+                warnings.warn(decode(TEXT, frame.body, frame.arrays), stacklevel=2)
             elif frame.kind == "result":
                 return decode(verb.result, frame.body, frame.arrays)
             elif frame.kind == "error":
@@ -203,12 +206,8 @@ class _Child:
         if code is None:
             self.process.kill()
             return ChildError("The computing process does not answer.")
-        if code < 0:
-            return ResourceError(
-                f"The computing process was ended by the system ({signal.Signals(-code).name}), probably for lack of "
-                "memory: close other programs, or take a smaller part of the image or a lower resolution."
-            )
-        return ChildError(f"The computing process ended by itself (exit code {code}).")
+        told = f"The computing process {describe_ending(code)}."
+        return ResourceError(told) if code < 0 and not is_crash(code) else ChildError(told)
 
 
 def failure(message: ErrorMessage) -> Exception:

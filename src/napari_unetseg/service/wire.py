@@ -20,7 +20,7 @@ LONGEST_HEAD = 2**20
 LONGEST_BODY = 2**30
 MOST_PARTS = 4096
 
-Kind = Literal["call", "record", "result", "error"]
+Kind = Literal["call", "record", "warning", "result", "error"]
 
 
 class Header(BaseModel):

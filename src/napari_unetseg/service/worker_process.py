@@ -15,7 +15,7 @@ import time
 import traceback
 from typing import Any
 
-from napari_unetseg.core.progress import Job, finish
+from napari_unetseg.core.progress import Job, finish, told_warnings
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.service import verbs, wire
 from napari_unetseg.service.messages import ErrorMessage, MessageError, decode, encode
@@ -78,9 +78,10 @@ def _listen(connection: socket.socket, calls: Calls) -> None:
 
 
 def answer(connection: socket.socket, call: wire.Frame) -> None:
-    """Run one call, and send its records and its result, or the one error that it ended with."""
+    """Run one call, and send its records, its warnings and its result, or the one error that it ended with."""
     try:
-        result = finish(_job(call), lambda record: wire.send(connection, "record", *encode(record)))
+        with told_warnings(lambda text: wire.send(connection, "warning", *encode(text))):
+            result = finish(_job(call), lambda record: wire.send(connection, "record", *encode(record)))
         wire.send(connection, "result", *encode(result))
     except UnetsegError as error:
         _send_error(connection, type(error).__name__, str(error))

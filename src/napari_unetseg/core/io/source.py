@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from napari_unetseg.core.io.legend import Legend
 from napari_unetseg.core.volume import Grid, Shape
-from napari_unetseg.errors import InputError, UnetsegError
+from napari_unetseg.errors import InputError, ResourceError, UnetsegError
 
 DEFLATE_RATIO = 1100
 """Bytes that one byte of zlib or gzip can become: 1,032 (https://zlib.net/zlib_tech.html), and room for headers."""
@@ -27,6 +27,8 @@ FREE_UNIT = 2**28
 """Bytes that may be decoded at once, however small the image is."""
 UNIT_RATIO = 4
 """How many times as large as the image what is decoded at once may be: a chunk may reach beyond the border."""
+LACKS_MEMORY = ("bad_alloc", "llocate memory", "llocation failed", "llocation error", "llocating memory")
+"""Words of C and C++ libraries that were given none."""
 Stamps = dict[Path, tuple[int, int]]
 """Size in bytes and time of the last change in ns, of each file."""
 
@@ -138,7 +140,8 @@ def stack(channels: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
 def decoding(path: Path, kind: str) -> Iterator[None]:
     """Turn whatever a decoder raises on damaged bytes into one clear `InputError`.
 
-    Decoders of broken files raise nearly anything (struct.error, KeyError, RuntimeError, zlib.error, …).
+    Decoders of broken files raise nearly anything (struct.error, KeyError, RuntimeError, zlib.error, …). What says that
+    memory was lacking becomes a `ResourceError`.
     """
     try:
         yield
@@ -147,6 +150,10 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{path} may not be read: permission denied.") from error
     except Exception as error:
+        if any(words in str(error) for words in LACKS_MEMORY):
+            raise ResourceError(
+                f"{path} needs more memory than there is; load a crop, fewer channels or a coarser level."
+            ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # the rest is a trace through C++
         raise InputError(f"{path} is not a whole, readable {kind} ({reason}). Is it damaged? Copy it again.") from error
 

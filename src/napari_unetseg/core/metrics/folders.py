@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import os
+import signal
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +21,9 @@ from napari_unetseg.core.io.loadsave import load_labels
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.scores import METRICS, Evaluation, finite
 from napari_unetseg.core.metrics.settings import MetricSettings
-from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.progress import Job, Progress, describe_ending, told_warnings
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.errors import InputError, UnetsegError
+from napari_unetseg.errors import InputError, ResourceError, UnetsegError
 
 RESULT_ENDING = "-labels"
 """What `segment` puts behind an image's name; it does not count when names are compared."""
@@ -82,10 +86,14 @@ def iter_evaluate_pairs(
     dict of case to Evaluation
         In the order of `pairs`.
 
+    Where a process is ended, what is left is scored again by half as many, which take less memory.
+
     Raises
     ------
     UnetsegError
         If a pair cannot be scored; the message begins with its case.
+    ResourceError
+        If a process was ended that scored one pair alone.
     """
     count = min(processes or os.cpu_count() or 1, len(pairs))
     done: dict[str, Evaluation] = {}
@@ -94,15 +102,98 @@ def iter_evaluate_pairs(
             yield Progress(len(done), len(pairs), f"Scoring {case}")
             done[case] = _evaluate_pair(case, *paths, selection, settings)
         return done
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn")) as pool:
-        jobs = {pool.submit(_evaluate_pair, case, *paths, selection, settings): case for case, paths in pairs.items()}
-        try:
-            for job in as_completed(jobs):
-                done[jobs[job]] = job.result()
-                yield Progress(len(done), len(pairs), f"Scored {jobs[job]}")
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    for case, scored in _in_processes(pairs, count, selection, settings):
+        done[case] = scored
+        yield Progress(len(done), len(pairs), f"Scored {case}")
     return {case: done[case] for case in pairs}
+
+
+def _in_processes(
+    pairs: FolderPairs, count: int, selection: Selection, settings: MetricSettings
+) -> Iterator[tuple[str, Evaluation]]:
+    """The pairs' scores as they come, by so many processes, and by half as many where one of these is ended."""
+    left = dict(pairs)
+    while left:
+        pool = _Pool(count)
+        try:
+            for case, scored, told in pool.scores(left, selection, settings):
+                del left[case]
+                for warning in told:
+                    warnings.warn(warning, stacklevel=2)
+                yield case, scored
+        except BrokenProcessPool:
+            if count == 1:
+                raise ResourceError(f"{next(iter(left))}: the process that scored it {pool.ending}.") from None
+            warnings.warn(f"A process that scored {pool.ending}. What was left was given to fewer.", stacklevel=2)
+            count //= 2
+        finally:
+            pool.end()
+
+
+class _Processes(SpawnContext):
+    """Starts processes anew, and knows all that it started: the system soon forgets those that have ended."""
+
+    def __init__(self) -> None:
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override] # noqa: N802 - a class there
+        """One process, not running yet."""
+        self.started.append(SpawnProcess(*args, **kwargs))
+        return self.started[-1]
+
+
+class _Pool:
+    """Processes that score pairs, and end with whoever asked for it."""
+
+    def __init__(self, count: int) -> None:
+        self._processes = _Processes()
+        # Ctrl-C in the terminal is the parent's to handle
+        self._pool = ProcessPoolExecutor(count, self._processes, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+
+    def scores(
+        self, pairs: FolderPairs, selection: Selection, settings: MetricSettings
+    ) -> Iterator[tuple[str, Evaluation, list[str]]]:
+        """Case, score and warnings of each pair, as they come; raises `BrokenProcessPool` where a process is ended."""
+        with _interrupts_wait():  # processes take this over until they can say so themselves
+            jobs = {self._pool.submit(_warned, case, *pair, selection, settings): case for case, pair in pairs.items()}
+        for job in as_completed(jobs):
+            yield jobs[job], *job.result()
+
+    @property
+    def ending(self) -> str:
+        """How the first process ended that did so of itself: the others are ended then, by a request to do so."""
+        self._pool.shutdown(wait=True)
+        codes = [process.exitcode for process in self._processes.started]
+        own = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
+        return describe_ending(own[0] or 0 if own else -signal.SIGTERM)
+
+    def end(self) -> None:
+        """Leave no process behind, whatever it is doing."""
+        for process in self._processes.started:
+            if process.is_alive():
+                process.terminate()
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait until the end of the block, where the system can."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _warned(
+    case: str, predicted: Path, reference: Path, selection: Selection, settings: MetricSettings
+) -> tuple[Evaluation, list[str]]:
+    told: list[str] = []
+    with told_warnings(told.append):
+        return _evaluate_pair(case, predicted, reference, selection, settings), told
 
 
 def summarise(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:

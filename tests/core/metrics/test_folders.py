@@ -1,0 +1,101 @@
+"""Folders are scored by processes of their own: one that is ended is told of, and its work is done by others."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import zarr
+
+from napari_unetseg.core.io.loadsave import save_labels
+from napari_unetseg.core.volume import Labels
+from support import Command, gone_within
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+WORKER = "spawn_main"
+CASES = 4
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    random = np.random.default_rng(0)
+    for name in ("predicted", "true"):
+        (tmp_path / name).mkdir()
+        for case in range(CASES):
+            array = random.integers(0, 3, (4, 40, 40), dtype=np.uint8)
+            save_labels(tmp_path / name / f"{case}.ome.tif", Labels(array))
+    return tmp_path / "predicted", tmp_path / "true"
+
+
+def started(*words: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "napari_unetseg", "evaluate", *map(str, words)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def workers(program: subprocess.Popen[str]) -> Iterator[psutil.Process]:
+    """Each process that scores, as soon as there is one, until the program ends."""
+    known: set[int] = set()
+    while program.poll() is None:
+        for child in psutil.Process(program.pid).children():
+            try:
+                if child.pid not in known and WORKER in " ".join(child.cmdline()):
+                    known.add(child.pid)
+                    yield child
+            except psutil.NoSuchProcess:
+                continue
+        time.sleep(0.01)
+
+
+def test_the_work_of_a_killed_process_is_done_by_another(command: Command, folders: tuple[Path, Path]) -> None:
+    program = started(*folders, "--processes", 2, "--json")
+    next(workers(program)).kill()
+    out, err = program.communicate(timeout=60)
+    assert program.returncode == 0, err
+    assert err.count("\n") == 1
+    assert err.startswith("note: A process that scored was ended by the system (SIGKILL), probably for lack of memory")
+    assert json.loads(out) == command("evaluate", *folders, "--processes", 1, "--json").json
+
+
+@pytest.mark.parametrize(("number", "words"), [(signal.SIGKILL, "lack of memory"), (signal.SIGSEGV, "crashed")])
+def test_a_case_that_ends_every_process_is_named_in_one_line(
+    folders: tuple[Path, Path], number: signal.Signals, words: str
+) -> None:
+    program = started(*folders, "--processes", 2)
+    for worker in workers(program):
+        worker.send_signal(number)
+    out, err = program.communicate(timeout=60)
+    assert program.returncode == 2
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: 0: the process that scored it ")
+    assert words in err
+    assert number.name in err
+
+
+def test_an_interrupt_leaves_one_line_and_no_process(folders: tuple[Path, Path]) -> None:
+    program = started(*folders, "--processes", 2)
+    found = workers(program)
+    scoring = [next(found).pid, next(found).pid]
+    os.killpg(program.pid, signal.SIGINT)
+    out, err = program.communicate(timeout=60)
+    assert program.returncode == 130
+    assert (out, err) == ("", "error: Cancelled; nothing half-written is left.\n")
+    assert all(gone_within(pid, 2) for pid in scoring)
+
+
+def test_warnings_of_the_processes_are_notes(command: Command, tmp_path: Path) -> None:
+    for name in ("predicted", "true"):
+        (tmp_path / name).mkdir()
+        for case in range(2):
+            zarr.save_array(str(tmp_path / name / f"{case}.zarr"), np.ones((2, 3, 4), np.uint8))
+    outcome = command("evaluate", tmp_path / "predicted", tmp_path / "true", "--processes", 2)
+    assert outcome.code == 0, outcome.err
+    assert outcome.err.count("does not name its axes") == 4
