@@ -48,6 +48,10 @@ Box = tuple[Span, Span, Span]
 UNITS = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0}
 """Length units and their size in metres. ``"pixel"`` stands beside them: no physical size is known."""
 
+LONGEST = 1e15
+"""Of positions and spacings, in any unit: a format with numbers of 32 bits holds what is made of them, too."""
+DIRECTIONS = ("LR", "PA", "IS")
+
 COLOUR = ("red", "green", "blue")
 """The channel names of a colour picture."""
 
@@ -62,10 +66,23 @@ class ScannerFrame:
         Index (z, y, x, 1) of the array in memory to position (right, anterior, superior, 1) in mm.
     file_codes : tuple of 3 str
         Axis codes of the file's own (i, j, k) order, such as ``("L", "P", "S")``: labels are written back in it.
+
+    Raises
+    ------
+    SettingsError
+        If the affine is not finite, beyond all sizes or singular, or the codes do not name three axes.
     """
 
     affine: tuple[tuple[float, ...], ...]
     file_codes: tuple[str, str, str]
+
+    def __post_init__(self) -> None:
+        matrix = np.array(self.affine, dtype=float)
+        if matrix.shape != (4, 4) or not (np.abs(matrix) <= LONGEST).all() or np.linalg.matrix_rank(matrix[:3, :3]) < 3:
+            raise SettingsError(f"Expected an affine of 4 × 4 numbers that can be inverted; got {self.affine}.")
+        axes = [axis for code in self.file_codes for axis, codes in enumerate(DIRECTIONS) if code and code in codes]
+        if sorted(axes) != [0, 1, 2]:
+            raise SettingsError(f"Expected axis codes such as L, P and S, one of each axis; got {self.file_codes}.")
 
     def moved(self, start: Triple) -> ScannerFrame:
         """The frame of a crop that begins at voxel `start` (z, y, x)."""
@@ -101,7 +118,7 @@ class Grid:
     Raises
     ------
     SettingsError
-        If a spacing is not finite and above zero, or the unit is unknown.
+        If a spacing is not finite and above zero, an origin is not finite, or the unit is unknown.
     """
 
     spacing: Triple = (1.0, 1.0, 1.0)
@@ -110,8 +127,10 @@ class Grid:
     scanner: ScannerFrame | None = None
 
     def __post_init__(self) -> None:
-        if len(self.spacing) != 3 or not all(np.isfinite(s) and s > 0 for s in self.spacing):
+        if len(self.spacing) != 3 or not all(1 / LONGEST <= s <= LONGEST for s in self.spacing):
             raise SettingsError(f"Expected a spacing of three numbers above 0 (z, y, x); got {self.spacing}.")
+        if len(self.origin) != 3 or not all(abs(o) <= LONGEST for o in self.origin):
+            raise SettingsError(f"Expected an origin of three numbers (z, y, x); got {self.origin}.")
         if self.unit != "pixel" and self.unit not in UNITS:
             raise SettingsError(f"Expected a unit of {', '.join([*UNITS, 'pixel'])}; got {self.unit!r}.")
 

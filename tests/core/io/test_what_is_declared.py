@@ -17,9 +17,9 @@ import zarr
 from PIL import Image
 
 from napari_unetseg.core.io.lazy import open_volume
-from napari_unetseg.core.io.loadsave import inspect, load_volume, save_volume
+from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.models.bioimageio import read_model_file
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.volume import Grid, Labels, Volume
 from napari_unetseg.errors import InputError, ModelError, ResourceError, SettingsError
 from support import Command
 
@@ -249,3 +249,68 @@ def test_a_package_that_unpacks_to_far_more_than_it_is(command: Command, tmp_pat
     assert outcome.code == 2
     assert "larger than 64 MiB" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+NAN, FAR = float("nan"), 1e300
+FRAME = [[0.0, 0.0, -0.5, 1.0], [0.0, -0.5, 0.0, 2.0], [2.0, 0.0, 0.0, 3.0], [0.0, 0.0, 0.0, 1.0]]
+
+
+def odd_legend(folder: Path, **fields: object) -> Path:
+    """Labels of this program whose own attribute was changed."""
+    path = folder / "odd.ome.zarr"
+    save_labels(path, Labels(NOISE[:2, :8, :8] // 100, Grid((2.0, 0.5, 0.5), "µm")))
+    attributes = json.loads((path / "zarr.json").read_text())
+    attributes["attributes"]["napari_unetseg"] = json.dumps({"unit": "µm", **fields})
+    (path / "zarr.json").write_text(json.dumps(attributes))
+    return path
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"affine": FRAME, "file_codes": ["\0", "P", "S"]},
+        {"affine": FRAME, "file_codes": ["L", "R", "S"]},
+        {"affine": FRAME[:3], "file_codes": ["L", "P", "S"]},
+        {"affine": [[0.0] * 4] * 4, "file_codes": ["L", "P", "S"]},
+        {"affine": [[FAR, *row[1:]] for row in FRAME], "file_codes": ["L", "P", "S"]},
+        {"origin": [1.0, NAN, 3.0]},
+        {"origin": [1.0, FAR, 3.0]},
+        {"unit": "furlong"},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("suffix", [".nii.gz", ".nrrd", ".ome.tif", ".ome.zarr"])
+def test_a_place_that_cannot_be_is_left_out_and_every_format_written(
+    command: Command, tmp_path: Path, fields: dict[str, object], suffix: str
+) -> None:
+    path = odd_legend(tmp_path, **fields)
+    outcome = command("clean", path, "-o", tmp_path / f"clean{suffix}", "--step", "keep_largest")
+    assert outcome.code == 0, outcome.err
+    np.testing.assert_allclose(load_labels(tmp_path / f"clean{suffix}").grid.spacing, (2.0, 0.5, 0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("index", "value"), [(0, NAN), (0, -1.0), (0, 1e-300), (1, NAN), (1, FAR)])
+def test_scales_that_cannot_be_are_told_in_one_line(command: Command, tmp_path: Path, index: int, value: float) -> None:
+    path = odd_legend(tmp_path)
+    attributes = json.loads((path / "zarr.json").read_text())
+    ((transforms,),) = (
+        [dataset["coordinateTransformations"] for dataset in multiscale["datasets"]]
+        for multiscale in attributes["attributes"]["ome"]["multiscales"]
+    )
+    transforms[index]["scale" if index == 0 else "translation"][1] = value
+    (path / "zarr.json").write_text(json.dumps(attributes))
+    outcome = command("measure", path)
+    assert outcome.code == 2, outcome.err
+    assert "odd.ome.zarr" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_nifti_that_is_placed_in_two_ways_is_told(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(NOISE, np.diag([1.0, 2.0, 3.0, 1.0]))
+    image.set_qform(np.diag([1.0, 2.0, 3.0, 1.0]), code=1)
+    nibabel.save(image, tmp_path / "same.nii")
+    assert inspect(tmp_path / "same.nii").notes == ()
+    image.set_qform(np.diag([-1.0, -2.0, 3.0, 1.0]), code=1)
+    nibabel.save(image, tmp_path / "two.nii")
+    (told,) = inspect(tmp_path / "two.nii").notes
+    assert "the sform is taken" in told

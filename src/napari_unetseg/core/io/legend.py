@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import pydantic
 
@@ -44,6 +44,13 @@ class Legend(pydantic.BaseModel):
     origin: Triple | None = None
     affine: tuple[tuple[float, float, float, float], ...] | None = None
     file_codes: tuple[str, str, str] | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _lies_somewhere(self) -> Self:
+        Grid(unit=self.unit or "pixel", origin=self.origin or (0.0, 0.0, 0.0))
+        if self.affine and self.file_codes:
+            ScannerFrame(self.affine, self.file_codes)
+        return self
 
     @classmethod
     def of(cls, data: Labels | Volume) -> Legend:
@@ -81,7 +88,7 @@ class Legend(pydantic.BaseModel):
 
     def place_scanner(self, grid: Grid) -> Grid:
         """`grid` in the legend's orientation, where it has one."""
-        if not self.affine or len(self.affine) != 4 or not self.file_codes:
+        if not self.affine or not self.file_codes:
             return grid
         return replace(grid, scanner=ScannerFrame(self.affine, self.file_codes))
 

@@ -127,3 +127,66 @@ def test_a_single_file(tmp_path: Path) -> None:
         volume = load_volume(path)
         np.testing.assert_array_equal(volume.array[0], VOXELS[:1].astype(int) - 1024)
         np.testing.assert_allclose(volume.grid.spacing[1:], (0.5, 0.75))
+
+
+def change(folder: Path, number: int, **elements: object) -> Path:
+    """Give one slice of a series other elements; None removes one."""
+    path = sorted(folder.iterdir())[number]
+    data = pydicom.dcmread(path)
+    for name, value in elements.items():
+        if value is None:
+            delattr(data, name)
+        else:
+            with pydicom.config.disable_value_validation():
+                setattr(data, name, value)
+    with pydicom.config.disable_value_validation():
+        data.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("element", "value"),
+    [
+        ("Columns", None),
+        ("PixelSpacing", [0.0, 0.0]),
+        ("PixelSpacing", [0.5]),
+        ("PixelSpacing", ["nan", "nan"]),
+        ("ImagePositionPatient", [1.0, 2.0]),
+        ("ImagePositionPatient", ["nan", 0.0, 0.0]),
+        ("ImagePositionPatient", ["1e300", 0.0, 0.0]),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0]),
+        ("ImageOrientationPatient", [1, 0, 0, 0, 1]),
+        ("NumberOfFrames", "-1"),
+    ],
+)
+def test_an_element_that_cannot_be_is_named(element: str, value: object, tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "ct")
+    path = change(folder, 2, **{element: value})
+    with pytest.raises(InputError, match=element) as caught:
+        inspect(folder)
+    assert str(path) in str(caught.value)
+
+
+def test_slices_of_two_pixel_sizes_or_some_without_a_position_are_refused(tmp_path: Path) -> None:
+    change(write_series(tmp_path / "sizes"), 2, PixelSpacing=[1.0, 1.5])
+    with pytest.raises(InputError, match="pixel sizes"):
+        inspect(tmp_path / "sizes")
+    change(write_series(tmp_path / "places"), 2, ImagePositionPatient=None)
+    with pytest.raises(InputError, match="1 slices without a position"):
+        inspect(tmp_path / "places")
+
+
+def test_a_tilted_gantry_and_what_holds_no_image_are_told(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "ct")
+    assert inspect(folder).notes == ()
+    for number, path in enumerate(sorted(folder.iterdir())):
+        position = list(pydicom.dcmread(path).ImagePositionPatient)
+        position[1] += 0.5 * (position[2] - 30) / 2.5
+        change(folder, number, ImagePositionPatient=position)
+    (told,) = inspect(folder).notes
+    assert "shifted against each other, by 11.3°" in told
+    report = pydicom.dcmread(sorted(folder.iterdir())[0])
+    for name in ("Rows", "Columns", "PixelData"):
+        delattr(report, name)
+    report.save_as(folder / "report.dcm")
+    assert any("1 DICOM files hold no image" in note for note in inspect(folder).notes)

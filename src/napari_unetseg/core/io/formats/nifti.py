@@ -25,6 +25,7 @@ WORDS = {"m": "meter", "mm": "mm", "µm": "micron"}
 """The units that NIfTI has, by ours."""
 NEAREST = {"cm": "mm", "nm": "µm"}
 """What the others are written in."""
+TOLERANCE = 0.1  # of a voxel: quaternions are kept in 32 bits
 
 
 def open_source(path: Path) -> Source:
@@ -47,12 +48,27 @@ def open_source(path: Path) -> Source:
         unit = unit if unit in WORDS else "mm"
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
+        notes += _disagreement(image.header)
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
     info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
     packed = path.suffix == ".gz"
     check_declared(path, math.prod(shape) * image.get_data_dtype().itemsize, DEFLATE_RATIO if packed else 1)
     chunk = None if packed else (1, 1, 1)
     return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk)
+
+
+def _disagreement(header: Any) -> tuple[str, ...]:
+    """A note where the header places voxels in two ways, and some program will take the other one."""
+    (sform, coded), (qform, also) = header.get_sform(coded=True), header.get_qform(coded=True)
+    if not (coded and also) or sform is None or qform is None:
+        return ()
+    corner = np.array([*header.get_data_shape()[:3], *(1,) * 3][:3])
+    apart = np.abs((sform - qform) @ [*corner, 1]).max(), np.abs(sform - qform)[:3, 3].max()
+    if not max(apart) > TOLERANCE * min(header.get_zooms()[:3]):
+        return ()
+    return (
+        f"The header places the image in two ways, up to {max(apart):.3g} apart: the sform is taken, not the qform.",
+    )
 
 
 class _Mended(logging.Handler):

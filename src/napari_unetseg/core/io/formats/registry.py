@@ -10,7 +10,7 @@ from typing import Protocol, cast
 from napari_unetseg.core.io.source import Source, check_file, check_unit, guarded, stamps
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.core.voxels import Sink
-from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.errors import InputError, OutputError, SettingsError
 
 READERS = {
     "tiff": (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
@@ -85,7 +85,10 @@ def open_source(path: Path) -> Source:
     except OSError as error:
         raise InputError(f"{path} may not be read: {error.strerror}.") from error
     opened = stamps([path] if path.is_file() else [])
-    source = cast(Reader, _module(name)).open_source(path)
+    try:
+        source = cast(Reader, _module(name)).open_source(path)
+    except SettingsError as error:  # where its voxels lie, by its metadata, cannot be
+        raise InputError(f"{path} is not placed in space: {error} Is it damaged?") from error
     check_unit(source)
     return guarded(source, opened | stamps(source.files))
 
