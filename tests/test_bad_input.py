@@ -429,3 +429,18 @@ def test_a_chunk_that_another_program_left_out_is_counted_in_a_note(command: Com
     outcome = command("measure", tmp_path / "a.zarr")
     assert outcome.code == 0, outcome.err
     assert "3 chunks are not on disk and read as 3" in outcome.err
+
+
+def test_paint_of_numbers_that_no_model_has_outputs_for(
+    command: Command, source: Path, tmp_path: Path, results: Path, tiny_model: Path
+) -> None:
+    paint = np.zeros((8, 40, 40), np.uint32)
+    paint[2, 5:15, 5:15], paint[2, 20:30, 20:30] = 1, 2**31
+    tifffile.imwrite(tmp_path / "paint.tif", paint, photometric="minisblack")
+    words = ("--steps", 1, "-m", tiny_model, "-o", results / "m.safetensors")
+    refused(command("finetune", source, "--painted", tmp_path / "paint.tif", *words), "up to 128", str(2**31))
+    assert list(results.iterdir()) == []
+    outcome = command("evaluate", tmp_path / "paint.tif", tmp_path / "paint.tif", "--painted", "--json")
+    assert outcome.code == 0
+    found = {row["label"]: row["reference_volume"] for row in outcome.json["structures"]}
+    assert found[2**31 - 1] == 100

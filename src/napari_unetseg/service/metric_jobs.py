@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, to_classes
+from napari_unetseg.core.io.lazy import smallest_dtype
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
 from napari_unetseg.core.metrics.overlap import count_overlap
@@ -95,7 +96,7 @@ def measure(labels: Labels, image: Volume | None, objects: bool) -> Job[MetricsR
 def as_painted(predicted: Labels, paint: Labels) -> tuple[Labels, Labels, npt.NDArray[np.bool_]]:
     """A prediction's structures, paint as output labels, and where it is known; numbered objects become a structure."""
     known = paint.array != UNPAINTED
-    classes = np.maximum(to_classes(paint.array), 0).astype(np.uint16)
+    classes = smallest_dtype(np.maximum(to_classes(paint.array), 0))
     if predicted.are_objects:
         predicted = replace(predicted, array=foreground(predicted.array), are_objects=False)
     return predicted, replace(paint, array=classes, structures=(), are_objects=False), known

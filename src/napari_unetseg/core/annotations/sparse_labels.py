@@ -12,6 +12,7 @@ import numpy.typing as npt
 from napari_unetseg.errors import InputError
 
 UNPAINTED, BACKGROUND = 0, 1  # in painted layers
+HIGHEST = 128  # painted value: a model has an output for each up to it, and they are kept in 8 bits
 IGNORE = -1  # in tensors of network outputs: a voxel that nobody painted
 MOST_CLASSES = 64  # more values than this are numbered objects, not structures
 LEAST_PART = 0.1  # of a class, in the part to learn from as in the one to score on
@@ -54,9 +55,10 @@ def to_classes(painted: Array) -> Array:
 
     Returns
     -------
-    ndarray of int16, the same shape
+    ndarray of int16, or of int64 where that is too small, the same shape
     """
-    return np.asarray(painted.astype(np.int16) - BACKGROUND)
+    kind = np.int16 if painted.max(initial=0) <= np.iinfo(np.int16).max else np.int64
+    return np.asarray(painted.astype(kind) - BACKGROUND)
 
 
 def class_count(painted: Sequence[Array]) -> int:
@@ -108,6 +110,8 @@ def _check_classes(values: list[int]) -> None:
             f"Expected at most {MOST_CLASSES} painted values; got {len(values)}. "
             "Give all objects of one structure the same value."
         )
+    if values[-1] > HIGHEST:
+        raise InputError(f"Expected painted values up to {HIGHEST}; got {values[-1]}. Paint structures with 2, 3, ….")
 
 
 def painted_planes(painted: Array) -> list[Plane]:

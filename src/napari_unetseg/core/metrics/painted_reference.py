@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, to_classes
+from napari_unetseg.core.io.lazy import smallest_dtype
 from napari_unetseg.core.metrics.evaluation import DEFAULTS, evaluate
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
@@ -37,6 +38,6 @@ def evaluate_painted(predicted: Labels, painted: Labels, settings: MetricSetting
 
 def painted_reference(painted: Labels) -> tuple[Labels, npt.NDArray[np.bool_]]:
     """Painted labels as output labels, and which voxels are painted, shape (Z, Y, X)."""
-    classes = np.maximum(to_classes(painted.array), 0).astype(np.uint16)
+    classes = smallest_dtype(np.maximum(to_classes(painted.array), 0))
     names = tuple(s.model_copy(update={"label": s.label - 1}) for s in painted.structures if s.label > 1)
     return replace(painted, array=classes, structures=names, are_objects=False), painted.array != UNPAINTED
