@@ -305,6 +305,16 @@ def test_scales_that_cannot_be_are_told_in_one_line(command: Command, tmp_path: 
     assert outcome.err.count("\n") == 1
 
 
+def test_an_archive_that_goes_on_behind_its_voxels_is_not_read_to_its_end(tmp_path: Path) -> None:
+    nibabel.save(nibabel.Nifti1Image(NOISE, np.eye(4)), tmp_path / "a.nii")
+    content = (tmp_path / "a.nii").read_bytes()
+    (tmp_path / "few.nii.gz").write_bytes(gzip.compress(content + bytes(1000)))
+    (tmp_path / "many.nii.gz").write_bytes(gzip.compress(content + bytes(2**25), 1))
+    assert load_volume(tmp_path / "few.nii.gz").array.sum() == NOISE.sum(dtype=int)
+    with pytest.raises(InputError, match="behind its last voxel"):
+        load_volume(tmp_path / "many.nii.gz")
+
+
 def test_a_nifti_that_is_placed_in_two_ways_is_told(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(NOISE, np.diag([1.0, 2.0, 3.0, 1.0]))
     image.set_qform(np.diag([1.0, 2.0, 3.0, 1.0]), code=1)

@@ -25,6 +25,7 @@ WORDS = {"m": "meter", "mm": "mm", "µm": "micron"}
 """The units that NIfTI has, by ours."""
 NEAREST = {"cm": "mm", "nm": "µm"}
 """What the others are written in."""
+MOST_BEHIND = 2**24  # bytes behind the last voxel, in an archive
 TOLERANCE = 0.1  # of a voxel: quaternions are kept in 32 bits
 
 
@@ -124,8 +125,10 @@ def _read(
     with decoding(path, "NIfTI"), _Mended(), opened(path, "rb") as stream:
         data = type(nib.load(path)).from_stream(stream).dataobj
         channels = [_channel(data, shape, (*box, part.time, c)) for c in part.channels]
-        while path.suffix == ".gz" and stream.read(2**20):
-            pass  # reading to the end checks the archive's own checksum and length
+        end = data.offset + math.prod(data.shape) * data.dtype.itemsize + MOST_BEHIND
+        while path.suffix == ".gz" and stream.read(2**20):  # reading to the end checks the archive's own checksum
+            if stream.tell() > end:
+                raise InputError(f"{path} goes on far behind its last voxel. Is it damaged? Copy it again.")
     arrays = [orientation.reorder(channel, transform).astype(dtype, copy=False) for channel in channels]
     return stack(arrays)
 
