@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.segmenting import load_model
 from napari_unetseg.core.models.catalogue import list_models
-from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, starting_model, written_card
+from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, anonymous_card, starting_model, written_card
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.volume import Labels, Volume
 
@@ -81,8 +81,12 @@ def fine_tune_file(
     model: str | None = None,
     settings: FineTuneSettings = FINE_TUNING,
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    anonymous: bool = False,
 ) -> FineTuned:
     """`fine_tune`, and write the model, named after its file. Killed in the middle, the same call goes on.
+
+    With `anonymous`, its card has no names of files.
 
     Raises
     ------
@@ -96,6 +100,7 @@ def fine_tune_file(
     checkpoint = target.with_name(f".{target.name}")
     tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
     card = written_card(tuned.model.card, target.stem, volumes)
+    card = anonymous_card(card) if anonymous else card
     tuned = replace(tuned, model=replace(tuned.model, card=card))
     save_model(target, tuned.model)
     return tuned
@@ -118,7 +123,7 @@ def replay(
     target : str or Path
         The model file to write.
     inputs : sequence of str or Path
-        The images, in the order of the record, where they are not at their recorded places.
+        The images, in the order of the record, where they do not lie beside it: a record names no folders.
 
     Raises
     ------

@@ -24,6 +24,7 @@ from napari_unetseg.core.postprocess.from_prediction import (
     smallest_part,
     wants_objects,
 )
+from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.steps import leading_probability_steps
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 
 DEFAULTS = SegmentSettings()
+IMAGE = neutral_name("image")
 
 
 @dataclass(frozen=True)
@@ -154,8 +156,12 @@ def segment_file(
     selection: Selection = EVERYTHING,
     settings: SegmentSettings = DEFAULTS,
     on_progress: Callable[[Progress], None] | None = None,
+    *,
+    anonymous: bool = False,
 ) -> Segmentation:
     """Read an image, `segment` it, and write the result: labels, or the probabilities where the settings ask for them.
+
+    With `anonymous`, the image's name is not in the result.
 
     Raises
     ------
@@ -166,7 +172,8 @@ def segment_file(
     """
     started = time.perf_counter()
     check_output(Path(target), PROBABILITIES if settings.write == "probabilities" else LABELS, overwrite=True)
-    result = segment(load_volume(source, selection), model, settings, on_progress)
+    volume = load_volume(source, selection)
+    result = segment(replace(volume, name=IMAGE) if anonymous else volume, model, settings, on_progress)
     if result.probabilities is None:
         save_labels(target, result.labels)
     else:

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,9 +19,19 @@ import typer
 
 from napari_unetseg import __version__
 from napari_unetseg.cli import labels, models, terminal
-from napari_unetseg.cli.options import AllowMissing, Json, Overwrite, Spacing, option, selection_of
+from napari_unetseg.cli.options import (
+    AllowMissing,
+    Anonymous,
+    Json,
+    Overwrite,
+    Spacing,
+    given_paths,
+    option,
+    selection_of,
+)
 from napari_unetseg.cli.session import replay
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
+from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
@@ -52,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    terminal.hide(given_paths(sys.argv[1:] if arguments is None else arguments), anew=True)
     try:
         code = int(app(arguments, standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
@@ -107,6 +119,7 @@ def segment(
     level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -118,12 +131,15 @@ def segment(
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
     selection = selection_of(spacing, unit, channel, time_point, level, allow_missing=allow_missing)
-    tasks = plan_tasks(inputs, out, "probabilities" if write == "probabilities" else "labels", stack, overwrite)
+    terminal.hide(inputs, names=anonymous)
+    ending = "probabilities" if write == "probabilities" else "labels"
+    tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
+    terminal.hide([task.source for task in tasks], names=anonymous)
     loaded = api.load_model(model) if model else None
     if len(tasks) == 1:
-        record = _segment_one(tasks[0], loaded, selection, settings)
+        record = _segment_one(tasks[0], loaded, selection, settings, anonymous)
     else:
-        record = _segment_all(tasks, loaded, selection, settings) | {"output": str(out)}
+        record = _segment_all(tasks, loaded, selection, settings, anonymous) | {"output": str(out)}
     if as_json:
         terminal.say_json(record)
     else:
@@ -132,13 +148,15 @@ def segment(
         raise typer.Exit(2)
 
 
-def _segment_one(task: Task, model: Model | None, selection: Selection, settings: SegmentSettings) -> dict[str, Any]:
+def _segment_one(
+    task: Task, model: Model | None, selection: Selection, settings: SegmentSettings, anonymous: bool
+) -> dict[str, Any]:
     """Segment one file, say where the result is, and return the record for programs."""
     from napari_unetseg import api
     from napari_unetseg.core.io.outputs import remember_source
 
-    with terminal.warnings_as_notes(), terminal.progress_bar(task.source.name) as show:
-        result = api.segment_file(task.source, task.target, model, selection, settings, show)
+    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(task.source, anonymous)) as show:
+        result = api.segment_file(task.source, task.target, model, selection, settings, show, anonymous=anonymous)
     for line in result.notes:
         terminal.note(f"note: {line}")
     remember_source(task.target, task.source)
@@ -149,17 +167,18 @@ def _segment_one(task: Task, model: Model | None, selection: Selection, settings
 
 
 def _segment_all(
-    tasks: Sequence[Task], model: Model | None, selection: Selection, settings: SegmentSettings
+    tasks: Sequence[Task], model: Model | None, selection: Selection, settings: SegmentSettings, anonymous: bool
 ) -> dict[str, Any]:
     """Segment many files; one that fails is told of and does not stop the others."""
     started = time.perf_counter()
     results, failures = [], []
-    for task in tasks:
+    for number, task in enumerate(tasks):
         try:
-            results.append(_segment_one(task, model, selection, settings))
+            results.append(_segment_one(task, model, selection, settings, anonymous))
         except UnetsegError as error:
-            terminal.note(f"error: {task.source}: {error}")
-            failures.append({"input": str(task.source), "error": str(error)})
+            name = terminal.title(task.source, anonymous, number, len(tasks))
+            terminal.note(f"error: {name}: {error}")
+            failures.append({"input": name, "error": terminal.without_hidden(str(error))})
             if isinstance(error, OutputError):  # a full disk is full for the next one too
                 break
     models, devices = (", ".join(sorted({r[key] for r in results})) for key in ("model", "device"))
@@ -195,19 +214,24 @@ def finetune(
     whole: Annotated[bool, option(FineTuneSettings, "whole")] = False,
     keep_structures: Annotated[bool, option(FineTuneSettings, "keep_structures")] = False,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
     from napari_unetseg.core.io.outputs import MODEL, check_output
 
-    check_output(out, MODEL, overwrite=overwrite, inputs=[*(inputs or ()), *(painted or ())])
+    read = [*(inputs or ()), *(painted or ())]
+    terminal.hide(read, names=anonymous)
+    check_output(out, MODEL, overwrite=overwrite, inputs=read)
     if session is not None:
+        if anonymous:
+            raise typer.BadParameter("A recorded --session gives the model that it recorded: it cannot be --anonymous.")
         shown = replay(session, out, inputs or ())
     elif inputs and painted:
         settings = FineTuneSettings(minutes, steps, device, seed, whole=whole, keep_structures=keep_structures)
         selection = selection_of(spacing, allow_missing=allow_missing)
-        shown = _fine_tune((inputs, painted), out, model, selection, settings)
+        shown = _fine_tune((inputs, painted), out, model, selection, settings, anonymous)
     else:
         raise typer.BadParameter("Expected images and their --painted labels, or a recorded --session.")
     if as_json:
@@ -217,15 +241,22 @@ def finetune(
 
 
 def _fine_tune(
-    files: tuple[list[Path], list[Path]], out: Path, model: str | None, selection: Selection, settings: FineTuneSettings
+    files: tuple[list[Path], list[Path]],
+    out: Path,
+    model: str | None,
+    selection: Selection,
+    settings: FineTuneSettings,
+    anonymous: bool,
 ) -> dict[str, Any]:
     """Learn from images and their painted labels, and return the record for programs."""
     from napari_unetseg import api
 
-    with terminal.warnings_as_notes(), terminal.progress_bar(files[0][0].name) as show:
+    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(files[0][0], anonymous)) as show:
         images = [api.load_volume(path, selection) for path in files[0]]
         paint = [api.load_labels(path, selection) for path in files[1]]
-        record = api.fine_tune_file(images, paint, out, model, settings, show)
+        if anonymous:
+            images = [replace(image, name=neutral_name("image", i, len(images))) for i, image in enumerate(images)]
+        record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous)
     for line in record.notes:
         terminal.note(f"note: {line}")
     return {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
@@ -247,7 +278,7 @@ def info(
         card = read_card(find_model(file))
         picture = str(picture_of(file) or "")
         record = card.model_dump(mode="json", exclude={"looks"}) | {"picture": picture or None}
-        shown = terminal.card_facts(card) | {"picture": picture}
+        shown = {**terminal.card_facts(card), "picture": picture}
     else:
         from napari_unetseg.core.io.loadsave import inspect
 

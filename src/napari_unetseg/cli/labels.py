@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.cli.options import AllowMissing, Json, Overwrite, Spacing, option, selection_of
+from napari_unetseg.cli.options import AllowMissing, Anonymous, Json, Overwrite, Spacing, option, selection_of
 from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.privacy import neutral_name, shown_name
 from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import SettingsError
 
@@ -68,6 +69,7 @@ def evaluate(
         int | None, typer.Option("--processes", min=1, help="For folders. Default: one for each processor.")
     ] = None,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -77,10 +79,9 @@ def evaluate(
     from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.metrics.table import save_table
 
-    settings, selection = (
-        MetricSettings(tolerance=tolerance, objects=objects),
-        selection_of(spacing, allow_missing=allow_missing),
-    )
+    terminal.hide([predicted, reference], names=anonymous)
+    settings = MetricSettings(tolerance=tolerance, objects=objects)
+    selection = selection_of(spacing, allow_missing=allow_missing)
     if out is not None:
         check_output(out, TABLE, overwrite=overwrite, inputs=[predicted, reference])
     found: Evaluation | dict[str, Evaluation]
@@ -88,11 +89,13 @@ def evaluate(
         if painted:
             raise SettingsError("Painted labels are scored file by file; give two files.")
         found = _evaluate_folders(predicted, reference, selection, settings, processes)
+        if anonymous:
+            found = {neutral_name("case", i, len(found)): scores for i, scores in enumerate(found.values())}
     else:
         found = _evaluate_files(predicted, reference, selection, settings, painted)
     if out is not None:
         save_table(out, found)
-    title = f"{predicted.name} against {reference.name}"
+    title = f"{terminal.title(predicted, anonymous)} against {terminal.title(reference, anonymous)}"
     if as_json:
         terminal.say_json(terminal.evaluation_record(found) if isinstance(found, Evaluation) else summarise(found))
     elif isinstance(found, Evaluation):
@@ -119,7 +122,7 @@ def _evaluate_folders(
     from napari_unetseg import api
     from napari_unetseg.core.progress import finish
 
-    with terminal.warnings_as_notes(), terminal.progress_bar(predicted.name) as show:
+    with terminal.warnings_as_notes(), terminal.progress_bar("evaluate") as show:
         return finish(api.iter_evaluate_folders(predicted, reference, selection, settings, processes), show)
 
 
@@ -130,6 +133,7 @@ def measure(
     spacing: Spacing = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -140,6 +144,7 @@ def measure(
     from napari_unetseg.core.metrics.scores import finite
     from napari_unetseg.core.metrics.table import write_csv
 
+    terminal.hide(filter(None, (labels, image)), names=anonymous)
     selection = selection_of(spacing, allow_missing=allow_missing)
     if out is not None:
         check_output(out, TABLE, overwrite=overwrite, inputs=[labels])
@@ -151,7 +156,7 @@ def measure(
     if as_json:
         terminal.say_json({"objects" if objects else "structures": finite(rows), "unit": found.grid.unit})
     else:
-        terminal.show_rows(rows, labels.name)
+        terminal.show_rows(rows, terminal.title(labels, anonymous))
 
 
 def clean(
@@ -164,6 +169,7 @@ def clean(
     painted: Painted = None,
     spacing: Spacing = None,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -175,16 +181,18 @@ def clean(
     if not step:
         raise SettingsError("Expected one --step or more, such as --step keep_largest; see clean --help.")
     steps, selection = [parse_step(text) for text in step], selection_of(spacing, allow_missing=allow_missing)
-    beside = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}
-    check_output(out, LABELS, overwrite=overwrite, inputs=[path for path in beside.values() if path is not None])
-    with terminal.warnings_as_notes(), terminal.progress_bar(labels.name) as show:
+    asked = {"image": image, "probabilities": probabilities, "map": prior, "painted": painted}
+    beside = {role: path for role, path in asked.items() if path is not None}
+    terminal.hide([labels, *beside.values()], names=anonymous)
+    check_output(out, LABELS, overwrite=overwrite, inputs=list(beside.values()))
+    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(labels, anonymous)) as show:
         seen, soft, likely = (_load(path, selection) for path in (image, probabilities, prior))
         slices = None if painted is None else api.load_labels(painted, selection)
         context = api.cleanup_context(seen, soft, likely, slices)
         cleaned = api.clean(api.load_labels(labels, selection), steps, context, show)
-    api.save_labels(out, cleaned)
+    api.save_labels(out, replace(cleaned, name="labels") if anonymous else cleaned)
     if as_json:
-        given = {name: str(path) for name, path in beside.items() if path is not None}
+        given = {role: role if anonymous else shown_name(path) for role, path in beside.items()}
         terminal.say_json({"output": str(out), "steps": steps_to_json(steps), **given})
     else:
         terminal.say(str(out))
@@ -199,6 +207,7 @@ def report(
     step: Steps = None,
     spacing: Spacing = None,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -206,6 +215,7 @@ def report(
     from napari_unetseg import api
     from napari_unetseg.core.io.outputs import PAGE, check_output
     from napari_unetseg.core.models.catalogue import find_model, read_card
+    from napari_unetseg.core.models.fine_tuned_card import anonymous_card
     from napari_unetseg.core.report.page import save_report
     from napari_unetseg.core.report.record import Report, record_of
     from napari_unetseg.core.steps import parse_step
@@ -214,12 +224,16 @@ def report(
         selection_of(spacing, allow_missing=allow_missing),
         tuple(parse_step(text) for text in step or ()),
     )
+    files = {role: path for role, path in (("labels", labels), ("image", image), ("reference", reference)) if path}
+    terminal.hide(files.values(), names=anonymous)
     check_output(out, PAGE, overwrite=overwrite)
     with terminal.warnings_as_notes():
         card = None if model is None else read_card(find_model(model))
         result = api.load_labels(labels, selection)
         if card is not None and not result.structures:  # the file has no names: the model knows them
             result = replace(result, structures=card.structures)
+        if anonymous:
+            result, card = replace(result, name="labels"), card and anonymous_card(card)
         truth = None if reference is None else api.load_labels(reference, selection)
         page = Report(
             result,
@@ -229,7 +243,8 @@ def report(
             card,
             steps,
             {} if spacing is None else {"spacing": spacing},
-            {role: path for role, path in (("labels", labels), ("image", image), ("reference", reference)) if path},
+            files,
+            anonymous,
         )
         save_report(out, page)
     if as_json:
@@ -245,6 +260,7 @@ def surfaces(
     suffix: Annotated[str, typer.Option("--format", help=".ply or .stl")] = ".ply",
     spacing: Spacing = None,
     allow_missing: AllowMissing = False,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -253,6 +269,7 @@ def surfaces(
     from napari_unetseg.core.io.outputs import MESH, check_folder, check_output
     from napari_unetseg.core.report.meshes import save_surfaces, surface_paths
 
+    terminal.hide([labels], names=anonymous)
     check_folder(out)
     with terminal.warnings_as_notes():
         found = api.load_labels(labels, selection_of(spacing, allow_missing=allow_missing))
@@ -260,7 +277,7 @@ def surfaces(
             check_output(path, MESH, overwrite=overwrite)
         paths = save_surfaces(out, found, f".{suffix.lstrip('.')}")
     if not paths:
-        terminal.note(f"note: {labels.name} holds no labels; nothing was written.")
+        terminal.note(f"note: {terminal.title(labels, anonymous)} holds no labels; nothing was written.")
     if as_json:
         terminal.say_json({"outputs": [str(path) for path in paths]})
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.cli.options import Json, Overwrite
+from napari_unetseg.cli.options import Anonymous, Json, Overwrite
 from napari_unetseg.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -96,20 +96,22 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A bundled model's name or a model file.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="Package to write, .zip.")],
     form: Annotated[str, typer.Option("--format", help="bioimageio: a package of the BioImage Model Zoo.")] = FORMAT,
+    anonymous: Anonymous = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Write a model as a package for other programs, and check it."""
     from napari_unetseg.core.io.outputs import PACKAGE, check_output
+    from napari_unetseg.core.models.catalogue import find_model, read_card
     from napari_unetseg.engine.bioimageio.packages import export_model
 
     if form != FORMAT:
         raise SettingsError(f"Expected --format {FORMAT}; got {form!r}.")
     check_output(out, PACKAGE, overwrite=overwrite)
     with terminal.warnings_as_notes():
-        export_model(model, out)
+        export_model(model, out, anonymous=anonymous)
     if as_json:
-        terminal.say_json({"output": str(out), "model": model, "format": form})
+        terminal.say_json({"output": str(out), "model": read_card(find_model(model)).name, "format": form})
     else:
         terminal.say(str(out))
 

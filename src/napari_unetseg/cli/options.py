@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +18,10 @@ Spacing = Annotated[
     str | None, typer.Option("--spacing", metavar="Z,Y,X[UNIT]", help="Voxel size, instead of the file's.")
 ]
 
+Anonymous = Annotated[
+    bool,
+    typer.Option("--anonymous", help="Leave out the names of files too; those of folders never are in a result."),
+]
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -23,6 +30,27 @@ Overwrite = Annotated[
 ]
 
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help=help_of(Selection, "allow_missing"))]
+
+
+OUTPUT = ("-o", "--out")
+
+
+def given_paths(arguments: Sequence[str]) -> list[Path]:
+    """The inputs among arguments as typed, as far as they are or look like paths; outputs are not among them."""
+    values, is_output = [], False
+    for argument in arguments:
+        name, _, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        if value and not is_output and name not in OUTPUT:
+            values.append(value)
+        is_output = argument in OUTPUT
+    return [Path(value) for value in values if not value.startswith("-") and _is_path(value)]
+
+
+def _is_path(text: str) -> bool:
+    try:
+        return os.sep in text or Path(text).exists()
+    except (OSError, ValueError):
+        return False
 
 
 def option(record: type, name: str, *flags: str) -> Any:

@@ -15,7 +15,7 @@ def replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     from napari_unetseg import api
 
     began = time.perf_counter()
-    with terminal.warnings_as_notes(), terminal.progress_bar(session.name) as show:
+    with terminal.warnings_as_notes(), terminal.progress_bar("session") as show:
         done = api.replay(session, out, inputs, show)
     for line in done.notes:
         terminal.note(f"note: {line}")

@@ -1,8 +1,11 @@
-"""Output of the commands: results on standard output, progress and notes on standard error."""
+"""Output of the commands: results on standard output, progress and notes on standard error.
+
+All that is printed passes `core.text`: names and messages come from files of others. Folders of what is read are left
+out of notes, see `core.privacy`.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +16,10 @@ from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from napari_unetseg.core import privacy
+from napari_unetseg.core.privacy import shown_name
 from napari_unetseg.core.progress import Progress, told_warnings
+from napari_unetseg.core.text import display_lines, display_text, json_line
 
 if TYPE_CHECKING:
     from napari_unetseg.cli.demo import Demo
@@ -22,6 +28,28 @@ if TYPE_CHECKING:
     from napari_unetseg.core.models.card import ModelCard
 
 WIDTH = 120
+Cell = str | Sequence[str]
+"""Of a table: a text, or several on lines of their own."""
+
+_hidden: dict[str, str] = {}
+"""What notes of this command leave out; see `hide`."""
+
+
+def hide(paths: Iterable[Path], *, names: bool = False, anew: bool = False) -> None:
+    """Leave the folders of `paths` out of all notes from now on; with `names`, those of the files too."""
+    if anew:
+        _hidden.clear()
+    _hidden.update(privacy.hidden_parts(paths, names=names))
+
+
+def without_hidden(text: str) -> str:
+    """A message without what is hidden."""
+    return privacy.without_hidden(text, _hidden)
+
+
+def title(path: Path, anonymous: bool, index: int = 0, count: int = 1) -> str:
+    """What a file is called in what is printed; the one of that number, from 0, where its name must not be told."""
+    return privacy.neutral_name("image", index, count) if anonymous else shown_name(path)
 
 
 def _output() -> Console:
@@ -31,44 +59,54 @@ def _output() -> Console:
 
 
 def say(text: str) -> None:
-    """Print one line of a result, as it is: no wrapping, no markup."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    """Print one line of a result: no wrapping, no markup."""
+    _line(Console(), display_text(text))
 
 
 def say_json(record: Mapping[str, Any]) -> None:
     """Print a result for programs: one JSON object on one line."""
-    say(json.dumps(record, ensure_ascii=False, default=str))
+    _line(Console(), json_line(record))
 
 
 def note(text: str) -> None:
     """Print one line that is not part of a result, to standard error."""
-    Console(stderr=True).print(" ".join(text.split()), markup=False, highlight=False, soft_wrap=True)
+    _line(Console(stderr=True), display_text(without_hidden(" ".join(text.split()))))
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def _line(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _shown(cell: Cell) -> str:
+    return display_text(cell) if isinstance(cell, str) else "\n".join(map(display_text, cell))
+
+
+def _table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table; a column of figures is aligned to the right."""
-    grid = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
-    rows = [tuple(row) for row in rows]
+    grid = Table(
+        title=display_text(heading), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    shown = [tuple(map(_shown, row)) for row in rows]
     for number, column in enumerate(columns):
-        figures = all(_is_figure(row[number]) for row in rows)
-        grid.add_column(column, justify="right" if figures else "left", overflow="fold")
-    for row in rows:
+        figures = all(_is_figure(row[number]) for row in shown)
+        grid.add_column(display_text(column), justify="right" if figures else "left", overflow="fold")
+    for row in shown:
         grid.add_row(*row)
     _output().print(grid, markup=False)
 
 
-def facts(record: Mapping[str, str]) -> None:
+def facts(record: Mapping[str, Cell]) -> None:
     """Print names and values in two columns, without what is empty."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in record.items():
         if value:
-            grid.add_row(name, value)
+            grid.add_row(display_text(name), _shown(value))
     _output().print(grid, markup=False)
 
 
-def show_evaluation(evaluation: Evaluation, title: str) -> None:
+def show_evaluation(evaluation: Evaluation, heading: str) -> None:
     """Print the table of a score: the figures most asked for, and those of single objects."""
     unit = "" if evaluation.unit == "pixel" else f" ({evaluation.unit})"
     columns = ("label", "structure", "Dice", "IoU", "precision", "sensitivity", f"HD95{unit}", f"ASSD{unit}")
@@ -78,7 +116,7 @@ def show_evaluation(evaluation: Evaluation, title: str) -> None:
     ]
     if len(rows) > 1:
         rows.append(("", "mean", *(_figure(evaluation.mean(name)) for name in names)))
-    _table(title, columns, rows)
+    _table(heading, columns, rows)
     if evaluation.objects is not None:
         found = evaluation.objects
         titles = ("objects", "in reference", "matched", "F1@0.5", "PQ@0.5", "splits", "merges")
@@ -86,22 +124,22 @@ def show_evaluation(evaluation: Evaluation, title: str) -> None:
         _table("numbered objects", titles, [tuple(map(_figure, (*figures, found.splits, found.merges)))])
 
 
-def show_cases(summary: Mapping[str, Any], title: str) -> None:
+def show_cases(summary: Mapping[str, Any], heading: str) -> None:
     """Print what `core.metrics.folders.summarise` says: a row a case, and the means of each structure."""
     rows = [(case["case"], _figure(case["mean_dice"])) for case in summary["cases"]]
-    _table(title, ("case", "mean Dice"), [*rows, ("mean", _figure(summary["mean_dice"]))])
+    _table(heading, ("case", "mean Dice"), [*rows, ("mean", _figure(summary["mean_dice"]))])
     names = ("dice", "iou", "precision", "sensitivity", "hausdorff95", "assd")
     means = [(str(row["label"]), row["name"], *(_figure(row[name]) for name in names)) for row in summary["structures"]]
     _table(f"means over {len(rows)} cases", ("label", "structure", *names), means)
 
 
-def show_rows(rows: Sequence[Mapping[str, Any]], title: str) -> None:
+def show_rows(rows: Sequence[Mapping[str, Any]], heading: str) -> None:
     """Print rows that have the same columns; nothing to show is said."""
     if not rows:
-        say(f"{title}: no labels")
+        say(f"{heading}: no labels")
         return
     cells = ([_figure(value) if isinstance(value, float) else str(value) for value in row.values()] for row in rows)
-    _table(title, list(rows[0]), cells)
+    _table(heading, list(rows[0]), cells)
 
 
 def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
@@ -138,20 +176,20 @@ def show_models(cards: Sequence[ModelCard]) -> None:
     _table("bundled models", columns, rows)
 
 
-def card_facts(card: ModelCard) -> dict[str, str]:
+def card_facts(card: ModelCard) -> dict[str, Cell]:
     """A model's card for people."""
     return {
         "model": f"{card.name} {card.version}",
         "title": card.title,
-        "what": card.description,
+        "what": display_lines(card.description).splitlines(),
         "takes": f"{card.dimensions}D, channels: {', '.join(card.channels)}",
         "finds": ", ".join(f"{s.label} {s.name}" for s in card.structures),
         "as": "numbered objects" if card.finds_objects else "classes",
         "voxel size": _size(card),
         "held-out scores": _scores(card),
         "training": card.training,
-        "training data": "\n".join(f"{d.name}: {d.source} ({d.licence})" for d in card.training_data),
-        "known failures": "\n".join(card.known_failures),
+        "training data": [f"{d.name}: {d.source} ({d.licence})" for d in card.training_data],
+        "known failures": card.known_failures,
         "licence": card.licence,
     }
 
@@ -160,7 +198,7 @@ def volume_record(info: VolumeInfo) -> dict[str, Any]:
     """What a file holds, in plain values for programs."""
     grid = info.grid
     return {
-        "path": str(info.path),
+        "path": shown_name(info.path),
         "format": info.format,
         "shape": info.shape,
         "channels": info.channels,
@@ -175,11 +213,11 @@ def volume_record(info: VolumeInfo) -> dict[str, Any]:
     }
 
 
-def volume_facts(info: VolumeInfo) -> dict[str, str]:
+def volume_facts(info: VolumeInfo) -> dict[str, Cell]:
     """What a file holds, for people."""
     spacing = " × ".join(f"{step:.4g}" for step in info.grid.spacing)
     return {
-        "file": str(info.path),
+        "file": shown_name(info.path),
         "format": info.format,
         "size (z, y, x)": " × ".join(map(str, info.shape)),
         "voxel size": f"{spacing} {info.grid.unit}" if info.grid.is_physical else "not known",
@@ -188,7 +226,7 @@ def volume_facts(info: VolumeInfo) -> dict[str, str]:
         "memory": filesize.decimal(info.nbytes),
         "time points": str(info.times) if info.times > 1 else "",
         "levels": ", ".join("×".join(map(str, level)) for level in info.levels) if len(info.levels) > 1 else "",
-        "notes": "\n".join(info.notes),
+        "notes": info.notes,
     }
 
 
@@ -200,17 +238,18 @@ def _figure(value: float | None) -> str:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[Progress], None]]:
+def progress_bar(heading: str) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows progress, as a bar where standard error is a terminal and not at all elsewhere."""
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    )  # fmt: skip
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=None)
+        shown = display_text(heading)
+        task = bar.add_task(shown, total=None)
 
         def show(progress: Progress) -> None:
-            bar.update(task, completed=progress.done, total=progress.total, description=f"{title}: {progress.stage}")
+            stage = f"{shown}: {display_text(progress.stage)}"
+            bar.update(task, completed=progress.done, total=progress.total, description=stage)
 
         yield show
 
@@ -230,8 +269,8 @@ def _size(card: ModelCard) -> str:
     return f"{' × '.join(f'{step:.3g}' for step in size.spacing)} {size.unit}" if size else "any"
 
 
-def _scores(card: ModelCard) -> str:
-    return "\n".join(f"{s.metric} {s.value:.3f} {s.structure}: {s.held_out}" for s in card.scores)
+def _scores(card: ModelCard) -> list[str]:
+    return [f"{s.metric} {s.value:.3f} {s.structure}: {s.held_out}" for s in card.scores]
 
 
 def _is_figure(text: str) -> bool:

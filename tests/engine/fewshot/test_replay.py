@@ -115,7 +115,8 @@ def test_what_is_another_one_than_recorded_is_refused_in_one_line(image: Path, t
     record = session_path(model)
     other = tmp_path / "other.tif"
     tifffile.imwrite(other, load_volume(image).array[1] + 1)
-    moved = image.rename(tmp_path / "moved.tif")
+    (tmp_path / "elsewhere").mkdir()
+    moved = image.rename(tmp_path / "elsewhere" / "moved.tif")
 
     def refused(*inputs: Path) -> str:
         outcome = command("finetune", *inputs, "--session", record, "-o", out)
@@ -136,6 +137,17 @@ def test_what_is_another_one_than_recorded_is_refused_in_one_line(image: Path, t
     assert "schema_version" in refused(moved)
     record.write_text("{")
     assert "Expected the record of a session" in refused(moved)
+
+
+def test_a_record_of_an_earlier_version_finds_its_image_by_its_whole_path(image: Path, tmp_path: Path, command) -> None:
+    model, folder = tmp_path / "m.safetensors", tmp_path / "elsewhere"
+    recorded(image, model, SEED, None)
+    folder.mkdir()
+    record = json.loads(session_path(model).read_text())
+    assert record["images"][0]["place"]["path"] == "image.tif"
+    record["images"][0]["place"]["path"] = str(image.rename(folder / "image.tif"))
+    session_path(model).write_text(json.dumps(record))
+    assert command("finetune", "--session", session_path(model), "-o", tmp_path / "again.safetensors").code == 0
 
 
 def test_a_restored_model_has_no_record_and_removes_an_old_one(image: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.privacy import SERIES, shown_name
 from napari_unetseg.core.steps import Unit
 from napari_unetseg.errors import InputError
 
@@ -60,7 +61,8 @@ class Place(_Record):
     Parameters
     ----------
     path : str or None
-        Its file; None where it was in none.
+        Its file; None where it was in none. In a record only the file's name (see `without_folders`); records of
+        earlier versions have the whole path.
     time, level : int
         The time point and the resolution level that were taken.
     """
@@ -68,6 +70,11 @@ class Place(_Record):
     path: str | None = None
     time: Index = 0
     level: Index = 0
+
+    def without_folders(self) -> Self:
+        """As it is recorded: with a file's name alone. What the image is, its voxels' hash says."""
+        name = shown_name(Path(self.path)) if self.path is not None else None
+        return self.model_copy(update={"path": None if name == SERIES else name})
 
 
 class SessionImage(_Record):

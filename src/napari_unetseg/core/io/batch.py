@@ -16,6 +16,8 @@ IMAGES = tuple(suffix for name, group in READERS.items() if name not in ("dicom"
 SUFFIXES = {"nifti": ".nii.gz", "dicom": ".nii.gz", "itk": ".nrrd", "ome_zarr": ".ome.zarr"}
 """Results of these formats are written in the format that keeps their orientation; all others as OME-TIFF."""
 
+IMAGE = "image"
+"""What an image is called where its name is left out."""
 LABELS_SHARE = 64
 """How many times smaller labels may be than their image."""
 
@@ -29,7 +31,13 @@ class Task:
 
 
 def plan_tasks(
-    inputs: Sequence[Path], output: Path, ending: str, stack: bool = False, overwrite: bool = False
+    inputs: Sequence[Path],
+    output: Path,
+    ending: str,
+    stack: bool = False,
+    overwrite: bool = False,
+    *,
+    anonymous: bool = False,
 ) -> list[Task]:
     """What to read, and what to write; that it can be written is checked here, before anything is computed.
 
@@ -47,6 +55,8 @@ def plan_tasks(
         Whether a folder of pictures is one volume, slice by slice, instead of many images.
     overwrite : bool
         Whether a result may replace a file of another kind, or the result of another image.
+    anonymous : bool
+        Whether results in a folder are numbered, ``image-1-labels.ome.tif``, instead of called after their images.
 
     Raises
     ------
@@ -62,7 +72,11 @@ def plan_tasks(
     into_folder = sources != list(inputs) or len(sources) > 1 or (is_folder(output) and output.suffix != ".zarr")
     if into_folder:
         check_folder(output, sum(sizes.values()))
-    tasks = [Task(source, output / _result_name(source, kind, ending) if into_folder else output) for source in sources]
+    names = [f"{IMAGE}-{number}" if anonymous else stem(source) for number, source in enumerate(sources, start=1)]
+    tasks = [
+        Task(source, output / f"{name}-{ending}{_suffix(source, kind)}" if into_folder else output)
+        for source, name in zip(sources, names, strict=True)
+    ]
     _check_different(tasks)
     for task in tasks:
         check_output(task.target, kind, sizes[task.source], overwrite=overwrite, inputs=sources)
@@ -90,13 +104,14 @@ def _is_zarr(path: Path) -> bool:
     return path.suffix == ".zarr" or any((path / mark).exists() for mark in ZARR_MARKS)
 
 
-def _result_name(source: Path, kind: Kind, ending: str) -> str:
+def _suffix(source: Path, kind: Kind) -> str:
+    """The suffix of a result, by the format of its image."""
     name = source.name.lower()
     format_name = next((k for k, group in READERS.items() if name.endswith(group)), "dicom" if source.is_dir() else "")
     suffix = SUFFIXES.get(format_name, ".ome.tif")
     if not suffix.endswith(kind.suffixes):  # NRRD holds labels alone
         suffix = SUFFIXES["nifti"]
-    return f"{stem(source)}-{ending}{suffix}"
+    return suffix
 
 
 def _check_different(tasks: Sequence[Task]) -> None:

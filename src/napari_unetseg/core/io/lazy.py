@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_unetseg.core.io.formats.registry import open_source, stem
 from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
 from napari_unetseg.core.io.source import Part, Source
+from napari_unetseg.core.privacy import SERIES, shown_name
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, Shape, Structure, Volume, check_time, place
 from napari_unetseg.errors import InputError
@@ -56,8 +57,8 @@ class FileVolume:
 
     @property
     def name(self) -> str:
-        """The file's stem."""
-        return stem(self.path)
+        """The file's stem; a folder of slices is called ``series``, and not as the folder is."""
+        return SERIES if shown_name(self.path) == SERIES else stem(self.path)
 
     @property
     def is_2d(self) -> bool:
@@ -229,7 +230,7 @@ def smallest_dtype(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def warn_of_notes(volume: FileVolume) -> None:
     """Say what a user should know of a file: an assumed spacing, missing slices."""
     for note in volume.source.info.notes:
-        warnings.warn(f"{volume.path}: {note}", stacklevel=3)
+        warnings.warn(f"{shown_name(volume.path)}: {note}", stacklevel=3)
 
 
 def _load_time(path: Path, selection: Selection, time: int) -> Volume:

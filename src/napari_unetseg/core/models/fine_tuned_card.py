@@ -8,11 +8,14 @@ from dataclasses import dataclass
 
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score, VoxelSize
+from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.settings import check_limits, setting
 from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import SettingsError
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # DOI 10.1038/nmeth.1618
+PAINTED = "painted by the user"
+"""The source, in a card, of images that were painted here."""
 MINUTES = 1.0
 MOST_WEIGHT = 5.0
 STARTS = ("general-2d", "nuclei-2d", "axon-myelin-2d")  # the most general first
@@ -185,7 +188,7 @@ def fine_tuned_card(network: LearnedNetwork, learned: LearnedFrom, pretrained: M
         patch=network.patch,
         halo=network.halo,
         training_data=(
-            DataSource(name=names, source="painted by the user", licence="the user's own"),
+            DataSource(name=names, source=PAINTED, licence="the user's own"),
             *(pretrained.training_data if pretrained is not None else ()),
         ),
         training=f"Began with {begun}; voxels of {size} {first.grid.unit}.",
@@ -211,6 +214,20 @@ def _scores(structures: Sequence[Structure], learned: LearnedFrom) -> tuple[Scor
 def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume]) -> ModelCard:
     """A card as its file has it: named after the file, and with the descriptors of what the model learned from."""
     return card.model_copy(update={"name": model_name(stem), "looks": tuple(map(describe_image, volumes))})
+
+
+def anonymous_card(card: ModelCard) -> ModelCard:
+    """A card without names of files: neither those of painted images, nor of a model of the user to begin with."""
+    if not any(data.source == PAINTED for data in card.training_data):
+        return card
+    data = tuple(
+        entry.model_copy(update={"name": "images of the user"}) if entry.source == PAINTED else entry
+        for entry in card.training_data
+    )
+    begun, separator, rest = card.training.partition(";")
+    bundled = {f"Began with {path.stem}" for path in BUNDLED.glob("*.safetensors")} | {"Began with nothing"}
+    training = card.training if begun in bundled else f"Began with a model of the user{separator}{rest}"
+    return card.model_copy(update={"title": "Painted by the user", "training_data": data, "training": training})
 
 
 def renamed_card(card: ModelCard, names: Mapping[int, str]) -> ModelCard:

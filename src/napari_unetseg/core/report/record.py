@@ -39,6 +39,8 @@ class Report:
         Whatever else the result depends on, by name.
     files : mapping of str to Path
         What was read, by its role; a file's name and SHA-256 go into the report.
+    anonymous : bool
+        Whether the files' names are left out: each is called by its role.
     """
 
     labels: Labels
@@ -49,6 +51,7 @@ class Report:
     steps: Sequence[Step] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
+    anonymous: bool = False
 
 
 def record_of(report: Report) -> dict[str, Any]:
@@ -61,7 +64,7 @@ def record_of(report: Report) -> dict[str, Any]:
             "platform": platform.platform(),
             "libraries": {name: _version(name) for name in LIBRARIES},
             "files": {
-                role: {"name": path.name, "sha256": _digest(path)}
+                role: {"name": role if report.anonymous else path.name, "sha256": _digest(path)}
                 for role, path in report.files.items()
                 if path.is_file()
             },

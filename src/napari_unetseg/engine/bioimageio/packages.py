@@ -6,6 +6,7 @@ import contextlib
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.bioimageio import read_model_file
 from napari_unetseg.core.models.card import ModelCard, Normalisation
 from napari_unetseg.core.models.catalogue import picture_of
+from napari_unetseg.core.models.fine_tuned_card import anonymous_card
 from napari_unetseg.engine.bioimageio.description import EPSILON, describe, documentation, minimum_size, standalone_of
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from napari_unetseg.engine.networks.network import Network
@@ -27,11 +29,12 @@ from napari_unetseg.errors import ModelError, ResourceError
 Array = npt.NDArray[np.float32]
 
 
-def export_model(model: str | Path, target: Path) -> None:
+def export_model(model: str | Path, target: Path, *, anonymous: bool = False) -> None:
     """Write a model as a package of the zoo, and let the zoo's library check it first.
 
     The package holds the weights twice: for everyone, as a PyTorch state dict with a standalone source file of the
-    network, and as our own model file, which `core.models.bioimageio` takes back without opening the former.
+    network, and as our own model file, which `core.models.bioimageio` takes back without opening the former. With
+    `anonymous`, the card in it has no names of files.
 
     Raises
     ------
@@ -44,6 +47,7 @@ def export_model(model: str | Path, target: Path) -> None:
         If the package cannot be written.
     """
     spec, loaded = _library(), load_model(model)
+    loaded = replace(loaded, card=anonymous_card(loaded.card)) if anonymous else loaded
     standalone = standalone_of(loaded.card)
     if loaded.card.is_start:
         raise ModelError(f"{loaded.card.name} is a start to learn from and finds nothing by itself; export another.")

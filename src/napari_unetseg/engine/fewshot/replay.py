@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from napari_unetseg.core.annotations.session_record import (
     write_session,
 )
 from napari_unetseg.core.annotations.versions import Version
-from napari_unetseg.core.io.loadsave import load_volume
+from napari_unetseg.core.io.loadsave import inspect, load_volume
 from napari_unetseg.core.models.catalogue import BUNDLED, find_model, read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
@@ -37,7 +39,7 @@ from napari_unetseg.engine.fewshot.session import LearningSession
 from napari_unetseg.engine.fewshot.versions import Origin
 from napari_unetseg.engine.networks import precision
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
-from napari_unetseg.errors import InputError, ModelError
+from napari_unetseg.errors import InputError, ModelError, UnetsegError
 
 PROGRAM = "napari-unetseg"
 OTHER_PROCESSOR = "The session was recorded on {}, and repeated on {}: weights may differ in their last digits."
@@ -94,7 +96,7 @@ def _image(live: LearningSession, model: Path, index: int, place: Place, origin:
     volume, paint = live.volumes[index], paint_path(model, index + 1)
     write_paint(paint, origin.painted[index].dense)
     return SessionImage(
-        place=place,
+        place=place.without_folders(),
         name=volume.name,
         channels=volume.channels,
         shape=volume.array.shape,
@@ -129,9 +131,11 @@ def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[
         raise InputError(f"Expected {len(session.images)} images, as in the session; got {len(inputs)}.")
     yield Progress(0, 1, "Reading the images")
     painted = [_paint(record.parent, image) for image in session.images]
-    places = inputs or [_found(record.parent, image) for image in session.images]
     _settings(session)
-    volumes = [_volume(path, image) for path, image in zip(places, session.images, strict=True)]
+    volumes = [
+        _volume(inputs[index], image) if inputs else _found(record.parent, image)
+        for index, image in enumerate(session.images)
+    ]
     live = LearningSession(volumes, _start(record.parent, session), session.device)
     threads = torch.get_num_threads()
     torch.set_num_threads(session.threads)
@@ -176,12 +180,33 @@ def _paint(folder: Path, image: SessionImage) -> npt.NDArray[np.uint16]:
     return painted
 
 
-def _found(folder: Path, image: SessionImage) -> Path:
-    """The image at its place, or beside the record."""
-    if image.place.path is None:
-        raise InputError(f"The image {image.name} was in no file. Save it, and give that file as INPUT.")
-    path = Path(image.place.path)
-    return path if path.exists() else folder / path.name
+def _found(folder: Path, image: SessionImage) -> Volume:
+    """The image at its place, as records of earlier versions have it, else beside the record: by name, then by hash.
+
+    Raises
+    ------
+    InputError
+        If it is nowhere there.
+    """
+    named = Path(image.place.path) if image.place.path is not None else None
+    if named is not None:
+        place = named if named.is_absolute() and named.exists() else folder / named.name
+        if place.exists():
+            return _volume(place, image)
+    for path in sorted(folder.iterdir()):
+        with contextlib.suppress(UnetsegError):
+            if _may_be(path, image):
+                return _volume(path, image)
+    raise InputError(
+        f"The image {named.name if named is not None else image.name} of the session does not lie beside the record, "
+        "under this or another name. Give its path as INPUT."
+    )
+
+
+def _may_be(path: Path, image: SessionImage) -> bool:
+    """Whether a file has as many voxels as the image, by its header."""
+    levels = inspect(path).levels
+    return image.place.level < len(levels) and prod(levels[image.place.level]) == prod(image.shape[1:])
 
 
 def _volume(path: Path, image: SessionImage) -> Volume:

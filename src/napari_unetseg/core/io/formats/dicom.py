@@ -24,7 +24,7 @@ from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, st
 from napari_unetseg.errors import InputError
 
 TAGS = [
-    "SeriesInstanceUID", "SeriesDescription", "SeriesNumber", "Modality", "InstanceNumber", "Rows", "Columns",
+    "SeriesInstanceUID", "SeriesNumber", "Modality", "InstanceNumber", "Rows", "Columns",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness", "NumberOfFrames",
 ]  # fmt: skip
 UNEVEN = 0.02  # of the usual distance between slices
@@ -46,7 +46,7 @@ class _Header(BaseModel):
     Rows: Side
     Columns: Side
     SeriesInstanceUID: str = ""
-    SeriesDescription: str | None = None
+    Modality: str | None = None
     SeriesNumber: str | None = None
     InstanceNumber: int | None = None
     NumberOfFrames: Annotated[int, Field(ge=1, lt=2**31)] = 1
@@ -162,8 +162,10 @@ def _other_series(series: dict[str, list[_Header]], taken: list[_Header]) -> tup
 
 
 def _describe(headers: list[_Header]) -> str:
-    name = headers[0].SeriesDescription or f"series {headers[0].SeriesNumber or '?'}"
-    return f"{name!r} of {_count(headers)} slices"
+    """Number and modality alone: descriptions are free text, and may name the patient."""
+    first = headers[0]
+    words = ("series", first.SeriesNumber or "without a number", first.Modality or "")
+    return f"{' '.join(str(word) for word in words if word)} of {_count(headers)} slices"
 
 
 def _count(headers: list[_Header]) -> int:
