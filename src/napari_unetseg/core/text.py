@@ -45,7 +45,8 @@ def display_text(text: object, most: int = MOST) -> str:
 
 def display_lines(text: object, most: int = MOST) -> str:
     """The same for a text whose line breaks are meant: a description of several lines."""
-    return "\n".join(display_text(line, most) for line in str(text)[: most + 1].splitlines())
+    shown = "\n".join(display_text(line, most) for line in str(text)[: most + 1].split("\n"))
+    return shown if len(shown) <= most else shown[: most - 1] + LEFT_OUT
 
 
 def json_line(record: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.service.process import ChildError, Worker
 
@@ -229,7 +230,7 @@ class _Run:
 def _notify(error: Exception) -> str:
     """Show one notification, and return its line: a fault of ours comes with its traceback, a user's error without."""
     if isinstance(error, UnetsegError):
-        show_error(str(error))
+        show_error(display_text(error))
         return str(error)
     notification_manager.receive_error(type(error), error, error.__traceback__)
     return error.summary if isinstance(error, ChildError) else f"{type(error).__name__}: {error}"

@@ -62,8 +62,13 @@ def test_a_missing_folder_is_one_clear_line(tmp_path, evaluation):
         save_table(tmp_path / "none" / "t.csv", evaluation)
 
 
-@pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@A1", "\t=1", "\r=1"])
+@pytest.mark.parametrize("name", ["=1+2", "+1", "-1", "@A1", "\t=1", "\r=1", "\n=1", "＝1"])
 def test_a_name_that_a_spreadsheet_would_compute_stays_a_text(tmp_path, name):
     write_csv(tmp_path / "t.csv", [{"name": name, "change": -1.5}])
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.reader(file))[1] == [f"'{name}", "-1.5"]
+
+
+def test_a_formula_behind_a_semicolon_ends_no_cell_either(tmp_path):
+    write_csv(tmp_path / "t.csv", [{"name": "a;=1;-2;b-3", "count": -4}])
+    assert read(tmp_path / "t.csv") == [{"name": "a;'=1;'-2;b-3", "count": "-4"}]

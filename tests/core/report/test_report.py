@@ -107,3 +107,17 @@ def test_the_command_for_surfaces(report, tmp_path, command):
     outcome = command("surfaces", report.files["labels"], "-o", tmp_path, "--format", "stl", "--json")
     assert [path.rpartition("/")[2] for path in outcome.json["outputs"]] == ["cell_b_.stl"]
     assert (tmp_path / "cell_b_.stl").stat().st_size > 1000
+
+
+def test_names_of_others_are_shown_as_text():
+    evil = "<img src=x><!--<script>\x1b[2J\u202e\nb\0"
+    structure = Structure(label=1, name=evil, colour="#e69f00")
+    page = html_of(
+        Report(Labels(np.ones((1, 4, 5), np.uint8), structures=(structure,), name=evil), settings={evil: evil})
+    )
+    shown = "&lt;img src=x&gt;&lt;!--&lt;script&gt;\\x1b[2J\\u202e\\nb\\x00"
+    assert page.count(shown) == 5  # title, heading, table, and a setting's name and value
+    assert "<img" not in page
+    assert "<!--" not in page
+    assert not {"\x1b", "\u202e", "\0"} & set(page)
+    assert record_in(page)["settings"] == {evil: evil}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,8 @@ from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.metrics.scores import Evaluation
 
 Row = Mapping[str, Any]
-FORMULAS = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes a cell that begins so for."""
+FORMULA = re.compile(r"(^|;)(?=[=+\-@＝＋－＠\t\r\n])")
+"""Where a spreadsheet may take a text for a formula: at its start, or behind what ends a cell in many countries."""
 
 
 def table_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -47,8 +48,8 @@ def _object_columns(scores: dict[str, Any]) -> dict[str, Any]:
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write rows under the columns that occur in any of them, in the order in which they first do.
 
-    None and NaN become empty cells, infinity ``inf``; numbers keep all their digits. No rows give an empty file. A text
-    that a spreadsheet would compute gets an apostrophe before it: names come from files of others.
+    None and NaN become empty cells, infinity ``inf``; numbers keep all their digits. No rows give an empty file. Texts
+    are made safe, see `safe_text`: names come from files of others.
 
     Raises
     ------
@@ -63,7 +64,12 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
         writer.writerows({column: _cell(value) for column, value in row.items()} for row in rows)
 
 
+def safe_text(text: str) -> str:
+    """A text as a cell of a table: with an apostrophe before what a spreadsheet would compute."""
+    return FORMULA.sub(r"\1'", text)
+
+
 def _cell(value: object) -> object:
-    if isinstance(value, str) and value.startswith(FORMULAS):
-        return f"'{value}"
+    if isinstance(value, str):
+        return safe_text(value)
     return "" if value is None or (isinstance(value, float) and math.isnan(value)) else value

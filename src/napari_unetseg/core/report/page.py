@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import math
 from collections.abc import Mapping
 from functools import cache
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
@@ -22,6 +22,7 @@ from napari_unetseg.core.metrics.table import table_rows
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.report.overlay import draw_overlay
 from napari_unetseg.core.report.record import Report, record_of
+from napari_unetseg.core.text import display_text, json_line
 
 MOST_ROWS = 200
 """Objects that are shown, one a row; the heading says how many there are."""
@@ -50,7 +51,7 @@ def html_of(report: Report) -> str:
         " × ".join(f"{value:g}" for value in values) for values in (labels.array.shape, labels.grid.spacing)
     )
     structures = measure_structures(labels, report.image)
-    data = json.dumps(record, ensure_ascii=False).replace("</", "<\\/")  # so that no text in it ends the element
+    data = json_line(record).replace("<", "\\u003c")  # so that no text in it ends the element, or begins another
     return (
         _environment()
         .get_template(TEMPLATE)
@@ -74,19 +75,24 @@ def html_of(report: Report) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True)
+    environment = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True, finalize=_shown)
     environment.filters["figure"] = _figure
     return environment
 
 
-def _picture(report: Report) -> str:
+def _shown(value: object) -> object:
+    """Every text on the page, but for what is marked as safe."""
+    return display_text(value) if type(value) is str else value
+
+
+def _picture(report: Report) -> Markup:
     """The overlay as PNG, in base64; empty where there is no image."""
     if report.image is None:
-        return ""
+        return Markup()
     shown = {"result": report.labels} | ({} if report.reference is None else {"reference": report.reference})
     content = io.BytesIO()
     draw_overlay(report.image, shown).save(content, format="PNG", optimize=True)
-    return base64.b64encode(content.getvalue()).decode("ascii")
+    return Markup(base64.b64encode(content.getvalue()).decode("ascii"))  # noqa: S704 - letters and digits
 
 
 def _figure(value: Any) -> str:

@@ -14,6 +14,7 @@ from napari.layers import Labels as LabelsLayer
 from napari.utils.notifications import show_error, show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey
@@ -161,11 +162,12 @@ class PaintWriter(QObject):
             future, surveyed = self._jobs.pop(0)
             error = future.exception()
             if error is not None:
-                show_error(str(error))
+                show_error(display_text(error))
             elif surveyed is not None:
                 surveyed.survey = future.result()
                 self.surveyed.emit(surveyed)
             elif (copy := future.result()) is not None:
-                show_warning(f"Another window has taken this paint over: what you paint here is kept in {copy.name}.")
+                name = display_text(copy.name)
+                show_warning(f"Another window has taken this paint over: what you paint here is kept in {name}.")
         if not self._jobs:
             self._poll.stop()

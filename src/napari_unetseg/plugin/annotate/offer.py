@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.annotate.store import KeptPaint, find_paint, kept_places, other_owner
 from napari_unetseg.plugin.parts.fields import note
 
@@ -101,7 +102,7 @@ class PaintOffer(QWidget):
         if self.kept is not None:
             count = f"{np.count_nonzero(self.kept.painted):,}".replace(",", " ")
             self.line.setText(
-                f"Another window ({owner}) paints on this image: {count} voxels so far."
+                f"Another window ({display_text(str(owner))}) paints on this image: {count} voxels so far."
                 if owner is not None
                 else f"{count} painted voxels of this image were kept."
             )
@@ -119,4 +120,4 @@ class PaintOffer(QWidget):
 
 def _called(path: Path) -> str:
     changed = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    return f"{changed:%d %b %Y, %H:%M} ({path.name})"
+    return display_text(f"{changed:%d %b %Y, %H:%M} ({path.name})")

@@ -13,6 +13,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
@@ -209,7 +210,8 @@ class PaintSection(QWidget):
         owner = other_owner(place)
         keeper = self._keeper(keep_afresh, place, source)
         if owner is not None and keeper is not None:
-            show_warning(f"Another window ({owner}) paints on this image: this paint is kept in {keeper.path.name}.")
+            name = keeper.path.name
+            show_warning(display_text(f"Another window ({owner}) paints on this image: this paint is kept in {name}."))
         return keeper
 
     def _keeper(
@@ -220,7 +222,7 @@ class PaintSection(QWidget):
         try:
             return keep(place, source.shape[1:])
         except UnetsegError as error:
-            show_error(f"The paint is not kept on the disk: {error}")
+            show_error(display_text(f"The paint is not kept on the disk: {error}"))
             return None
 
     def _register(self, layer: LabelsLayer, structures: PaintStructures, keeper: PaintKeeper | None) -> None:

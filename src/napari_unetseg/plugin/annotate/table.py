@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from superqt.utils import signals_blocked
 
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
+from napari_unetseg.core.text import display_text
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.annotate.classes import KEYS
 from napari_unetseg.plugin.parts.text import quantity
@@ -57,7 +58,7 @@ class PaintTable(QTableWidget):
                     self._make(row)
                 square = QPixmap(12, 12)
                 square.fill(QColor(structure.colour))
-                self.item(row, NAME).setText(structure.name)
+                self.item(row, NAME).setText(display_text(structure.name))
                 self.item(row, NAME).setData(Qt.ItemDataRole.DecorationRole, square)
         rows = sum(self.rowHeight(row) for row in range(min(len(structures), MOST_ROWS)))
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth())

@@ -11,6 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_unetseg.core.steps import ProbabilityStep, Step
+from napari_unetseg.core.text import display_text
 from napari_unetseg.core.volume import Grid, Structure
 from napari_unetseg.plugin.parts.fields import combo
 from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
@@ -144,7 +145,7 @@ def _structures_box(value: tuple[int, ...], structures: tuple[Structure, ...]) -
     box.setEditable(True)
     box.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
     box.addItem(ALL)
-    box.addItems([f"{structure.label} {structure.name}" for structure in structures])
+    box.addItems([display_text(f"{structure.label} {structure.name}") for structure in structures])
     box.setToolTip("The structures to work on: all, one of them, or labels with commas between, such as 1, 3.")
     text = ", ".join(map(str, value)) or ALL
     index = next((i for i in range(box.count()) if box.itemText(i).split()[0] == text), -1)

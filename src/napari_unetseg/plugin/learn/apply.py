@@ -12,6 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QMenu, QVBoxLayout, QWidget
 
 from napari_unetseg.core.io.formats.registry import READERS
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
@@ -58,7 +59,7 @@ class ApplyRows(QWidget):
         menu = QMenu(self)
         layers = [layer for layer in reversed(self._viewer.layers) if self._is_offered(layer)]
         for layer in layers:
-            menu.addAction(layer.name, lambda layer=layer: self.apply_to([layer]))
+            menu.addAction(display_text(layer.name), lambda layer=layer: self.apply_to([layer]))
         if len(layers) > 1:
             menu.addAction("All of these", lambda: self.apply_to(layers))
         if not layers:

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_unetseg.core.annotations.next_slice import UncertaintyMap, occupied
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.annotate.annotations import Canvas
 from napari_unetseg.plugin.layers.viewport import go_next
 
@@ -92,7 +93,7 @@ class OtherImages(QWidget):
         with signals_blocked(self.list):
             self.list.clear()
             for canvas in canvases:
-                item = QListWidgetItem(canvas.image.name)
+                item = QListWidgetItem(display_text(canvas.image.name))
                 item.setData(Qt.ItemDataRole.UserRole, canvas)
                 item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
                 is_ticked = any(canvas is each for each in ticked)

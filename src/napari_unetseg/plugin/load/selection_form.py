@@ -11,6 +11,7 @@ from superqt.utils import signals_blocked
 
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection, help_of
+from napari_unetseg.core.text import display_text
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.parts.fields import VoxelSizeFields, combo, narrow, note, show_row
 from napari_unetseg.plugin.parts.text import lengths, memory, voxel_size
@@ -103,7 +104,7 @@ class PartRows(QObject):
             self.channels.clear()
             self.level.clear()
             for name in info.channels:
-                item = QListWidgetItem(name, self.channels)
+                item = QListWidgetItem(display_text(name), self.channels)
                 item.setCheckState(Qt.CheckState.Checked)
             self.level.addItems([lengths(shape) for shape in info.levels])
         self.channels.setFixedHeight(min(5, len(info.channels)) * 22 + 4)

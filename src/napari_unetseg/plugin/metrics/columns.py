@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from napari_unetseg.core.metrics.table import safe_text
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.parts.text import quantity
 
 Row = dict[str, Any]
@@ -126,8 +128,12 @@ def cell(value: float | None) -> str:
 def as_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """The table as tab-separated lines, headings first: what a spreadsheet takes from the clipboard."""
     lines = [["structure", *(column.heading for column in columns)]]
-    lines += [[name_of(row), *(_plain(row.get(column.key)) for column in columns)] for row in rows]
+    lines += [[_name(row), *(_plain(row.get(column.key)) for column in columns)] for row in rows]
     return "\n".join("\t".join(line) for line in lines) + "\n"
+
+
+def _name(row: Row) -> str:
+    return safe_text(display_text(name_of(row)))
 
 
 def _plain(value: float | None) -> str:

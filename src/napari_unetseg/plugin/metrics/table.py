@@ -10,9 +10,10 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtGui import QColor, QFont, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.metrics.columns import Column, Row, cell, label_of, name_of
 from napari_unetseg.plugin.metrics.limits import Limit, Rating, Verdict, judge
-from napari_unetseg.plugin.parts.text import quantity
+from napari_unetseg.plugin.parts.text import quantity, tip
 
 Role = Qt.ItemDataRole
 TINTS = {
@@ -98,7 +99,8 @@ class MetricsModel(QAbstractTableModel):
             return {Role.DisplayRole: column.heading, Role.ToolTipRole: column.tip}.get(role)
         if role == Role.DecorationRole:
             return self._swatches[section]
-        return name_of(self._rows[section]) if role in (Role.DisplayRole, Role.ToolTipRole) else None
+        name = name_of(self._rows[section])
+        return {Role.DisplayRole: display_text(name), Role.ToolTipRole: tip(name)}.get(role)
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
         """A cell's text, order, colour and tool tip."""

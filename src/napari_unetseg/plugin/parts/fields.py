@@ -23,6 +23,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.text import display_lines, display_text
 from napari_unetseg.core.volume import UNITS, Grid, Triple
 from napari_unetseg.plugin.layers.identity import own_layer, same_layer
 
@@ -61,9 +62,33 @@ def form() -> QFormLayout:
     return layout
 
 
+class PlainLabel(QLabel):
+    """A label that shows any text as text: Qt would take what looks like HTML for it."""
+
+    def __init__(self, text: str = "") -> None:
+        super().__init__()
+        self.setTextFormat(Qt.TextFormat.PlainText)
+        self.setText(text)
+
+    def setText(self, text: str) -> None:  # noqa: N802 - Qt's name
+        """Show a text, of one line or several, with all that cannot be seen spelled out."""
+        super().setText(display_lines(text))
+
+
 def note() -> QLabel:
     """A line of quiet text that wraps and can be copied."""
+    return quiet(PlainLabel())
+
+
+def rich_note() -> QLabel:
+    """The same for rich text of our own, in which text of others is escaped (see `parts.text.markup`)."""
     label = QLabel()
+    label.setTextFormat(Qt.TextFormat.RichText)
+    return quiet(label)
+
+
+def quiet(label: QLabel) -> QLabel:
+    """Make a label small, let it wrap and be copied."""
     label.setWordWrap(True)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -133,7 +158,7 @@ class LayerBox(QComboBox):
             self.clear()
             for layer in reversed(self._viewer.layers):  # the list shows the top one first
                 if self._accepts(layer):
-                    self.addItem(layer.name, own_layer(layer))
+                    self.addItem(display_text(layer.name), own_layer(layer))
                     layer.events.name.connect(self._rename)
             if self._none:
                 self.addItem(self._none, None)
@@ -148,7 +173,7 @@ class LayerBox(QComboBox):
     def _rename(self, _event: object = None) -> None:
         for index in range(self.count()):
             if self.itemData(index) is not None:
-                self.setItemText(index, self.itemData(index).name)
+                self.setItemText(index, display_text(self.itemData(index).name))
 
     def _index(self, layer: Layer | None) -> int:
         return next((index for index in range(self.count()) if same_layer(self.itemData(index), layer)), -1)

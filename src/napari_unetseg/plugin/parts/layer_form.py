@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.text import display_text
 from napari_unetseg.core.volume import Triple
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.axes import choices_of
@@ -108,7 +109,7 @@ class LayerRows(QObject):
             source = self.source()
             if source is not None and not source.rgb:
                 for index, name in enumerate(source.all_channels):
-                    self.channel_box.addItem(name, index)
+                    self.channel_box.addItem(display_text(name), index)
             several = self.channel_box.count() > 1
             if several:
                 self.channel_box.addItem("all", None)

@@ -13,12 +13,15 @@ from superqt.utils import signals_blocked
 
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import find_model, list_models, picture_of, read_card
+from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import ModelError
-from napari_unetseg.plugin.parts.fields import combo, note
+from napari_unetseg.plugin.parts.fields import combo, rich_note
 from napari_unetseg.plugin.parts.text import card_details, card_lines
 
 CARD = int(Qt.ItemDataRole.UserRole) + 1
 """Where the box has a model's card, beside its name."""
+MOST_TITLE = 100
+"""Characters of a model's title in the box."""
 PICTURE = 96
 """Pixels of the longer side of a model's picture."""
 
@@ -91,7 +94,7 @@ class ModelPicker(QWidget):
         try:
             card = read_card(find_model(path))
         except ModelError as error:
-            show_error(str(error))
+            show_error(display_text(error))
         else:
             with signals_blocked(self.box):
                 self._offer(str(path), card)
@@ -103,7 +106,8 @@ class ModelPicker(QWidget):
         self.box.setItemData(self.box.count() - 1, card, CARD)
 
     def _title(self, card: ModelCard) -> str:
-        return card.title if card.dimensions == 2 or "3D" in card.title else f"{card.title}, 3D"
+        title = display_text(card.title, MOST_TITLE)
+        return title if card.dimensions == 2 or "3D" in title else f"{title}, 3D"
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Open a model", "", "U-Net models (*.safetensors)")
@@ -120,7 +124,7 @@ class ModelBox(ModelPicker):
     def __init__(self) -> None:
         super().__init__(card for card in list_models() if not card.is_start)  # a start finds nothing by itself
         self.box.setToolTip("What to look for.")
-        self.about, self.picture = note(), QLabel()
+        self.about, self.picture = rich_note(), QLabel()
         self.picture.setToolTip("What the model finds in an image that it never saw.")
         card = QHBoxLayout()
         card.setSpacing(8)
@@ -134,7 +138,7 @@ class ModelBox(ModelPicker):
         self.choose(next(name for name, offered in self.offers if offered == card))
 
     def _title(self, card: ModelCard) -> str:
-        return card.title  # what else there is to know stands below
+        return display_text(card.title, MOST_TITLE)  # what else there is to know stands below
 
     def _show(self) -> None:
         self.about.setText(card_lines(self.card) if self.card else "No model is here yet: open a model file.")

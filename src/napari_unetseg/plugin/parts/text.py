@@ -1,10 +1,12 @@
-"""Figures as people read them."""
+"""Figures as people read them, and text of others as Qt shows it: as text, whatever it looks like."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 
 from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.text import display_text
 from napari_unetseg.core.volume import Grid, Structure
 
 
@@ -39,25 +41,38 @@ def quantity(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.4g}"
 
 
+def markup(text: object) -> str:
+    """Text of others as a part of rich text: it is shown as it is."""
+    return html.escape(display_text(text))
+
+
+def tip(*lines: object) -> str:
+    """Lines with text of others as a tool tip.
+
+    Qt takes a tool tip that looks like rich text for that. So this one is rich text always, and the lines are escaped.
+    """
+    return f"<qt>{'<br>'.join(map(markup, lines))}</qt>"
+
+
 def legend(structures: Sequence[Structure]) -> str:
     """Structures' names, each behind a square of its colour, as rich text."""
-    return "&nbsp; ".join(f'<span style="color:{s.colour}">■</span>&nbsp;{s.name}' for s in structures)
+    return "&nbsp; ".join(f'<span style="color:{s.colour}">■</span>&nbsp;{markup(s.name)}' for s in structures)
 
 
 def card_lines(card: ModelCard) -> str:
     """A model's card in short, as rich text: what it is, what it finds, at which voxel size, how good it is."""
-    lines = [card.description, legend(card.structures), _trained(card)]
+    lines = [markup(card.description), legend(card.structures), _trained(card)]
     if card.scores:
-        lines.append(f"Held out: {_scores(card)}")
+        lines.append(markup(f"Held out: {_scores(card)}"))
     return "<br>".join(filter(None, lines))
 
 
 def card_details(card: ModelCard) -> str:
-    """The rest of a card, for a tool tip: what was held out, data and licences, where the model is known to fail."""
+    """The rest of a card, as a tool tip: what was held out, data and licences, where the model is known to fail."""
     held_out = [f"{s.structure}: {s.metric} {s.value:.3f} on {s.held_out} ({s.images} images)" for s in card.scores]
     data = [f"Trained on {d.name} ({d.source}), {d.licence}" for d in card.training_data]
     failures = [f"Known to fail: {text}" for text in card.known_failures]
-    return "\n".join([f"{card.title}, version {card.version}", *held_out, *data, *failures])
+    return tip(f"{card.title}, version {card.version}", *held_out, *data, *failures)
 
 
 def _scores(card: ModelCard) -> str:

@@ -9,7 +9,9 @@ from qtpy.QtGui import QIcon, QImage, QPixmap
 from qtpy.QtWidgets import QGridLayout, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.models.card import ModelCard
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.parts.fields import note
+from napari_unetseg.plugin.parts.text import tip
 from napari_unetseg.plugin.segment.trials import Tried
 
 COLUMNS = 3
@@ -83,8 +85,8 @@ def _button(card: ModelCard, tried: Tried) -> QToolButton:
     picture.setIconSize(size)
     picture.setFixedSize(PICTURE + 8, max(size.height(), 40) + 28)
     picture.setStyleSheet(FRAME)
-    picture.setText(card.name)
-    picture.setToolTip(f"{card.title}\nFound here: {tried.found}\nClick to choose this model.")
+    picture.setText(display_text(card.name))
+    picture.setToolTip(tip(card.title, f"Found here: {tried.found}", "Click to choose this model."))
     picture.setProperty("model", card.name)
     return picture
 

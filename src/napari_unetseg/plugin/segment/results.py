@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
 from napari_unetseg.core.metrics.summary import StructureSummary
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.parts.text import quantity
 
 
@@ -42,7 +43,7 @@ class ResultsTable(QTableWidget):
     def _fill(self, row: int, structure: StructureSummary) -> None:
         square = QPixmap(12, 12)
         square.fill(QColor(structure.colour))
-        name = QTableWidgetItem(structure.name)
+        name = QTableWidgetItem(display_text(structure.name))
         name.setData(Qt.ItemDataRole.DecorationRole, square)
         self.setItem(row, 0, name)
         for column, value in enumerate((structure.objects, structure.voxels, structure.size), start=1):
