@@ -1,6 +1,8 @@
 # make demo   install, and segment a real 3D image into demo_output/
 # make test   install, and check everything: lint, types, import contracts, engine, widgets, viewer
 # make test-long   what takes too long for that: kills, soaks, everything there is; stopped, it goes on where it was
+# make sbom   list what is installed, as CycloneDX: sbom.json
+# make audit   ask for known advisories about what is installed; needs the network
 # make engine ISA=AVX2   as on a processor without AVX-512; ISA=AVX512_CORE as with it, but without bfloat16 (any target)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -24,7 +26,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 IN_VIEWER := tests/plugin tests/faults/test_in_the_viewer.py
 
-.PHONY: demo test test-long lint engine viewer benchmark display clean
+.PHONY: demo test test-long lint engine viewer benchmark sbom audit display clean
 
 demo: .venv/base
 	$(BIN)/napari-unetseg demo -o demo_output
@@ -52,6 +54,23 @@ test-long: .venv/test display
 benchmark: .venv/test
 	$(BIN)/python benchmarks/predict.py
 	$(BIN)/python benchmarks/metrics.py
+
+# The tools for these have an environment of their own: what is installed with the program does not grow.
+TOOLS := .venv-security/bin
+
+sbom: .venv/base .venv-security/tools
+	$(TOOLS)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	@echo "sbom.json lists what is installed in .venv."
+
+audit: .venv/base .venv-security/tools
+	@$(TOOLS)/python security/audit.py $(TOOLS)/pip-audit $(BIN)/python
+
+.venv-security/tools: security/requirements.txt
+	@$(PYTHON) -m venv .venv-security
+	@$(TOOLS)/python -m pip install -qq -r security/requirements.txt >/dev/null 2>&1 || { \
+		echo "error: pip-audit and cyclonedx-bom cannot be installed. Is there a network? Nothing was listed or audited." >&2; \
+		exit 2; }
+	@touch $@
 
 # torch comes first: what depends on it would otherwise bring a build of its own choice.
 .venv/base: pyproject.toml constraints.txt
@@ -81,4 +100,4 @@ display:
 		exit 1; }
 
 clean:
-	rm -rf .venv demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-security sbom.json demo_output build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
