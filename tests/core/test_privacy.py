@@ -47,3 +47,9 @@ def test_parts_of_longer_words_and_what_is_no_folder_stay() -> None:
     for text in ("data/x and a-b and b/a.tif", "c.tif and ./c.tif", "/d.tif"):
         assert without_hidden(text, hidden) == text
     assert without_hidden("nothing is hidden", {}) == "nothing is hidden"
+
+
+def test_a_path_that_cannot_be_looked_at_is_told_of_all_the_same() -> None:
+    path = Path("a" * 300) / ("b" * 300)
+    assert shown_name(path) == "b" * 300
+    assert without_hidden(f"{path} is not there", hidden_parts([path])) == f"…/{'b' * 300} is not there"

@@ -143,7 +143,7 @@ def test_a_files_channels_and_a_wrong_path_are_told_as_text(viewer, qtbot, tmp_p
         widget.inspect(tmp_path / text)
     folded = FOLDED if shown == SPELLED else shown
     assert len(notifications) == 1
-    assert folded in notifications[0]
+    assert folded in rendered(notifications[0])
     check(widget, folded, least=1)
 
 

@@ -48,8 +48,8 @@ def given_paths(arguments: Sequence[str]) -> list[Path]:
 
 def _is_path(text: str) -> bool:
     try:
-        return os.sep in text or Path(text).exists()
-    except (OSError, ValueError):
+        return "\0" not in text and (os.sep in text or Path(text).exists())
+    except OSError:
         return False
 
 

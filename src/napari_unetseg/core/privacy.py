@@ -22,7 +22,8 @@ def shown_name(path: Path) -> str:
 
     An OME-Zarr counts as a file, and so do the images inside it.
     """
-    return SERIES if path.is_dir() and not _in_zarr(path) else path.name
+    is_folder = os.path.isdir(path)  # noqa: PTH112 - where it may not be looked at, pathlib raises
+    return SERIES if is_folder and not _in_zarr(path) else path.name
 
 
 def neutral_name(what: str, index: int = 0, count: int = 1) -> str:

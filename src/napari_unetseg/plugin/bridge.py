@@ -20,6 +20,7 @@ it quits.
 
 from __future__ import annotations
 
+import html
 import queue
 import threading
 from collections.abc import Callable
@@ -227,10 +228,19 @@ class _Run:
             self._messages.put(("failed", error))
 
 
+def tell(message: object, show: Callable[[str], Any] = show_error) -> None:
+    """Show one notification: of a failure that a user can mend, or with napari's `show_warning` of something to know.
+
+    napari's label takes what looks like HTML for it; where a text is escaped, it does so too, and shows the text.
+    """
+    text = display_text(message)
+    show(html.escape(text) if "<" in text else text)
+
+
 def _notify(error: Exception) -> str:
     """Show one notification, and return its line: a fault of ours comes with its traceback, a user's error without."""
     if isinstance(error, UnetsegError):
-        show_error(display_text(error))
+        tell(error)
         return str(error)
     notification_manager.receive_error(type(error), error, error.__traceback__)
     return error.summary if isinstance(error, ChildError) else f"{type(error).__name__}: {error}"

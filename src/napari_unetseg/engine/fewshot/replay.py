@@ -204,7 +204,9 @@ def _found(folder: Path, image: SessionImage) -> Volume:
 
 
 def _may_be(path: Path, image: SessionImage) -> bool:
-    """Whether a file has as many voxels as the image, by its header."""
+    """Whether a file, or a folder of slices, has as many voxels as the image, by its header."""
+    if not (path.is_file() or path.is_dir()):
+        return False
     levels = inspect(path).levels
     return image.place.level < len(levels) and prod(levels[image.place.level]) == prod(image.shape[1:])
 

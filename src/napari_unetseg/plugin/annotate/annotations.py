@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 from napari.layers import Image, Layer
 from napari.layers import Labels as LabelsLayer
-from napari.utils.notifications import show_error, show_warning
+from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey
+from napari_unetseg.plugin.bridge import tell
 from napari_unetseg.plugin.layers.identity import same_layer
 
 
@@ -162,12 +162,12 @@ class PaintWriter(QObject):
             future, surveyed = self._jobs.pop(0)
             error = future.exception()
             if error is not None:
-                show_error(display_text(error))
+                tell(error)
             elif surveyed is not None:
                 surveyed.survey = future.result()
                 self.surveyed.emit(surveyed)
             elif (copy := future.result()) is not None:
-                name = display_text(copy.name)
-                show_warning(f"Another window has taken this paint over: what you paint here is kept in {name}.")
+                kept = f"what you paint here is kept in {copy.name}"
+                tell(f"Another window has taken this paint over: {kept}.", show_warning)
         if not self._jobs:
             self._poll.stop()

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
-from napari.utils.notifications import show_error, show_warning
+from napari.utils.notifications import show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
@@ -22,6 +21,7 @@ from napari_unetseg.plugin.annotate.offer import Claim, PaintOffer
 from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_afresh, keep_copy, keep_on, other_owner, place_of
 from napari_unetseg.plugin.annotate.table import PaintTable
 from napari_unetseg.plugin.annotate.watch import PaintWatch
+from napari_unetseg.plugin.bridge import tell
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource
@@ -211,7 +211,7 @@ class PaintSection(QWidget):
         keeper = self._keeper(keep_afresh, place, source)
         if owner is not None and keeper is not None:
             name = keeper.path.name
-            show_warning(display_text(f"Another window ({owner}) paints on this image: this paint is kept in {name}."))
+            tell(f"Another window ({owner}) paints on this image: this paint is kept in {name}.", show_warning)
         return keeper
 
     def _keeper(
@@ -222,7 +222,7 @@ class PaintSection(QWidget):
         try:
             return keep(place, source.shape[1:])
         except UnetsegError as error:
-            show_error(display_text(f"The paint is not kept on the disk: {error}"))
+            tell(f"The paint is not kept on the disk: {error}")
             return None
 
     def _register(self, layer: LabelsLayer, structures: PaintStructures, keeper: PaintKeeper | None) -> None:

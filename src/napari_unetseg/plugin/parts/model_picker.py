@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from napari.utils.notifications import show_error
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QPixmap
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
@@ -15,6 +14,7 @@ from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import find_model, list_models, picture_of, read_card
 from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import ModelError
+from napari_unetseg.plugin.bridge import tell
 from napari_unetseg.plugin.parts.fields import combo, rich_note
 from napari_unetseg.plugin.parts.text import card_details, card_lines
 
@@ -94,7 +94,7 @@ class ModelPicker(QWidget):
         try:
             card = read_card(find_model(path))
         except ModelError as error:
-            show_error(display_text(error))
+            tell(error)
         else:
             with signals_blocked(self.box):
                 self._offer(str(path), card)
