@@ -3,6 +3,8 @@
 # make test-long   what takes too long for that: kills, soaks, everything there is; stopped, it goes on where it was
 # make sbom   list what is installed, as CycloneDX: sbom.json
 # make audit   ask for known advisories about what is installed; needs the network
+# make fuzz   10,000 mutated inputs of every kind: each gives a result or is refused (make fuzz INPUTS=500 SEED=7)
+# make kills   2,000 kills in the middle of everything that is written: nothing torn, lost or left over
 # make engine ISA=AVX2   as on a processor without AVX-512; ISA=AVX512_CORE as with it, but without bfloat16 (any target)
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
@@ -26,7 +28,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 
 IN_VIEWER := tests/plugin tests/faults/test_in_the_viewer.py
 
-.PHONY: demo test test-long lint engine viewer benchmark sbom audit display clean
+.PHONY: demo test test-long lint engine viewer benchmark fuzz kills sbom audit display clean
 
 demo: .venv/base
 	$(BIN)/napari-unetseg demo -o demo_output
@@ -71,6 +73,16 @@ audit: .venv/base .venv-security/tools
 		echo "error: pip-audit and cyclonedx-bom cannot be installed. Is there a network? Nothing was listed or audited." >&2; \
 		exit 2; }
 	@touch $@
+
+INPUTS ?= 10000
+KILLS ?= 2000
+SEED ?= 0
+
+fuzz: .venv/test
+	$(BIN)/python -m faults.fuzz --inputs $(INPUTS) --seed $(SEED)
+
+kills: .venv/test
+	$(BIN)/python -m faults.kills --kills $(KILLS) --seed $(SEED)
 
 # torch comes first: what depends on it would otherwise bring a build of its own choice.
 .venv/base: pyproject.toml constraints.txt

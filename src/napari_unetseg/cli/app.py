@@ -274,7 +274,7 @@ def info(
     """Tell what an image or a model file holds, without loading it."""
     from napari_unetseg.core.models.catalogue import find_model, list_models, picture_of, read_card
 
-    if file.suffix == MODEL_SUFFIX or (not file.exists() and str(file) in (card.name for card in list_models())):
+    if file.suffix == MODEL_SUFFIX or (str(file) in (card.name for card in list_models()) and not file.exists()):
         card = read_card(find_model(file))
         picture = str(picture_of(file) or "")
         record = card.model_dump(mode="json", exclude={"looks"}) | {"picture": picture or None}

@@ -80,7 +80,7 @@ def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -
     ------
     InputError
         If a shape is not its image's, a value is not whole or below 0, nothing is painted, one class only is painted,
-        or the values look like numbered objects.
+        or the values look like numbered objects or are too large.
     """
     if len(painted) != len(shapes):
         raise InputError(f"Expected one painted file for each image; got {len(shapes)} images and {len(painted)}.")

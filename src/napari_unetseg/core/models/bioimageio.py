@@ -7,7 +7,9 @@ package's own source code to be run, and TorchScript and the others are programs
 from __future__ import annotations
 
 import hashlib
+import lzma
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -59,7 +61,7 @@ def read_model_file(package: Path) -> bytes:
 def _check_names(package: Path, archive: zipfile.ZipFile) -> None:
     for name in archive.namelist():
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        if not path.parts or path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
             raise ModelError(f"{package} holds a file named {name!r}, which points out of it; it is not to be trusted.")
 
 
@@ -104,6 +106,8 @@ def _read(package: Path, archive: zipfile.ZipFile, name: str, most: int) -> byte
             content = file.read(most + 1)
     except KeyError as error:
         raise ModelError(f"{package} does not hold {name}, which it describes; it is not whole.") from error
+    except (zlib.error, lzma.LZMAError) as error:  # that the library of zip files lets through
+        raise ModelError(f"{package}: {name} is damaged: {error}. Copy the package again.") from error
     if len(content) > most:
         raise ModelError(
             f"{package}: {name} is larger than {most // 1024**2} MiB, more than it can hold; it is not to be trusted."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -32,10 +33,10 @@ def find_model(model: str | Path) -> Path:
         If there is neither such a name nor such a file.
     """
     bundled = BUNDLED / f"{model}.safetensors"
-    if bundled.is_file():
-        return bundled
-    if Path(model).is_file():
-        return Path(model)
+    for path in (bundled, Path(model)):
+        with contextlib.suppress(OSError):  # no system has names of any length
+            if path.is_file():
+                return path
     names = ", ".join(path.stem for path in sorted(BUNDLED.glob("*.safetensors")))
     raise ModelError(f"Expected a bundled model ({names}) or a .safetensors file; there is no {str(model)!r}.")
 

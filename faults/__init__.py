@@ -1,0 +1,1 @@
+"""Faults on purpose: mutated inputs, and kills in the middle of writing; see CONTRIBUTING.md."""

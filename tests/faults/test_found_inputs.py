@@ -1,0 +1,77 @@
+"""Inputs that mutation has found, each standing for its kind: refused in one line, where they enter."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_unetseg.core.annotations.sparse_labels import LARGEST_VALUE, check_painted, to_classes
+from napari_unetseg.core.models.bioimageio import read_model_file
+from napari_unetseg.errors import InputError, ModelError
+from support import Command
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize("value", [LARGEST_VALUE + 1, 40_000, 2**31, 2**63 - 1])
+def test_painted_values_that_no_network_has_outputs_for(value: int) -> None:
+    painted = np.ones((1, 4, 4), np.int64)
+    painted[0, 0, 0] = value
+    with pytest.raises(InputError, match=f"at most {LARGEST_VALUE}; got {value}"):
+        check_painted([painted], [painted.shape])
+
+
+def test_the_largest_painted_value_is_a_class_of_its_own() -> None:
+    painted = np.array([[[0, 1, LARGEST_VALUE]]])
+    check_painted([painted], [painted.shape])
+    assert to_classes(painted).astype(np.int8).tolist() == [[[-1, 0, LARGEST_VALUE - 1]]]
+
+
+def test_a_package_with_a_file_that_has_no_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p.zip", "w") as archive:
+        archive.writestr(zipfile.ZipInfo(""), b"")
+    with pytest.raises(ModelError, match="not to be trusted"):
+        read_model_file(tmp_path / "p.zip")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_package_whose_compressed_bytes_are_damaged(tmp_path: Path, method: int) -> None:
+    path = tmp_path / "p.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("rdf.yaml", "type: model\n" * 50)
+    content = bytearray(path.read_bytes())
+    content[45:60] = bytes(b ^ 255 for b in content[45:60])
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"p\.zip"):
+        read_model_file(path)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", f"{LONG}.tif"),
+        ("info", f"{LONG}.safetensors"),
+        ("segment", f"{LONG}.tif", "-o", "a.tif"),
+        ("segment", "a.tif", "-o", f"{LONG}.tif"),
+        ("models", LONG),
+        ("clean", f"{LONG}.tif", "-o", "a.tif", "--step", "renumber"),
+        ("evaluate", f"{LONG}.tif", f"{LONG}.nii"),
+        ("measure", f"{LONG}.tif"),
+        ("import-model", f"{LONG}.zip", "-o", "a.safetensors"),
+        ("export", LONG, "-o", "a.zip"),
+        ("finetune", "--session", f"{LONG}.session.json", "-o", "a.safetensors"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_name_that_is_longer_than_any(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = command(*words)
+    assert outcome.code == 2
+    assert outcome.err.startswith("error: ")
+    assert outcome.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
