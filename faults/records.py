@@ -193,7 +193,8 @@ def _feed_paint(folder: Path) -> None:
 # --- sessions --------------------------------------------------------------------------------------------------------
 
 
-def _sessions(folder: Path) -> Samples:
+def session_of(folder: Path) -> Session:
+    """The record of a session on an image and paint that are put into a folder, too."""
     volume = samples.image()
     save_volume(folder / "image.tif", volume)
     journal.write_paint(folder / "m.session-1.paint", samples.paint().array)
@@ -209,7 +210,7 @@ def _sessions(folder: Path) -> Samples:
         paint_sha256=file_fingerprint(folder / "m.session-1.paint"),
     )
     settings = {field.name: getattr(FineTuneSettings(steps=0), field.name) for field in fields(FineTuneSettings)}
-    session = Session(
+    return Session(
         program="1.0",
         torch="2.13",
         device="cpu",
@@ -220,7 +221,10 @@ def _sessions(folder: Path) -> Samples:
         settings=settings,
         names={1: "nucleus", 2: "vessel"},
     )
-    write_session(folder / "m.session.json", session)
+
+
+def _sessions(folder: Path) -> Samples:
+    write_session(folder / "m.session.json", session_of(folder))
     names = ("image.tif", "m.session-1.paint", "m.session.json")
     return [{name: (folder / name).read_bytes() for name in names}]
 

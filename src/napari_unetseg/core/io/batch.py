@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_unetseg.core.io.atomic import is_folder, tidy
-from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, stem
+from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, exists, stem
 from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, Kind, check_folder, check_output, check_same_source
 from napari_unetseg.errors import InputError, OutputError
 
@@ -87,9 +87,9 @@ def plan_tasks(
 
 def _sources(path: Path, stack: bool) -> list[Path]:
     """The path itself, or the images in it where it is a folder of them."""
-    if not path.exists():
+    if not exists(path):
         tidy(path.parent)  # it may have been moved aside when a writer was killed
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"There is no file or folder {path}; check the path.")
     if not path.is_dir() or stack or _is_zarr(path):
         return [path]

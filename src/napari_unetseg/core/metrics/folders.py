@@ -15,6 +15,7 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.io.atomic import is_folder
 from napari_unetseg.core.io.batch import IMAGES
 from napari_unetseg.core.io.formats.registry import stem
 from napari_unetseg.core.io.loadsave import load_labels
@@ -34,7 +35,7 @@ FolderPairs = dict[str, tuple[Path, Path]]
 
 def is_labels_folder(path: Path) -> bool:
     """Whether a path is a folder of label files."""
-    return path.is_dir() and path.suffix != ".zarr" and bool(_files_by_name(path))
+    return is_folder(path) and path.suffix != ".zarr" and bool(_files_by_name(path))
 
 
 def pair_by_name(predicted: Path, reference: Path) -> FolderPairs:

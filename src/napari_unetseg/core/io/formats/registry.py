@@ -77,7 +77,7 @@ def open_source(path: Path) -> Source:
     InputError
         If there is nothing, it is a pipe or a device, empty or damaged, or of no known format.
     """
-    if not path.exists():
+    if not exists(path):
         raise InputError(f"There is no file or folder {path}; check the path.")
     check_file(path)
     try:
@@ -91,6 +91,14 @@ def open_source(path: Path) -> Source:
         raise InputError(f"{path} is not placed in space: {error} Is it damaged?") from error
     check_unit(source)
     return guarded(source, opened | stamps(source.files))
+
+
+def exists(path: Path) -> bool:
+    """Whether there is such a file or folder; False too for a name that no system allows, or where one may not look."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def stem(path: Path) -> str:
