@@ -19,14 +19,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from faults.commands import COMMAND_KINDS
-from faults.images import IMAGE_KINDS
-from faults.kinds import Kind, Samples, share_out
+from faults.kind import Kind, Samples, share_out
+from faults.kinds.commands import COMMAND_KINDS
+from faults.kinds.images import IMAGE_KINDS
+from faults.kinds.messages import MESSAGE_KINDS
+from faults.kinds.models import MODEL_KINDS
+from faults.kinds.paint import PAINT_KINDS
 from faults.minimising import minimised
-from faults.records import RECORD_KINDS
 from faults.sandbox import Case, Outcome, Sandbox, read_files, write_files
 
-KINDS = {kind.name: kind for kind in (*RECORD_KINDS, *IMAGE_KINDS, *COMMAND_KINDS)}
+KINDS = {kind.name: kind for kind in (*PAINT_KINDS, *MODEL_KINDS, *MESSAGE_KINDS, *IMAGE_KINDS, *COMMAND_KINDS)}
 IMPORTED = (
     *("torch", "napari_unetseg.api", "napari_unetseg.cli.app", "napari_unetseg.service.jobs", "scipy.ndimage"),
     *(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from faults.kinds import Files
+from faults.kind import Files
 from faults.sandbox import Case, Outcome, Sandbox
 
 SECONDS = 10.0

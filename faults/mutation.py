@@ -191,3 +191,8 @@ def _places(holder: Any) -> list[tuple[Any, Any]]:
         if isinstance(holder[key], (dict, list)):
             found += _places(holder[key])
     return found
+
+
+def text(content: str) -> bytes:
+    """As files hold it: lone surrogates too, which a foreign program may write."""
+    return content.encode("utf-8", errors="surrogatepass")

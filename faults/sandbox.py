@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from faults.kinds import Files, Kind
+from faults.kind import Files, Kind
 from napari_unetseg.errors import UnetsegError
 
 SECONDS = 5.0

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,8 @@ import tifffile
 import zarr
 
 from faults import samples
-from napari_unetseg.core.annotations.journal import Journal, read_journal
+from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.core.annotations.session_record import Session, read_session, write_session
 from napari_unetseg.core.io.loadsave import label_sink, save_labels, save_volume
 from napari_unetseg.core.metrics.table import write_csv
@@ -45,18 +47,20 @@ class Writer:
     name : str
         Of the file, too.
     opened : function
-        Gives, for a path, what writes a version of it. It is called once in a process, and may find an earlier version.
+        Opens a path, and gives what writes a version of it. It is called once in a process, and may find an earlier
+        version.
     read : function
         By an independent library where there is one.
     """
 
     name: str
-    opened: Callable[[Path], Callable[[int], None]]
+    opened: Callable[[Path], AbstractContextManager[Callable[[int], None]]]
     read: Read
 
 
-def _plain(write: Write) -> Callable[[Path], Callable[[int], None]]:
-    return lambda path: lambda version: write(path, version)
+def _plain(write: Write) -> Callable[[Path], AbstractContextManager[Callable[[int], None]]]:
+    """What opens nothing: each version is written on its own."""
+    return lambda path: nullcontext(lambda version: write(path, version))
 
 
 def _only(values: object) -> int:
@@ -103,16 +107,17 @@ def _write_boxes(path: Path, version: int) -> None:
             sink.write(box, np.full((1, *SHAPE[1:]), version, np.uint16))
 
 
-def _journal(path: Path) -> Callable[[int], None]:
+@contextmanager
+def _journal(path: Path) -> Iterator[Callable[[int], None]]:
     """A stroke a version, over all of it, and a compaction now and then."""
-    journal = Journal(path, SHAPE)
+    with Journal(path, SHAPE) as journal:
 
-    def write(version: int) -> None:
-        journal.record(_labels(version))
-        if version % 5 == 0:
-            journal.compact()
+        def write(version: int) -> None:
+            journal.record(_labels(version))
+            if version % 5 == 0:
+                journal.compact()
 
-    return write
+        yield write
 
 
 def _read_journal(path: Path) -> int:
@@ -125,7 +130,7 @@ def _write_session(path: Path, version: int) -> None:
 
 @cache
 def _session(folder: Path) -> Session:
-    from faults.records import session_of
+    from faults.kinds.paint import session_of
 
     folder.mkdir(exist_ok=True)
     return session_of(folder)
@@ -135,7 +140,8 @@ def _read_session(path: Path) -> int:
     return int(read_session(path).program)
 
 
-def _model(path: Path) -> Callable[[int], None]:
+@contextmanager
+def _model(path: Path) -> Iterator[Callable[[int], None]]:
     import torch
 
     from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
@@ -151,7 +157,7 @@ def _model(path: Path) -> Callable[[int], None]:
                 weights.fill_(version)
         save_model(path, Model(model.network, model.card.model_copy(update={"version": str(version)})))
 
-    return write
+    yield write
 
 
 def _read_model(path: Path) -> int:
@@ -195,7 +201,8 @@ def _read_report(path: Path) -> int:
     return int(json.loads(record[1])["settings"]["version"])
 
 
-def _training(path: Path) -> Callable[[int], None]:
+@contextmanager
+def _training(path: Path) -> Iterator[Callable[[int], None]]:
     """A version is a step of training: the loop saves its checkpoint after each, and goes on from the one it finds."""
     import torch
 
@@ -213,7 +220,7 @@ def _training(path: Path) -> Callable[[int], None]:
         if done != version:
             raise ValueError(f"Training went on at step {done}; expected {version}.")
 
-    return write
+    yield write
 
 
 class _Endless:

@@ -15,7 +15,7 @@ FAULTY = """
 import sys, time
 from pathlib import Path
 from faults.fuzz import Tally, prepare, save
-from faults.kinds import Kind
+from faults.kind import Kind
 from faults.sandbox import Case, Sandbox
 from napari_unetseg.errors import InputError
 

@@ -190,3 +190,24 @@ def test_notes_are_json_and_the_last_one_counts(tmp_path):
         journal.write_note({"model": "first"})
         journal.write_note({"model": "second"})
     assert json.dumps(read_journal(Path(tmp_path / "a.paint")).note) == '{"model": "second"}'
+
+
+KILLED_WHILE_COMPACTING = """
+import os, signal, sys
+from pathlib import Path
+from napari_unetseg.core.io.atomic import atomic_path
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half of it")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_who_goes_on_with_a_journal_removes_what_a_killed_compaction_left(tmp_path):
+    path = tmp_path / "a.paint"
+    with Journal(path, SHAPE) as journal:
+        journal.record(painted_with((1, (0, 0, 0))))
+    subprocess.run([sys.executable, "-c", KILLED_WHILE_COMPACTING, str(path)], check=False)
+    assert len(list(tmp_path.iterdir())) == 2
+    with Journal(path, SHAPE) as journal:
+        assert journal.painted.sum() == 35
+    assert list(tmp_path.iterdir()) == [path]

@@ -13,7 +13,7 @@ from typing import IO, Self
 import numpy as np
 
 from napari_unetseg.core.annotations import journal, journal_lock
-from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.io.atomic import atomic_path, tidy
 from napari_unetseg.errors import InputError, OutputError
 
 COMPACT_ABOVE = 16 * 1024**2  # bytes: a journal that outgrows this, and four times its compact form, is rewritten
@@ -60,6 +60,7 @@ class Journal:
         except BaseException:
             self._file.close()
             raise
+        tidy(self.path.parent)  # what a killed program was rewriting it to
         journal_lock.sign(self.path)
 
     def _continued(self, shape: tuple[int, ...]) -> int:

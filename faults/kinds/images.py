@@ -20,7 +20,7 @@ import tifffile
 from PIL import Image
 
 from faults import samples
-from faults.kinds import Files, Kind, Samples, mutate_bytes
+from faults.kind import Files, Kind, Samples, mutate_bytes
 from faults.mutation import FLOATS, Mutator
 from faults.sandbox import read_files
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume

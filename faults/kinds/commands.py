@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from faults import samples
-from faults.kinds import Files, Kind, Samples
+from faults.kind import Files, Kind, Samples
 from faults.mutation import Mutator
 from napari_unetseg.core.io.loadsave import save_labels, save_volume
 from napari_unetseg.errors import InputError
