@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.annotations.journal import MAGIC, Journal, Recovered, read_journal
+from napari_unetseg.core.annotations.journal import MAGIC, Recovered, read_journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.core.annotations.session_record import read_session
 from napari_unetseg.errors import InputError
 from support import Command

@@ -59,6 +59,7 @@ def test_the_smallest_object_follows_the_voxel_size() -> None:
     assert smallest_part(card(minimum_object=80, dimensions=2), image((3, 4, 4)), half) == 80 * 4
     assert smallest_part(trained, image((3, 4, 4)), SegmentSettings(scale=2)) == 80
     assert smallest_part(trained, image((1, 4, 4)), SegmentSettings(smallest=2.0)) == 8
+    assert smallest_part(trained, image((3, 4, 4)), SegmentSettings(smallest=1e308)) == 2**40
 
 
 def test_classes_lose_parts_below_the_smallest_size() -> None:

@@ -80,7 +80,7 @@ def _completed(text: str) -> str:
     try:
         card = json.loads(text)
         card["architecture"].setdefault("kind", U_NET)
-    except (ValueError, TypeError, AttributeError, LookupError):
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return text  # not a card: the validation says why
     return json.dumps(card)
 

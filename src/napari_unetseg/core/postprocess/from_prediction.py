@@ -16,6 +16,9 @@ from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import UNITS, Labels, Volume
 from napari_unetseg.errors import SettingsError
 
+MOST_VOXELS = 2**40
+"""Of a part that is asked for: no image is as large, and beyond lies infinity."""
+
 
 def wants_objects(card: ModelCard, settings: SegmentSettings) -> bool:
     """Whether the result is numbered objects, not classes.
@@ -33,15 +36,19 @@ def wants_objects(card: ModelCard, settings: SegmentSettings) -> bool:
 
 def smallest_part(card: ModelCard, volume: Volume, settings: SegmentSettings) -> int:
     """The size in voxels of the image below which a part is dropped: the user's, or else the model's own."""
+    return round(min(_smallest_part(card, volume, settings), MOST_VOXELS))
+
+
+def _smallest_part(card: ModelCard, volume: Volume, settings: SegmentSettings) -> float:
     spacing = volume.grid.spacing[1:] if volume.is_2d else volume.grid.spacing
     if settings.smallest:
-        return max(1, round(settings.smallest / math.prod(spacing)))
+        return max(1, settings.smallest / math.prod(spacing))
     smallest, size = card.minimum_object / math.prod(scales(card, settings.scale)), card.voxel_size
     if size is None or not volume.grid.is_physical or size.unit not in UNITS:
-        return round(smallest)
+        return smallest
     here = volume.grid.spacing_in(size.unit)
     factors = [there / mine for there, mine in zip(size.spacing, here, strict=True)]
-    return round(smallest * math.prod(factors[1:] if volume.is_2d else factors))
+    return smallest * math.prod(factors[1:] if volume.is_2d else factors)
 
 
 def classes_of(classes: npt.NDArray[np.uint8], card: ModelCard, volume: Volume, smallest: int) -> Labels:
