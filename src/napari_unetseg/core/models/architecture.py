@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import pydantic
+
 LARGEST_NUMBER, LONGEST, DEEPEST = 1e9, 1000, 8
 """Of any field: numbers, texts and lists, and lists within lists."""
 MOST = {
@@ -23,6 +25,15 @@ MOST_WEIGHTS = 2**29
 """2 GiB in float32: far more than a model that is trained beside a painter."""
 
 
+class _Sizes(pydantic.BaseModel):
+    """How deep the lists of whole numbers are, in a network and in those that it is made of."""
+
+    widths: tuple[pydantic.StrictInt, ...] | None = None
+    pools: tuple[tuple[pydantic.StrictInt, ...], ...] | None = None
+    kernels: tuple[tuple[pydantic.StrictInt, ...], ...] | None = None
+    dimensions: pydantic.StrictInt = 2
+
+
 def check_architecture(fields: Mapping[str, Any]) -> dict[str, object]:
     """The fields as they are.
 
@@ -32,7 +43,11 @@ def check_architecture(fields: Mapping[str, Any]) -> dict[str, object]:
         If a number, a list or the whole network is larger than any that can be, a count is no whole number, or
         something is no JSON.
     """
-    _check("architecture", fields, 0)
+    try:
+        _check("architecture", fields, 0)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}; got {first['input']!r}") from error
     weights = least_weights(fields)
     if weights > MOST_WEIGHTS:
         raise ValueError(f"the network would have {weights:,} weights; expected at most {MOST_WEIGHTS:,}")
@@ -62,6 +77,7 @@ def _check(name: str, value: Any, depth: int) -> None:
     if depth > DEEPEST:
         raise ValueError(f"{name} goes too deep")
     if isinstance(value, Mapping):
+        _Sizes.model_validate(value)
         for key, inner in value.items():
             _check(str(key), inner, depth + 1)
     elif isinstance(value, (list, tuple)):
