@@ -49,6 +49,8 @@ IMPORTED = (
 )
 MOST_MINIMISED = 40
 """Findings of different kinds; beyond so many there is something to mend first."""
+SHOWN_EVERY = 500
+"""Inputs of a kind."""
 
 
 class Tally:
@@ -119,6 +121,8 @@ def fuzz(kinds: Mapping[str, Kind], inputs: int, seed: int, processes: int) -> T
             if case.number < 0 and outcome.verdict == "refused":
                 outcome = Outcome("fault", f"A valid input is refused: {outcome.details}", outcome.details)
             tally.add(case, outcome)
+            if case.number % SHOWN_EVERY == SHOWN_EVERY - 1:
+                print(f"{case.kind}: {case.number + 1} inputs, {len(tally.findings)} findings so far", flush=True)
     return tally
 
 

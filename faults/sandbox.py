@@ -16,18 +16,20 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from faults.kind import Files, Kind
 from napari_unetseg.errors import UnetsegError
 
 SECONDS = 5.0
 """Of the processor, for one input."""
-PATIENCE = 4.0
-"""How many times as long by the clock, on a machine that does other things as well."""
+PATIENCE = 20.0
+"""Seconds by the clock, after which a process that does not compute hangs. One that does has its time of the processor:
+other programs may have that as well."""
 MEMORY = 2 * 1024**3
 """Address space, beyond what the imported package takes."""
 MOST_INPUTS = 100
@@ -99,37 +101,27 @@ class Sandbox:
 
     def run(self, cases: Iterable[Case]) -> Iterator[tuple[Case, Outcome]]:
         """Feed inputs; outcomes come as they are found."""
-        left, busy = iter(cases), 0
-        idle = list(self._workers)
+        left = iter(cases)
         while True:
-            for worker in idle:
-                case = next(left, None)
-                if case is not None:
-                    self._renewed(worker).start(case)
-                    busy += 1
-            if not busy:
-                return
+            for place, worker in enumerate(self._workers):
+                if worker.case is None and (case := next(left, None)) is not None:
+                    self._renewed(place).start(case)
             running = [worker for worker in self._workers if worker.case is not None]
-            multiprocessing.connection.wait([w.pipe for w in running], timeout=0.2)
-            idle = []
+            if not running:
+                return
+            multiprocessing.connection.wait([worker.pipe for worker in running], timeout=0.2)
             for worker in running:
                 case, outcome = worker.case, worker.poll()
                 if case is not None and outcome is not None:
-                    idle.append(self._workers[self._place(worker)])
-                    busy -= 1
                     yield case, outcome
 
-    def _place(self, worker: _Worker) -> int:
-        return self._workers.index(worker)
-
-    def _renewed(self, worker: _Worker) -> _Worker:
-        """The worker, or another in its place where it has died or worked long enough."""
-        if worker.is_alive and worker.done < MOST_INPUTS:
-            return worker
-        worker.end()
-        place = self._place(worker)
-        self._workers[place] = _Worker(self._kinds)
-        return self._workers[place]
+    def _renewed(self, place: int) -> _Worker:
+        """The worker at a place, or another there where it has died or worked long enough."""
+        worker = self._workers[place]
+        if not worker.is_alive or worker.done >= MOST_INPUTS:
+            worker.end()
+            worker = self._workers[place] = _Worker(self._kinds)
+        return worker
 
 
 class _Worker:
@@ -162,12 +154,16 @@ class _Worker:
                 outcome = self.pipe.recv()
         except (EOFError, OSError):
             outcome = self._death()
-        if outcome is None and time.monotonic() - self._began > PATIENCE * SECONDS:
+        if outcome is None and time.monotonic() - self._began > PATIENCE and not self._computes:
             self._process.kill()
-            outcome = Outcome("fault", "hangs", f"Nothing came within {PATIENCE * SECONDS:g} s.")
+            outcome = Outcome("fault", "hangs", f"Nothing came within {PATIENCE:g} s.")
         if outcome is not None:
             self.case, self.done = None, self.done + 1
         return outcome
+
+    @property
+    def _computes(self) -> bool:
+        return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_RUNNING)
 
     def _death(self) -> Outcome:
         self._process.join(SECONDS)
@@ -235,7 +231,7 @@ def _signature(error: BaseException) -> str:
     """The type of an exception, and the innermost place in the package that it came through."""
     places = [
         f"{frame.filename.rpartition(PACKAGE)[2].strip('/')}:{frame.name}"
-        for frame in chain.from_iterable(traceback.extract_tb(e.__traceback__) for e in (error,))
+        for frame in traceback.extract_tb(error.__traceback__)
         if f"/{PACKAGE}/" in frame.filename
     ]
     where = places[-1] if places else "the door"
