@@ -16,6 +16,7 @@ import sys, time
 from pathlib import Path
 from faults.fuzz import Tally, prepare, save
 from faults.kind import Kind
+from faults import sandbox
 from faults.sandbox import Case, Sandbox
 from napari_unetseg.errors import InputError
 
@@ -28,6 +29,7 @@ def feed(folder):
         while True: pass
     if b"die" in word: __import__("os").abort()
 
+sandbox.SECONDS = 1.0
 prepare()
 kinds = {"word": Kind("word", 1, None, None, feed)}
 words = [b"good", b"refuse", b"what breaks it", b"memory", b"loop", b"die", b"good again"]
@@ -48,13 +50,13 @@ def python(*words: str | Path, seconds: float = 600) -> subprocess.CompletedProc
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds, check=False)
 
 
-@pytest.mark.parametrize("inputs", [250, pytest.param(2000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("inputs", [200, pytest.param(2000, marks=pytest.mark.long)])
 def test_mutated_inputs_give_results_or_are_refused(tmp_path: Path, inputs: int) -> None:
     done = python("-m", "faults.fuzz", "--inputs", str(inputs), "--seed", str(inputs), "--findings", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     whole = done.stdout.splitlines()[-2].split()
     assert whole[0] == "all"
-    assert int(whole[1]) > inputs - 20
+    assert int(whole[1]) > inputs
     assert int(whole[2]) > inputs / 10  # some are still right,
     assert int(whole[3]) > inputs / 10  # and some are not
 
@@ -66,7 +68,7 @@ def test_what_breaks_is_found_and_made_small(tmp_path: Path) -> None:
         "refused ",
         "fault KeyError in the door",
         "fault MemoryError in the door",
-        "fault takes more than 5 s",
+        "fault takes more than 1 s",
         "fault ends the process (SIGABRT)",
         "result ",
     ], done.stdout + done.stderr
