@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 from pathlib import Path
 
 import pydantic
@@ -15,6 +17,8 @@ from napari_unetseg.errors import ModelError
 
 BUNDLED = Path(__file__).parents[2] / "weights"
 CARD_KEY = "unetseg_card"
+CHECKSUM_KEY = "unetseg_weights_sha256"
+"""Of all that follows the header; files of earlier versions have none."""
 CUT_OFF = ("MetadataIncompleteBuffer", "incomplete metadata")
 """Words of safetensors, of whatever version, about a file that ends before its weights do."""
 
@@ -73,6 +77,23 @@ def read_card(path: Path) -> ModelCard:
     if least_weights(card.architecture) > path.stat().st_size:  # of a byte each, or more
         raise ModelError(f"{path} does not hold the weights of the network that its card describes.")
     return card
+
+
+def check_weights(path: Path) -> None:
+    """Hold the weights of a model file against their checksum, if it has one.
+
+    Raises
+    ------
+    ModelError
+        If they are not those that were saved.
+    """
+    expected = _metadata(path).get(CHECKSUM_KEY)
+    if expected is not None:
+        with path.open("rb") as file:
+            file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != expected:
+            raise ModelError(f"{path} is damaged: its weights are not those that were saved. Copy it again.")
 
 
 def _completed(text: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from safetensors.torch import load_file, save
 
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.catalogue import CARD_KEY, find_model, read_card
+from napari_unetseg.core.models.catalogue import CARD_KEY, CHECKSUM_KEY, check_weights, find_model, read_card
 from napari_unetseg.engine.networks.architecture import Architecture
 from napari_unetseg.engine.networks.network import Network, NetworkSettings
 from napari_unetseg.engine.networks.registry import architecture_of
@@ -52,6 +54,7 @@ def load_model(model: str | Path) -> Model:
     try:
         architecture = architecture_of(card)
         _check_shapes(path, architecture)
+        check_weights(path)
         network = architecture.build()
         network.load_state_dict({name: _full(tensor) for name, tensor in load_file(path).items()})
     except (safetensors.SafetensorError, RuntimeError, SettingsError) as error:
@@ -75,7 +78,22 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
     }
     with atomic_path(Path(path)) as temporary:
         # not by `save_file`, which makes a file that only its owner can read
-        temporary.write_bytes(save(weights, metadata={CARD_KEY: model.card.model_dump_json()}))
+        temporary.write_bytes(_packed(weights, model.card))
+
+
+def _packed(weights: dict[str, torch.Tensor], card: ModelCard) -> bytes:
+    """The file: the length of a JSON header in 8 bytes, the header, the weights.
+
+    Put together here, because `save` writes what is in the metadata in another order each time
+    (https://huggingface.co/docs/safetensors/index#format).
+    """
+    saved: bytes = save(weights)
+    start = 8 + int.from_bytes(saved[:8], "little")
+    checksum = hashlib.sha256(saved[start:]).hexdigest()
+    metadata = {CARD_KEY: card.model_dump_json(), CHECKSUM_KEY: checksum}
+    header = json.dumps({"__metadata__": metadata, **json.loads(saved[8:start])}).encode()
+    header += b" " * (-len(header) % 8)  # weights begin at a multiple of 8 bytes
+    return len(header).to_bytes(8, "little") + header + saved[start:]
 
 
 def _check_shapes(path: Path, architecture: Architecture[Any]) -> None:
