@@ -43,7 +43,8 @@ def test_every_verb_has_schemas_for_what_it_takes_and_gives(name):
 
 
 def test_records_of_every_depth_come_back_as_they_were():
-    frame = ScannerFrame(((1.0, 0.0, 0.0, 0.0),) * 4, ("L", "P", "S"))
+    affine = ((0.0, 0.0, -0.5, 1.0), (0.0, -0.5, 0.0, 2.0), (2.0, 0.0, 0.0, 3.0), (0.0, 0.0, 0.0, 1.0))
+    frame = ScannerFrame(affine, ("L", "P", "S"))
     grid = Grid((2.0, 0.5, 0.5), "mm", scanner=frame)
     settings = SegmentSettings(cleanup=(KeepLargest(parts=2), RemoveSmall(volume=3.0, unit="mm")))
     known = KnownSlices(np.ones((1, 3, 4), np.int8), (1,), 0, (2, 3, 4), grid)
