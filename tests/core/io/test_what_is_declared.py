@@ -204,7 +204,7 @@ def test_a_device_and_pipes_in_folders_are_refused(command: Command, tmp_path: P
     with pytest.raises(InputError, match="a pipe"):
         inspect(tmp_path / "a.zarr")
     os.mkfifo(tmp_path / "a.zip")
-    with pytest.raises(ModelError, match=r"a\.zip is none"):
+    with pytest.raises(ModelError, match=r"a\.zip is not a whole zip file"):
         read_model_file(tmp_path / "a.zip")
 
 

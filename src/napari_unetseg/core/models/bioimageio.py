@@ -44,7 +44,7 @@ def read_model_file(package: Path) -> bytes:
         the checksum is wrong.
     """
     if not package.is_file():
-        raise ModelError(f"Expected a package, a .zip file; {package} is none.")
+        raise ModelError(f"{package} is not a whole zip file of the BioImage Model Zoo: there is no file of that name.")
     most = min(MOST_MODEL, max(SMALL, LARGEST_RATIO * package.stat().st_size))
     try:
         with zipfile.ZipFile(package) as archive:
