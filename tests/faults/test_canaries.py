@@ -129,9 +129,7 @@ class Walk:
         assert not found, "\n".join(f"{', '.join(sorted(words))} in {place}" for place, words in found.items())
 
 
-def test_fault_16_no_verb_tells_of_persons(
-    command: Command, ward: Ward, out: Path, tiny_model: Path
-) -> None:
+def test_fault_16_no_verb_tells_of_persons(command: Command, ward: Ward, out: Path, tiny_model: Path) -> None:
     walk = Walk(command, ward, tiny_model)
     walk.segment()
     walk.work_on_labels()
