@@ -227,7 +227,7 @@ def _feed_session(folder: Path) -> None:
     structures_of(3, session.names)
     for one in session.images:
         painted = replay._paint(folder, one)
-        volume = replay._volume(replay._found(folder, one), one)
+        volume = replay._found(folder, one)
         check_painted([painted], [volume.shape])
     replay._start(folder, session)
 
