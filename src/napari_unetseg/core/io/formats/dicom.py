@@ -120,6 +120,8 @@ def _series(folder: Path) -> tuple[dict[str, list[_Header]], tuple[str, ...]]:
                 warnings.simplefilter("ignore")  # of values that are checked below
                 dataset = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=TAGS)
                 fields = {tag: _plain(dataset.get(tag)) for tag in TAGS}
+        except MemoryError as error:
+            raise InputError(f"{path}: an element of its DICOM header declares more than the memory holds.") from error
         except InputError as error:
             if isinstance(error.__cause__, InvalidDicomError):
                 continue  # a folder also holds reports, an index, thumbnails
