@@ -121,7 +121,7 @@ def fuzz(kinds: Mapping[str, Kind], inputs: int, seed: int, processes: int) -> T
             if case.number < 0 and outcome.verdict == "refused":
                 outcome = Outcome("fault", f"A valid input is refused: {outcome.details}", outcome.details)
             tally.add(case, outcome)
-            if case.number % SHOWN_EVERY == SHOWN_EVERY - 1:
+            if case.number >= 0 and (case.number + 1) % SHOWN_EVERY == 0:
                 print(f"{case.kind}: {case.number + 1} inputs, {len(tally.findings)} findings so far", flush=True)
     return tally
 
