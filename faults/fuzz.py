@@ -30,23 +30,15 @@ from faults.sandbox import Case, Outcome, Sandbox, read_files, write_files
 
 KINDS = {kind.name: kind for kind in (*PAINT_KINDS, *MODEL_KINDS, *MESSAGE_KINDS, *IMAGE_KINDS, *COMMAND_KINDS)}
 IMPORTED = (
-    *("torch", "napari_unetseg.api", "napari_unetseg.cli.app", "napari_unetseg.service.jobs", "scipy.ndimage"),
-    *(
-        "napari_unetseg.service.session_jobs",
-        "napari_unetseg.service.metric_jobs",
-        "napari_unetseg.engine.fewshot.replay",
-    ),
-    *(
-        "napari_unetseg.engine.inference.predict",
-        "napari_unetseg.engine.bioimageio.packages",
-        "imagecodecs",
-        "cc3d",
-        "edt",
-    ),
-    *("napari_unetseg.engine.inference.crf", "napari_unetseg.core.report.page", "zarr", "tifffile", "skimage.measure"),
-    *("napari_unetseg.core.io.formats.dicom", "napari_unetseg.core.io.formats.ome_zarr", "yaozarrs", "SimpleITK"),
-    *("napari_unetseg.core.io.formats.nifti", "napari_unetseg.core.io.formats.itk", "fastremap", "PIL.Image"),
-)
+    "torch", "zarr", "tifffile", "skimage.measure", "scipy.ndimage", "imagecodecs", "cc3d", "edt", "fastremap", "yaozarrs",
+    "SimpleITK", "PIL.Image", "napari_unetseg.api", "napari_unetseg.cli.app", "napari_unetseg.core.report.page",
+    "napari_unetseg.service.jobs", "napari_unetseg.service.session_jobs", "napari_unetseg.service.metric_jobs",
+    "napari_unetseg.engine.fewshot.replay", "napari_unetseg.engine.inference.predict",
+    "napari_unetseg.engine.inference.crf", "napari_unetseg.engine.bioimageio.packages",
+    "napari_unetseg.core.io.formats.dicom", "napari_unetseg.core.io.formats.nifti",
+    "napari_unetseg.core.io.formats.ome_zarr", "napari_unetseg.core.io.formats.itk",
+)  # fmt: skip
+"""What forked workers have loaded already."""
 MOST_MINIMISED = 40
 """Findings of different kinds; beyond so many there is something to mend first."""
 SHOWN_EVERY = 500

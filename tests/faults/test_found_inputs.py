@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
+from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
-from napari_unetseg.core.annotations.sparse_labels import LARGEST_VALUE, check_painted, to_classes
+from napari_unetseg.core.annotations.sparse_labels import HIGHEST, check_painted, to_classes
 from napari_unetseg.core.models.bioimageio import read_model_file
 from napari_unetseg.errors import InputError, ModelError
 from support import Command
@@ -16,18 +20,42 @@ from support import Command
 LONG = "a" * 300
 
 
-@pytest.mark.parametrize("value", [LARGEST_VALUE + 1, 40_000, 2**31, 2**63 - 1])
+@pytest.mark.parametrize("value", [HIGHEST + 1, 40_000, 2**31, 2**63 - 1])
 def test_painted_values_that_no_network_has_outputs_for(value: int) -> None:
     painted = np.ones((1, 4, 4), np.int64)
     painted[0, 0, 0] = value
-    with pytest.raises(InputError, match=f"at most {LARGEST_VALUE}; got {value}"):
+    with pytest.raises(InputError, match=f"up to {HIGHEST}; got {value}"):
         check_painted([painted], [painted.shape])
 
 
 def test_the_largest_painted_value_is_a_class_of_its_own() -> None:
-    painted = np.array([[[0, 1, LARGEST_VALUE]]])
+    painted = np.array([[[0, 1, HIGHEST]]])
     check_painted([painted], [painted.shape])
-    assert to_classes(painted).astype(np.int8).tolist() == [[[-1, 0, LARGEST_VALUE - 1]]]
+    assert to_classes(painted).astype(np.int8).tolist() == [[[-1, 0, HIGHEST - 1]]]
+
+
+IN_LITTLE_MEMORY = """
+import resource, sys
+from napari_unetseg.cli import main
+resource.setrlimit(resource.RLIMIT_AS, (2**31, 2**31))
+main(["info", sys.argv[1]])
+"""
+
+
+def test_a_dicom_element_that_declares_gigabytes(tmp_path: Path) -> None:
+    image, path = pydicom.Dataset(), tmp_path / "image.dcm"
+    image.file_meta = pydicom.dataset.FileMetaDataset()
+    image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
+    image.file_meta.MediaStorageSOPClassUID, image.file_meta.MediaStorageSOPInstanceUID = CTImageStorage, "1.2.3"
+    image.SOPClassUID, image.SOPInstanceUID, image.SeriesInstanceUID = CTImageStorage, "1.2.3", "1.2.3.4"
+    image.Rows = image.Columns = 4
+    image.save_as(path, enforce_file_format=True)
+    content = path.read_bytes()
+    place = content.index(bytes.fromhex("20000e00")) + 4  # the length of SeriesInstanceUID
+    path.write_bytes(content[:place] + (2**32 - 16).to_bytes(4, "little") + content[place + 4 :])
+    done = subprocess.run([sys.executable, "-c", IN_LITTLE_MEMORY, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.strip().count("\n") == 0
 
 
 def test_a_package_with_a_file_that_has_no_name(tmp_path: Path) -> None:

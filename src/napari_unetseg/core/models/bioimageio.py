@@ -16,6 +16,7 @@ from typing import Any
 import pydantic
 import yaml
 
+from napari_unetseg.core.io.formats.registry import exists
 from napari_unetseg.errors import ModelError
 
 CONFIG_KEY = "napari_unetseg"
@@ -43,7 +44,7 @@ def read_model_file(package: Path) -> bytes:
         If it is no whole zip file, a name in it points out of it, it is no package of the zoo or not one of ours, or
         the checksum is wrong.
     """
-    if not package.is_file():
+    if not (exists(package) and package.is_file()):
         raise ModelError(f"{package} is not a whole zip file of the BioImage Model Zoo: there is no file of that name.")
     most = min(MOST_MODEL, max(SMALL, LARGEST_RATIO * package.stat().st_size))
     try:
