@@ -22,6 +22,7 @@ import zarr
 from yaozarrs import v05
 
 from napari_unetseg.core.geometry.tiles import triple
+from napari_unetseg.core.io.formats.zarr_chunks import METADATA, lost, missing_chunks
 from napari_unetseg.core.io.formats.zarr_sink import ZarrSink
 from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_file, decoding, stack
@@ -195,7 +196,7 @@ def _read(path: Path, levels: list[str], names: list[str], is_ours: bool, part: 
             where = tuple(slice(channel, channel + 1) if name == "c" else index[name] for name in names)
             missing += missing_chunks(path / levels[part.level], array, where, part.allow_missing)
             if missing and is_ours and not part.allow_missing:
-                raise _lost(missing)
+                raise lost(missing)
             spatial = [name for name in names if name in "zyx"]
             plane = np.asarray(array[where]).squeeze(tuple(i for i, name in enumerate(names) if name in "tc"))
             plane = plane.transpose([spatial.index(name) for name in "zyx" if name in spatial])
@@ -322,57 +323,3 @@ def _dataset(path: str, grid: Grid, step: tuple[int, int, int], ndim: int) -> v0
             v05.TranslationTransformation(translation=[0.0 * n for n in lead] + list(grid.origin)),
         ],
     )
-
-
-METADATA = ("zarr.json", ".zarray", ".zattrs", ".zgroup")
-
-
-def missing_chunks(
-    folder: Path, array: zarr.Array[Any], where: tuple[slice, ...], allow_none: bool = False
-) -> list[Path]:
-    """The chunks (or shards) under `where` that are not on disk.
-
-    A chunk that holds only the fill value may be left out by the writer, so that some may be missing.
-
-    Raises
-    ------
-    InputError
-        If no chunk of the whole array is there, unless `allow_none`.
-    """
-    sizes = array.shards or array.chunks
-    ranges = [range(s.start // n, -(-s.stop // n)) for s, n in zip(where, sizes, strict=True)]
-    files = [folder / array.metadata.encode_chunk_key(chunk) for chunk in itertools.product(*ranges)]
-    missing = [file for file in files if not file.is_file()]
-    found = sorted({*files} - {*missing})
-    if not found and not allow_none and not _has_any(folder):
-        raise InputError(
-            f"{folder} holds no chunks of its array of shape {array.shape}; copy it again, as a whole, or give "
-            "--allow-missing to read it as if it were empty."
-        )
-    if array.shards is None and any(type(codec).__name__.startswith("Blosc") for codec in array.compressors):
-        _check_blosc(found)
-    return missing
-
-
-def _lost(missing: list[Path]) -> InputError:
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    return InputError(
-        f"{missing[0]}{more}, written by this program is gone. Copy the OME-Zarr again, as a whole, or give "
-        "--allow-missing to read what is missing as empty."
-    )
-
-
-def _check_blosc(files: list[Path]) -> None:
-    """Refuse a short chunk: the decoder trusts the size in its header and reads past the end of what it is given.
-
-    The size is in bytes 12 to 16 (https://github.com/Blosc/c-blosc/blob/main/README_CHUNK_FORMAT.rst).
-    """
-    for file in files:
-        with file.open("rb") as chunk:
-            declared = int.from_bytes(chunk.read(16)[12:], "little")
-        if file.stat().st_size < max(declared, 16):
-            raise InputError(f"{file}, a chunk of an OME-Zarr, is cut off. Copy it again.")
-
-
-def _has_any(folder: Path) -> bool:
-    return any(p.is_file() and p.name not in METADATA for p in folder.rglob("*"))
