@@ -31,9 +31,10 @@ from faults.sandbox import Case, Outcome, Sandbox, read_files, write_files
 KINDS = {kind.name: kind for kind in (*PAINT_KINDS, *MODEL_KINDS, *MESSAGE_KINDS, *IMAGE_KINDS, *COMMAND_KINDS)}
 IMPORTED = (
     "torch", "zarr", "tifffile", "skimage.measure", "scipy.ndimage", "imagecodecs", "cc3d", "edt", "fastremap",
-    "yaozarrs", "SimpleITK", "PIL.Image", "napari_unetseg.api", "napari_unetseg.cli.app", "napari_unetseg.core.report.page",
-    "napari_unetseg.service.jobs", "napari_unetseg.service.session_jobs", "napari_unetseg.service.metric_jobs",
-    "napari_unetseg.engine.fewshot.replay", "napari_unetseg.engine.inference.predict",
+    "yaozarrs", "SimpleITK", "PIL.Image", "napari_unetseg.api", "napari_unetseg.cli.app",
+    "napari_unetseg.core.report.page", "napari_unetseg.service.jobs", "napari_unetseg.service.session_jobs",
+    "napari_unetseg.service.metric_jobs", "napari_unetseg.engine.fewshot.replay",
+    "napari_unetseg.engine.inference.predict",
     "napari_unetseg.engine.inference.crf", "napari_unetseg.engine.bioimageio.packages",
     "napari_unetseg.core.io.formats.dicom", "napari_unetseg.core.io.formats.nifti",
     "napari_unetseg.core.io.formats.ome_zarr", "napari_unetseg.core.io.formats.itk",

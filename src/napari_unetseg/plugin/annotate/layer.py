@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
+from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.annotate.classes import KEYS, PaintStructures
@@ -45,6 +46,31 @@ def structures_in(layer: LabelsLayer) -> PaintStructures:
     return PaintStructures({s.label: s.name for s in recorded if s.label > 1})
 
 
+def holds_structures(layer: LabelsLayer) -> bool:
+    """Whether a layer is known to hold output labels, of which 1 is a structure: in paint it is background."""
+    recorded = layer.metadata.get(METADATA, {}).get("structures", ())
+    return bool(recorded) and recorded[0] != PaintStructures().painted[0]
+
+
+def paint_of_labels(labels: Labels) -> tuple[npt.NDArray[np.uint8], PaintStructures]:
+    """Labels as paint (Z, Y, X), and their structures: background is 1, and each structure one higher.
+
+    Numbered objects are one structure.
+
+    Raises
+    ------
+    InputError
+        If there are more structures than can be painted.
+    """
+    highest = 1 if labels.are_objects else int(labels.array.max())
+    if highest >= MOST_CLASSES:
+        raise InputError(f"Expected at most {MOST_CLASSES - 1} structures to paint; {labels.name} holds {highest}.")
+    array = labels.array > 0 if labels.are_objects else labels.array
+    structures = PaintStructures({s.label + 1: s.name for s in labels.structures if s.label <= max(highest, 1)})
+    structures.cover(highest + 1)
+    return array.astype(np.uint8) + np.uint8(1), structures
+
+
 def pick(layer: LabelsLayer, value: int) -> None:
     """Paint this value from now on."""
     layer.selected_label = value
@@ -75,6 +101,17 @@ def copy_of(layer: LabelsLayer, source: LayerSource, time: int = 0) -> npt.NDArr
     InputError
         If the layer has another shape than the image, or lies elsewhere.
     """
+    return labels_on(layer, source, time).array
+
+
+def labels_on(layer: LabelsLayer, source: LayerSource, time: int = 0) -> Labels:
+    """A copy of a layer's labels, which must lie on an image.
+
+    Raises
+    ------
+    InputError
+        If the layer has another shape than the image, or lies elsewhere.
+    """
     if layer.multiscale:
         raise InputError("Expected a painted layer of one resolution; got a multiscale one. Add a painted layer.")
     labels = labels_of(layer, time=time)
@@ -89,4 +126,4 @@ def copy_of(layer: LabelsLayer, source: LayerSource, time: int = 0) -> npt.NDArr
     alike = paint.unit == image.unit and np.allclose(paint.spacing[first:], image.spacing[first:], rtol=1e-3)
     if not (near and alike):
         raise InputError(f"Expected paint that lies on the image; {layer.name} lies elsewhere. {mend}")
-    return labels.array
+    return labels

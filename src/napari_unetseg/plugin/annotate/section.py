@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
-from napari.utils.notifications import show_warning
+from napari.utils.notifications import show_info, show_warning
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
@@ -16,7 +16,17 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
-from napari_unetseg.plugin.annotate.layer import bind_keys, copy_of, dress, new_layer, pick, structures_in
+from napari_unetseg.plugin.annotate.layer import (
+    bind_keys,
+    copy_of,
+    dress,
+    holds_structures,
+    labels_on,
+    new_layer,
+    paint_of_labels,
+    pick,
+    structures_in,
+)
 from napari_unetseg.plugin.annotate.offer import Claim, PaintOffer
 from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_afresh, keep_copy, keep_on, other_owner, place_of
 from napari_unetseg.plugin.annotate.table import PaintTable
@@ -234,10 +244,31 @@ class PaintSection(QWidget):
 
     def _choose(self, layer: LabelsLayer | None) -> None:
         if layer is not None and self._source is not None and self._canvases.of(layer) is None:
+            if holds_structures(layer):
+                self._convert(layer, self._source)
+                return
             self._register(layer, structures_in(layer), self._keep_afresh(self._source))
         self._watch.watch(layer)
         self._show()
         self.chosen.emit()
+
+    def _convert(self, layer: LabelsLayer, source: LayerSource) -> None:
+        """Paint on a copy of labels: taken as paint, their first structure would become background."""
+        try:
+            labels = labels_on(layer, source, index_on_screen(self._viewer, layer, "T"))
+            painted, structures = paint_of_labels(labels)
+        except UnetsegError as error:
+            tell(error)
+            own = self._canvases.at(self._target)
+            self.layer_box.choose(own.layer if own is not None else None)
+            return
+        copy = new_layer(source, structures, painted)
+        self._add(copy, structures, self._keep_afresh(source))
+        tell(
+            f"{layer.name} holds structures, not paint. It was copied to {copy.name}, with background as 1 and each "
+            "structure one higher; the labels themselves are left as they are.",
+            show_info,
+        )
 
     def _take(self, *, only_changed: bool = False) -> None:
         """Copy the paint, have it written, and tell who wants to learn from it."""
