@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -22,6 +23,13 @@ settings.load_profile("repeatable")
 # What one run has found out about this machine is nothing to the next one; processes that tests start inherit it.
 os.environ["NAPARI_UNETSEG_CACHE"] = tempfile.mkdtemp(prefix="napari-unetseg-cache-")
 atexit.register(shutil.rmtree, os.environ["NAPARI_UNETSEG_CACHE"], ignore_errors=True)
+
+
+# What starts the tests may ignore these, as a shell does in the background; processes of tests would inherit it.
+for name in ("SIGINT", "SIGHUP"):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.default_int_handler if name == "SIGINT" else signal.SIG_DFL)
 
 
 @pytest.fixture

@@ -139,7 +139,7 @@ killed = []
 def kill():
     while not killed:
         for child in psutil.Process().children():
-            if "tracker" not in " ".join(child.cmdline()):
+            if "resource_tracker" not in " ".join(child.cmdline()):
                 child.kill()
                 killed.append(child.pid)
                 open("killed", "w").close()

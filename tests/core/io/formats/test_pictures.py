@@ -78,7 +78,7 @@ def slices(folder: Path, suffix: str, count: int = 12) -> np.ndarray:
 def test_a_folder_of_slices_is_a_stack_in_natural_order(suffix: str, tmp_path: Path) -> None:
     array = slices(tmp_path / "stack", suffix)
     info, volume = inspect(tmp_path / "stack"), load_volume(tmp_path / "stack")
-    assert (info.shape, volume.name) == ((12, 7, 9), "stack")
+    assert (info.shape, volume.name) == ((12, 7, 9), "series")
     np.testing.assert_array_equal(volume.array[0], array)
     crop = load_volume(tmp_path / "stack", Selection(crop=((9, 12), (1, 3), (2, 8))))
     np.testing.assert_array_equal(crop.array[0], array[9:12, 1:3, 2:8])
