@@ -82,7 +82,7 @@ class Journal:
                 file = self.path.open("r+b", buffering=0)
                 journal_lock.hold(file, self.path)
             except journal_lock.JournalInUseError:
-                if take_over:
+                if take_over and journal_lock.is_at(file, self.path):  # not from one who was taken over just now
                     return self._taken_from(file)
                 file.close()
                 if attempt == ATTEMPTS - 1:
