@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -120,6 +121,7 @@ class PaintSection(QWidget):
 
     def set_image(self, image: Image | None, source: LayerSource | None) -> None:
         """Paint on another image: its own painted layer is chosen, if it has one."""
+        self._keep_what_is_due()
         before, self._image, self._source = self._target, image, source
         if self._target != before:
             own = self._canvases.at(self._target)
@@ -228,6 +230,7 @@ class PaintSection(QWidget):
         self, keep: Callable[[Path, tuple[int, ...]], PaintKeeper], place: Path, source: LayerSource
     ) -> PaintKeeper | None:
         """A keeper of paint; where that fails, it is said, and the user may paint nevertheless."""
+        self._keep_what_is_due()
         self._canvases.release(place)
         try:
             return keep(place, source.shape[1:])
@@ -248,9 +251,18 @@ class PaintSection(QWidget):
                 self._convert(layer, self._source)
                 return
             self._register(layer, structures_in(layer), self._keep_afresh(self._source))
+        self._keep_what_is_due()
         self._watch.watch(layer)
         self._show()
         self.chosen.emit()
+
+    def _keep_what_is_due(self) -> None:
+        """Have the newest strokes written before another layer or image is looked at."""
+        canvas = self._canvases.of(self._watch.due())
+        if canvas is not None and self._source is not None and same_layer(canvas.image, self._image):
+            with suppress(UnetsegError):
+                canvas.last = copy_of(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
+                self.writer.write(canvas)
 
     def _convert(self, layer: LabelsLayer, source: LayerSource) -> None:
         """Paint on a copy of labels: taken as paint, their first structure would become background."""

@@ -45,6 +45,13 @@ class PaintWatch(QObject):
         if layer is not None:
             self.look()
 
+    def due(self) -> LabelsLayer | None:
+        """The layer, if something that was painted on it was not told of yet: whoever asks has been told."""
+        is_due = self._soon.isActive() or self._later.isActive()
+        self._soon.stop()
+        self._later.stop()
+        return self._layer if is_due else None
+
     def look(self, _event: object = None) -> None:
         """Let the paint be looked at, when nothing has happened for a while."""
         self._later.start()
