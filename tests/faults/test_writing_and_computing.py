@@ -245,3 +245,38 @@ def test_fault_37_a_loss_that_is_not_a_number_ends_training_and_keeps_what_was_g
     assert "not a number" in outcome.out + outcome.err
     assert command("segment", stack, "-o", out, "-m", model).code == 0
     assert np.mean((load_labels(out).array == 1) == (tifffile.imread(stack) > 127)) > 0.9
+
+
+def test_fault_26_where_a_device_has_no_memory_left_the_cpu_goes_on(tiny_model, monkeypatch):
+    """A device without memory, by injection: tensors on ``meta`` have none at all."""
+    forward = FusedUNet.forward
+
+    def without_memory(self, image):
+        if image.device.type == "meta":
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return forward(self, image)
+
+    monkeypatch.setattr(FusedUNet, "forward", without_memory)
+    monkeypatch.setattr("napari_unetseg.engine.inference.predict.choose_device", lambda _name: torch.device("meta"))
+    image = np.random.default_rng(0).choice(np.array([20, 230], np.uint8), (1, 16, 32, 32))
+    result = finish(iter_predict(load_model(tiny_model), Volume(image), SegmentSettings()))
+    assert np.array_equal(result.classes, image[0] > 127)
+    assert result.device == "cpu"
+    assert "going on with the CPU" in result.notes[-1]
+
+
+def test_fault_26_training_without_memory_is_one_line(command, stack, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    painted = np.zeros((8, 32, 32), np.uint8)
+    painted[::3, :, :14], painted[::3, :, 18:] = 1, 2
+    tifffile.imwrite(tmp_path / "painted.tif", painted, photometric="minisblack", metadata={"axes": "ZYX"})
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.validation.loss_of", lambda _: full)
+    model = tmp_path / "model.safetensors"
+    words = ("--painted", tmp_path / "painted.tif", "-o", model, "--steps", 5, "--spacing", "1,1,1")
+    outcome = command("finetune", stack, *words)
+    assert outcome.code == 2
+    assert outcome.err.strip().count("\n") == 0
+    assert "memory" in outcome.err
+    assert not model.exists()

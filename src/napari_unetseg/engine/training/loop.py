@@ -14,15 +14,17 @@ import torch
 from torch import nn
 
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.engine.devices import OutOfMemory, memory_guard
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.precision import note_of, training_dtype
 from napari_unetseg.engine.training.checkpoint import DamagedCheckpoint, Run, channels_last, load_run, save_run
 from napari_unetseg.engine.training.losses import painted_loss
 from napari_unetseg.engine.training.patches import Batch, BatchSource
-from napari_unetseg.errors import OutputError, SettingsError
+from napari_unetseg.errors import OutputError, ResourceError, SettingsError
 
 N = TypeVar("N", bound=Network)
 NORM = nn.modules.batchnorm._BatchNorm
+FULL = "Not enough memory on {} to train with batches of {}: close other programs, or train with --device cpu."
 NORM_BATCHES = 20  # batches that the running statistics of batch normalisation are averaged over when they are fixed
 EMA_DECAY = 0.99
 DAMAGED = "The checkpoint {} is damaged: training began anew."
@@ -133,7 +135,27 @@ def iter_train(
         Gives the held-out score of a network in evaluation mode.
     checkpoint : Path, optional
         File to resume from, if it exists, and to save to now and then, atomically.
+
+    Raises
+    ------
+    ResourceError
+        If the device's memory does not do for a step. What the checkpoint has stays.
     """
+    device = next(network.parameters()).device
+    try:
+        with memory_guard(device):
+            return (yield from _iter_steps(network, batches, settings, score, checkpoint))
+    except OutOfMemory as error:
+        raise ResourceError(FULL.format(device, " × ".join(map(str, batches[0][0].shape)))) from error
+
+
+def _iter_steps(
+    network: N,
+    batches: BatchSource,
+    settings: TrainSettings,
+    score: Callable[[N], float] | None,
+    checkpoint: Path | None,
+) -> Job[Trained[N]]:
     run, damaged = _begun(network, settings, checkpoint)
     full = ""
     run.dtype = run.dtype or _dtype(run.network, batches[run.step][0], settings)
