@@ -12,10 +12,13 @@ import pydicom
 import pytest
 from pydicom.uid import CTImageStorage, ImplicitVRLittleEndian
 
+from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.core.annotations.sparse_labels import HIGHEST, check_painted, to_classes
 from napari_unetseg.core.models.bioimageio import read_model_file
+from napari_unetseg.engine.networks.model_file import Model, load_model, save_model
 from napari_unetseg.errors import InputError, ModelError
-from support import Command
+from support import Command, threshold_model
 
 LONG = "a" * 300
 
@@ -56,6 +59,27 @@ def test_a_dicom_element_that_declares_gigabytes(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", IN_LITTLE_MEMORY, path], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.strip().count("\n") == 0
+
+
+def test_a_name_of_a_structure_that_is_empty_is_no_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.paint"
+    with Journal(path, (1, 2, 2)) as journal:
+        journal.write_note({"structures": {"2": "cell"}})
+        journal.write_note({"structures": {"2": ""}})
+    with pytest.warns(UserWarning, match="1 records mean nothing"):
+        assert read_journal(path).note == {"structures": {"2": "cell"}}
+
+
+def test_cores_in_an_output_that_the_structure_does_not_have(tmp_path: Path) -> None:
+    threshold_model(tmp_path / "model.safetensors", objects=True)
+    model = load_model(tmp_path / "model.safetensors")
+    (structure,) = model.card.structures
+    wrong = structure.model_copy(update={"seed_channel": 999})
+    save_model(
+        tmp_path / "wrong.safetensors", Model(model.network, model.card.model_copy(update={"structures": (wrong,)}))
+    )
+    with pytest.raises(ModelError, match="output 999, which is none of its"):
+        load_model(tmp_path / "wrong.safetensors")
 
 
 def test_a_package_with_a_file_that_has_no_name(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ Painted = tuple[npt.NDArray[np.int64], npt.NDArray[np.uint16]]
 """Flat indices of changed voxels, in order, and their new values."""
 
 
+Value = Annotated[int, pydantic.Field(ge=0, le=LARGEST_VALUE)]
+Name = Annotated[str, pydantic.Field(min_length=1)]
 Length = Annotated[int, pydantic.Field(strict=True, ge=1, le=MOST_VOXELS)]
 
 
@@ -61,7 +63,7 @@ class _Header(pydantic.BaseModel):
 class _Note(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="allow")
 
-    structures: dict[Annotated[int, pydantic.Field(ge=0, le=LARGEST_VALUE)], str] = {}
+    structures: dict[Value, Name] = {}
 
 
 @dataclass

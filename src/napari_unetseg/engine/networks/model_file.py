@@ -128,5 +128,10 @@ def _check_card(path: Path, card: ModelCard, settings: NetworkSettings) -> None:
     outputs = {channel for structure in card.structures for channel in structure.channels}
     if settings.dimensions != card.dimensions or settings.inputs != len(card.channels):
         raise ModelError(f"{path}: its card and its network disagree on dimensions or input channels.")
+    for structure in card.structures:
+        if structure.seed_channel not in (None, *structure.channels):
+            raise ModelError(
+                f"{path}: cores of {structure.name} are output {structure.seed_channel}, which is none of its."
+            )
     if not card.is_start and outputs != set(range(1, settings.outputs)):
         raise ModelError(f"{path}: its structures use outputs {sorted(outputs)} of {settings.outputs - 1}.")
