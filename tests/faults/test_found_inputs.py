@@ -61,6 +61,15 @@ def test_a_dicom_element_that_declares_gigabytes(tmp_path: Path) -> None:
     assert done.stderr.strip().count("\n") == 0
 
 
+@pytest.mark.parametrize("count", ["-1I", "0", "99", "", "-2147483648"])
+def test_a_metaimage_of_a_number_of_axes_that_no_image_has(tmp_path: Path, count: str) -> None:
+    path = tmp_path / "a.mha"
+    path.write_text(f"ObjectType = Image\nNDims = {count}\nElementSpacing = 0.5 0\nElementDataFile = LOCAL\n")
+    done = subprocess.run([sys.executable, "-c", IN_LITTLE_MEMORY, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "axes" in done.stderr
+
+
 def test_a_name_of_a_structure_that_is_empty_is_no_name(tmp_path: Path) -> None:
     path = tmp_path / "a.paint"
     with Journal(path, (1, 2, 2)) as journal:

@@ -238,10 +238,16 @@ def _tilt(slices: list[_Header]) -> tuple[str, ...]:
 
 def _read(files: list[Path], shape: tuple[int, ...], transform: npt.NDArray[Any], part: Part) -> npt.NDArray[Any]:
     box = orientation.file_box(transform, part.box, shape)
+    wanted = [str(file) for file in files[box[2]]]
     reader = sitk.ImageSeriesReader()
-    reader.SetFileNames([str(f) for f in files[box[2]]])
+    reader.SetFileNames(wanted)
     with decoding(files[0].parent, "DICOM series"):
         array = sitk.GetArrayFromImage(reader.Execute())
+    if array.shape[:3] != (len(wanted), shape[1], shape[0]):
+        raise InputError(
+            f"{files[0].parent}: the slices hold {array.shape[:3]} voxels (z, y, x), and their headers tell of "
+            f"{(len(wanted), shape[1], shape[0])}. Is a file damaged?"
+        )
     array = array.reshape(*array.shape[:3], -1)[:, box[1], box[0]]
     channels = [orientation.reorder(array[..., c].T, transform) for c in part.channels]
     return stack(channels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_declar
 from napari_unetseg.core.volume import COLOUR, Labels, default_channels
 from napari_unetseg.errors import InputError, OutputError
 
+META_IMAGE = (".mha", ".mhd")
+HEADER = 2**16
+"""Bytes in which a header names its axes."""
 sitk.ProcessObject.SetGlobalWarningDisplay(False)  # it writes to standard error whatever we do
 
 
@@ -27,6 +31,8 @@ def open_source(path: Path) -> Source:
     InputError
         If ITK cannot read it, or it has four axes or more.
     """
+    if path.suffix.lower() in META_IMAGE:
+        _check_dimensions(path)
     with decoding(path, "image"):
         reader = _reader(path)
         reader.ReadImageInformation()
@@ -40,7 +46,7 @@ def open_source(path: Path) -> Source:
     legend = Legend.parse(keys.get(KEY)).model_copy(update=segment_fields(keys))
     info = VolumeInfo(
         path=path,
-        format="MetaImage" if path.suffix.lower() in (".mha", ".mhd") else path.suffix[1:].upper(),
+        format="MetaImage" if path.suffix.lower() in META_IMAGE else path.suffix[1:].upper(),
         shape=size,
         channels=_channels(reader.GetNumberOfComponents(), dtype, legend),
         dtype=dtype,
@@ -51,6 +57,14 @@ def open_source(path: Path) -> Source:
         check_declared(path, info.nbytes)
     read = partial(_read, path, shape, transform)
     return Source(info, read, legend, chunk=None, unit=info.nbytes)  # most are packed as one
+
+
+def _check_dimensions(path: Path) -> None:
+    """Refuse a MetaImage of a number of axes that no image has: ITK would write beyond its memory."""
+    with path.open("rb") as file:
+        found = re.search(rb"^\s*NDims\s*=[ \t]*(\S*)", file.read(HEADER), re.MULTILINE)
+    if found and not re.fullmatch(rb"[1-9]|10", found[1]):
+        raise InputError(f"{path} declares {found[1][:20].decode(errors='replace')!r} axes; expected x, y and z.")
 
 
 def write_labels(path: Path, labels: Labels) -> None:
