@@ -73,3 +73,14 @@ def test_preparing_leaves_the_network_as_it_is():
     assert not any(isinstance(module, torch.nn.BatchNorm3d) for module in fast.modules())
     for name, value in slow.state_dict().items():
         assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 16, 40, 40), (1, 1, 2, 8, 16), (2, 1, 16, 24, 24)])
+def test_in_float32_no_convolution_unfolds_the_image(shape):
+    """PyTorch's own one takes 4 bytes for each value of the kernel and voxel, and many times as long."""
+    network = prepare(UNet(UNetSettings(3, 1, 2, (4, 8), norm="none")), torch.device("cpu"), torch.float32)
+    with torch.inference_mode(), torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+        network(torch.zeros(shape))
+    names = {event.key for event in seen.key_averages()}
+    assert "aten::mkldnn_convolution" in names
+    assert "aten::slow_conv3d_forward" not in names

@@ -10,17 +10,35 @@ from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.backends import mkldnn
 from torch.nn import functional as F
 
 Convolution = nn.Conv2d | nn.Conv3d
 CONVOLVE: dict[int, Any] = {2: F.conv2d, 3: F.conv3d}
 MOST_CHUNKS = 8
+_HAS_ONEDNN: bool = mkldnn.is_available()  # type: ignore[no-untyped-call]
+
+
+def convolve(conv: Convolution, image: torch.Tensor, padding: Any = None) -> torch.Tensor:
+    """The convolution of an image (N, C, [Z,] Y, X), by oneDNN wherever that can; None for its own padding.
+
+    In 3D and float32 PyTorch leaves what it takes for small (one image of few channels, slices and rows, however wide)
+    to a convolution of its own, which unfolds the image: for 2 channels 3 to 5 times as slow, in 216 bytes a voxel.
+    """
+    padding = conv.padding if padding is None else padding
+    result: torch.Tensor
+    if image.dim() == 5 and image.dtype == torch.float32 and image.device.type == "cpu" and _HAS_ONEDNN:
+        steps = conv.stride, conv.dilation, conv.groups
+        result = torch.mkldnn_convolution(image, conv.weight, conv.bias, padding, *steps)
+    else:
+        result = CONVOLVE[image.dim() - 2](image, conv.weight, conv.bias, conv.stride, padding)
+    return result
 
 
 class InPlace(nn.Module):
-    """A convolution that keeps the number of channels and, on a CPU, writes its result over its input.
+    """A convolution that, on a CPU and where it keeps the number of channels, writes its result over its input.
 
-    It goes in chunks of rows of the first spatial axis, and keeps those rows that the next chunk still needs.
+    It then goes in chunks of rows of the first spatial axis, and keeps those rows that the next chunk still needs.
     """
 
     def __init__(self, conv: Convolution, chunk: int | None) -> None:
@@ -32,8 +50,7 @@ class InPlace(nn.Module):
         """The convolution of an image (N, C, [Z,] Y, X), which may be overwritten."""
         chunks = _count(image, self.chunk)
         if chunks == 1 or self.conv.in_channels != self.conv.out_channels:
-            result: torch.Tensor = self.conv(image)
-            return result
+            return convolve(self.conv, image)
         margin = self.conv.kernel_size[0] // 2
         for samples, spans in _pieces(image, chunks):
             before = torch.zeros_like(samples[:, :, :margin])
@@ -41,7 +58,7 @@ class InPlace(nn.Module):
                 rows = torch.cat([before, samples[:, :, start : stop + margin]], dim=2)
                 rows = _padded(rows, stop - start + 2 * margin)
                 before = samples[:, :, stop - margin : stop].clone()
-                samples[:, :, start:stop] = _convolved(self.conv, rows)
+                samples[:, :, start:stop] = _convolved_rows(self.conv, rows)
         return image
 
 
@@ -79,7 +96,7 @@ class Merge(nn.Module):
         joined = self.skip(skips.pop())
         chunks = _count(joined, self.chunk)
         if chunks == 1:
-            joined += self.below(self.up(below))
+            joined += convolve(self.below, self.up(below))
         else:
             self._add_in_chunks(joined, below, chunks)
         result: torch.Tensor = self.rest(joined)
@@ -98,7 +115,7 @@ class Merge(nn.Module):
         raised = self.up(below[:, :, first // pool : -(-last // pool)]).narrow(2, first % pool, last - first)
         if first == 0:
             raised = torch.cat([torch.zeros_like(raised[:, :, :margin]), raised], dim=2)
-        return _convolved(self.below, _padded(raised, stop - start + 2 * margin))
+        return _convolved_rows(self.below, _padded(raised, stop - start + 2 * margin))
 
 
 def _count(images: torch.Tensor, chunk: int | None) -> int:
@@ -120,7 +137,6 @@ def _padded(rows: torch.Tensor, length: int) -> torch.Tensor:
     return F.pad(rows, [0, 0] * (rows.dim() - 3) + [0, missing]) if missing else rows
 
 
-def _convolved(conv: Convolution, rows: torch.Tensor) -> torch.Tensor:
+def _convolved_rows(conv: Convolution, rows: torch.Tensor) -> torch.Tensor:
     """The convolution where its kernel has all its rows: padding along the other axes only."""
-    result: torch.Tensor = CONVOLVE[rows.dim() - 2](rows, conv.weight, conv.bias, padding=(0, *conv.padding[1:]))
-    return result
+    return convolve(conv, rows, (0, *conv.padding[1:]))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from napari_unetseg.engine.networks.chunked import Convolution, InPlace, Merge, Pool
+from napari_unetseg.engine.networks.chunked import Convolution, InPlace, Merge, Pool, convolve
 from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.networks.unets.unet import CONVOLUTION, ConvBlock, UNet, UNetSettings
 
@@ -63,8 +63,7 @@ class FusedUNet(Network):
                 image = pool(image)
         for merge in self.merge:
             image = merge(image, skips)
-        scores: torch.Tensor = self.head(image)
-        return scores
+        return convolve(self.head, image)
 
 
 def prepare(network: UNet, device: torch.device, dtype: torch.dtype) -> FusedUNet:
@@ -100,7 +99,7 @@ def _level(level: Any, dtype: torch.dtype, chunk: int | None, *, widen: bool) ->
     first, second = (_folded(block, dtype) for block in level)
     weight = torch.cat([first.weight, torch.zeros_like(first.weight)], dim=1) if widen else first.weight
     return nn.Sequential(
-        _convolution(weight, first.bias, dtype),
+        InPlace(_convolution(weight, first.bias, dtype), None),
         *first.rest,
         InPlace(_convolution(second.weight, second.bias, dtype), chunk),
         *second.rest,
