@@ -13,7 +13,7 @@ import tifffile
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
-from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal import FOLDER, read_journal
 from support import PATIENCE, SLACK, gone_within
 
 PAINTER = Path(__file__).parents[1] / "plugin" / "painter.py"
@@ -102,8 +102,8 @@ def test_fault_25_a_second_window_is_told_of_the_first(painting, image, viewer, 
     click(widget.paint.add_button)
     program.kill()
     program.wait()
-    assert widget.paint.journal != image.with_name("cells.tif.paint")
-    assert read_journal(image.with_name("cells.tif.paint")).painted.any()
+    assert widget.paint.journal != image.parent / FOLDER / "cells.tif.paint"
+    assert read_journal(image.parent / FOLDER / "cells.tif.paint").painted.any()
 
 
 def test_fault_27_a_child_that_the_system_ends_is_named_and_the_window_lives_on(segment, qtbot, notifications):

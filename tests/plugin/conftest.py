@@ -25,8 +25,8 @@ class ThriftyWorker(Worker):
 
     spare: ClassVar[list[_Child]] = []
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, environment=None) -> None:
+        super().__init__(environment)
         self._child = self.spare.pop() if self.spare else None
         self._running = 0
 
@@ -55,7 +55,14 @@ def _spare_children():
         ThriftyWorker.spare.pop().end()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
+def _default_preferences(tmp_path, monkeypatch):
+    """Begin each test with the default preferences, and keep what it prefers out of the user's own."""
+    monkeypatch.setattr("napari.settings._CFG_PATH", str(tmp_path / "settings" / "napari.yaml"))
+    monkeypatch.setattr("napari.settings._PLUGIN_SETTINGS", {})
+
+
+@pytest.fixture(autouse=True)
 def warm_child(monkeypatch):
     """Let the bridges of the test use a child that has loaded the engine already, where a test before has left one."""
     monkeypatch.setattr("napari_unetseg.plugin.bridge.Worker", ThriftyWorker)

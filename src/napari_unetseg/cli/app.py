@@ -312,14 +312,15 @@ def demo(
 
 
 def _open_viewer() -> None:
-    """Open napari with the Segment widget docked."""
+    """Open napari with the plugin's home docked."""
     if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"} & os.environ.keys():
         raise ResourceError("napari needs a display to open a window; there is none. See napari-unetseg --help.")
     try:
         import napari
+        from npe2 import PluginManager
         from qtpy import QtWidgets  # noqa: F401 # napari itself would only fail later, and less clearly
     except ImportError as error:
         raise ResourceError('napari needs Qt to open a window; pip install "napari-unetseg[all]".') from error
     viewer = napari.Viewer()
-    viewer.window.add_plugin_dock_widget("napari-unetseg", "Segment")
+    PluginManager.instance().commands.execute("napari-unetseg.start", args=(viewer,))
     napari.run()

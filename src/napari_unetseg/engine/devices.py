@@ -21,6 +21,10 @@ OUT_OF_MEMORY = ("out of memory", "DefaultCPUAllocator", "can't allocate memory"
 """What PyTorch and oneDNN say where they do not raise `torch.OutOfMemoryError`."""
 
 
+PREFERRED_DEVICE, MEMORY_LIMIT = "UNETSEG_DEVICE", "UNETSEG_MEMORY"
+"""Variables of the environment: what the device ``auto`` means, and the GB that this process may take of memory."""
+
+
 class OutOfMemory(Exception):  # noqa: N818 - a signal to try with less, not a failure yet
     """A step needed more memory than there is."""
 
@@ -37,6 +41,8 @@ def choose_device(name: str) -> torch.device:
     """
     if not NAMES.fullmatch(name):
         raise SettingsError(f"Expected a device of auto, cpu, cuda, cuda:1 or mps; got {name!r}.")
+    if name == "auto":
+        name = os.environ.get(PREFERRED_DEVICE, "auto")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     device = torch.device(name)
@@ -86,7 +92,9 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(psutil.virtual_memory().available)
+    available = int(psutil.virtual_memory().available)
+    limit = os.environ.get(MEMORY_LIMIT)
+    return max(0, min(available, int(float(limit) * 1e9) - psutil.Process().memory_info().rss)) if limit else available
 
 
 def device_name(device: torch.device) -> str:

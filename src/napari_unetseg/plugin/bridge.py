@@ -35,6 +35,8 @@ from qtpy.QtWidgets import QWidget
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.preferences import preferences
+from napari_unetseg.service import jobs
 from napari_unetseg.service.process import ChildError, Worker
 
 P = ParamSpec("P")
@@ -63,7 +65,7 @@ class Bridge(QObject):
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self._worker = Worker()
+        self._worker = Worker(preferences().environment)
         self._run: _Run | None = None
         self._question: tuple[_Run, Callable[[Any], None]] | None = None
         self._bar: cancelable_progress | None = None
@@ -109,6 +111,10 @@ class Bridge(QObject):
         self._question = (_Run(job(self._worker, *args, **kwargs)), answer)
         self._timer.start()
 
+    def warm_up(self) -> None:
+        """Start the child and let it load its libraries, so that the first job need not wait for them."""
+        self.ask(lambda _answer: None, _warm_up)
+
     def cancel(self) -> None:
         """End the job at once, if there is one: nothing of it is heard again, and its process ends within 2 s."""
         if self._run is not None:
@@ -124,7 +130,8 @@ class Bridge(QObject):
         """Let go of job and child; touches no Qt object."""
         run, self._run = self._run, None
         self._question = None
-        worker, self._worker = self._worker, Worker()  # the old thread cannot disturb the next job's child
+        worker = self._worker
+        self._worker = Worker(preferences().environment)  # the old thread cannot disturb the next job's child
         if run is not None:
             run.cancelled.set()
         worker.stop()
@@ -226,6 +233,10 @@ class _Run:
             self._messages.put(("cancelled", None))
         except Exception as error:
             self._messages.put(("failed", error))
+
+
+def _warm_up(worker: Worker) -> Job[None]:
+    return (yield from worker.run(jobs.warm_up))
 
 
 def tell(message: object, show: Callable[[str], Any] = show_error) -> None:

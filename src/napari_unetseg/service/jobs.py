@@ -7,6 +7,7 @@ parameters and results are the schemas of the messages, see `service.verbs`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,13 @@ def segment(volume: Volume, model: str | Path, settings: SegmentSettings) -> Job
     """`api.iter_segment`, and the counts of what it found."""
     segmentation = yield from api.iter_segment(volume, model, settings)
     return Finding(segmentation, summarise(segmentation.labels))
+
+
+def warm_up() -> Job[None]:
+    """Load what computing needs, before anything is asked for: the first job then begins at once."""
+    yield Progress(0, 1, "Loading the engine")
+    for module in ("inference.predict", "fewshot.session"):
+        import_module(f"napari_unetseg.engine.{module}")
 
 
 def forecast(outline: Outline, model: str | Path, settings: SegmentSettings) -> Job[CostEstimate]:

@@ -64,6 +64,11 @@ class ChildError(Exception):
 class Worker:
     """The executor with a process of its own, which runs one job after another; see `api.executors.Executor`.
 
+    Parameters
+    ----------
+    environment : mapping, optional
+        Variables of the environment that the process gets beside ours.
+
     Examples
     --------
     >>> worker = Worker()
@@ -71,7 +76,8 @@ class Worker:
     >>> segmentation = finish(job, on_progress=print)  # doctest: +SKIP
     """
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment or {}
         self._child: _Child | None = None
 
     @property
@@ -107,7 +113,7 @@ class Worker:
         arguments = signature(verb).bind(*args, **kwargs)
         arguments.apply_defaults()
         if self._child is None or self._child.process.poll() is not None:
-            self._child = _Child()
+            self._child = _Child(self._environment)
         return self._relay(self._child, named, arguments.arguments)
 
     def _relay(self, child: _Child, verb: verbs.Verb, arguments: Mapping[str, Any]) -> Job[Any]:
@@ -133,16 +139,17 @@ class Worker:
 class _Child:
     """The parent's side of one child process."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: Mapping[str, str]) -> None:
         self.stopped = False
         self.turn = threading.Lock()
         self._token = secrets.token_bytes(TOKEN_BYTES)
         self._server = socket.create_server(("127.0.0.1", 0), backlog=MOST_PENDING)
         self._connection: socket.socket | None = None
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        path = os.pathsep.join(path for path in sys.path if path)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-c", CHILD],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+            env={**os.environ, **environment, "PYTHONPATH": path},
         )  # fmt: skip
 
     def answers(self, verb: verbs.Verb, arguments: Mapping[str, Any]) -> Job[Any]:

@@ -22,6 +22,7 @@ _SESSION = "napari_unetseg.service.session_jobs"
 _METRICS = "napari_unetseg.service.metric_jobs"
 
 _targets = {
+    "warm_up": f"{_JOBS}:warm_up",
     "segment": f"{_JOBS}:segment",
     "segment_file": f"{_JOBS}:segment_file",
     "forecast": f"{_JOBS}:forecast",

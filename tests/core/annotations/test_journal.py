@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.annotations import journal_writer as journal_module
-from napari_unetseg.core.annotations.journal import journal_path, read_journal
+from napari_unetseg.core.annotations.journal import FOLDER, journal_path, read_journal
 from napari_unetseg.core.annotations.journal_writer import Journal
 from napari_unetseg.errors import InputError, OutputError
 
@@ -177,7 +177,7 @@ def test_other_files_and_other_shapes_are_refused(tmp_path):
 
 
 def test_a_journal_lies_beside_its_image_or_in_the_data_folder(tmp_path, monkeypatch):
-    assert journal_path(tmp_path / "stack.tif", "stack", SHAPE) == tmp_path / "stack.tif.paint"
+    assert journal_path(tmp_path / "stack.tif", "stack", SHAPE) == tmp_path / FOLDER / "stack.tif.paint"
     monkeypatch.setattr(journal_module.os, "access", lambda *_: False)
     elsewhere = journal_path(tmp_path / "stack.tif", "stack", SHAPE)
     assert elsewhere.parent.name == "paint"

@@ -5,7 +5,7 @@ import pytest
 import tifffile
 from mouse import stroke
 
-from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal import FOLDER, read_journal
 from support import PATIENCE
 
 SHAPE = (3, 96, 96)
@@ -39,5 +39,5 @@ def test_a_stroke_right_before_a_switch(make_napari_viewer, qtbot, images, switc
     else:
         widget.paint.add_button.click()
     qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=PATIENCE)
-    place = images[0].with_name("first.tif.paint" + (".1" if switch == "painted layer" else ""))
+    place = images[0].parent / FOLDER / ("first.tif.paint" + (".1" if switch == "painted layer" else ""))
     assert np.array_equal(read_journal(place).painted, layer.data)

@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unetseg.core.annotations.journal import FOLDER
 from napari_unetseg.plugin.annotate.store import find_paint
 from support import PATIENCE, gone_within, is_running, waited
 
@@ -91,7 +92,7 @@ def survives(start: Start, image: Path, seeds: list[int]) -> list[str]:
         when, states = killed(start, image, seed)
         if states[0][1] != checksum(painted):
             wrong.append(f"kill {seed}: the program did not begin with the paint that was found before")
-        found = find_paint(image.with_name(f"{image.name}.paint"), SHAPE)
+        found = find_paint(image.parent / FOLDER / f"{image.name}.paint", SHAPE)
         painted = found.painted.astype(np.uint8) if found is not None else np.zeros(SHAPE, np.uint8)
         due = max(0, sum(at < when - GRACE for at, _ in states) - 1)
         if checksum(painted) not in [state for _, state in states[due:]]:

@@ -13,7 +13,7 @@ import tifffile
 from mouse import stroke
 from qtpy.QtWidgets import QApplication
 
-from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal import FOLDER, read_journal
 from napari_unetseg.core.annotations.journal_writer import Journal
 from support import PATIENCE
 
@@ -78,7 +78,7 @@ def viewer_of(widget):
 
 
 def test_who_paints_is_said_and_may_be_taken_over(widget, other, image, qtbot):
-    offer, viewer, journal = widget.paint.offer, viewer_of(widget), image.with_name("cells.tif.paint")
+    offer, viewer, journal = widget.paint.offer, viewer_of(widget), (image.parent / FOLDER / "cells.tif.paint")
     assert f"process {other.pid} on this computer" in offer.line.text()
     assert [b.text() for b in (offer.restore_button, offer.read_button, offer.copy_button) if b.isVisibleTo(offer)] == [
         "Take over",
@@ -89,7 +89,7 @@ def test_who_paints_is_said_and_may_be_taken_over(widget, other, image, qtbot):
     taken = widget.paint.canvas.layer.data.copy()
     assert taken.any()
     paint_here(viewer, widget, qtbot)
-    copy = image.with_name("cells.tif.paint.1")
+    copy = image.parent / FOLDER / "cells.tif.paint.1"
     qtbot.waitUntil(copy.exists, timeout=PATIENCE)  # the other window goes on in a copy of its own
     qtbot.wait(1000)
     ended(other)
@@ -107,8 +107,8 @@ def test_an_own_copy_leaves_the_paint_to_the_other_window(widget, other, image, 
     paint_here(viewer, widget, qtbot)
     mine = widget.paint.canvas.layer.data.copy()
     ended(other)
-    assert np.array_equal(read_journal(image.with_name("cells.tif.paint.1")).painted, mine)
-    assert not np.array_equal(read_journal(image.with_name("cells.tif.paint")).painted, mine)
+    assert np.array_equal(read_journal(image.parent / FOLDER / "cells.tif.paint.1").painted, mine)
+    assert not np.array_equal(read_journal(image.parent / FOLDER / "cells.tif.paint").painted, mine)
 
 
 def test_read_only_paint_cannot_be_painted_on(widget, other, image, qtbot):
@@ -124,7 +124,7 @@ def test_read_only_paint_cannot_be_painted_on(widget, other, image, qtbot):
     assert np.array_equal(layer.data, before)
     assert widget.paint.journal is None
     ended(other)
-    assert sorted(file.name for file in image.parent.glob("cells.tif.paint*")) == ["cells.tif.paint"]
+    assert sorted(file.name for file in (image.parent / FOLDER).glob("cells.tif.paint*")) == ["cells.tif.paint"]
 
 
 def test_new_paint_beside_another_window_is_kept_in_a_file_of_its_own_and_all_is_offered_again(
@@ -149,7 +149,7 @@ def test_new_paint_beside_another_window_is_kept_in_a_file_of_its_own_and_all_is
 
 
 def test_who_begins_to_paint_after_the_offer_is_not_taken_over_unasked(make_napari_viewer, image, qtbot):
-    journal, painted = image.with_name("cells.tif.paint"), np.ones(SHAPE, np.uint8)
+    journal, painted = (image.parent / FOLDER / "cells.tif.paint"), np.ones(SHAPE, np.uint8)
     with Journal(journal, SHAPE) as first:
         first.record(painted)
     viewer = make_napari_viewer(show=True)

@@ -33,6 +33,8 @@ import pydantic
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.errors import InputError
 
+FOLDER = "napari-unetseg"
+"""Beside an image: what is kept of painting on it."""
 MAGIC = b"unetseg paint 1\n"
 HEAD = struct.Struct("<II")
 MOST_VOXELS = 2**36
@@ -91,14 +93,14 @@ class Recovered:
     skipped: int = 0
 
 
-def journal_path(source: Path | None, name: str, shape: tuple[int, ...]) -> Path:
+def journal_path(source: Path | None, name: str, shape: tuple[int, ...], *, beside: bool = True) -> Path:
     """Where the paint of an image is journalled.
 
-    Beside the image, as ``<file name>.paint``; in the user's data folder where there is no file or its folder is
-    read-only, under a name that tells images of one name apart by their place and shape.
+    In a folder of ours beside the image, as ``<file name>.paint``. In the user's data folder where there is no file,
+    its folder is read-only or `beside` is off, under a name that tells images of one name apart by place and shape.
     """
-    if source is not None and os.access(source.parent, os.W_OK):
-        return source.parent / f"{source.name}.paint"
+    if beside and source is not None and os.access(source.parent, os.W_OK):
+        return source.parent / FOLDER / f"{source.name}.paint"
     place = str(source.absolute()) if source is not None else name
     mark = zlib.crc32(f"{place} {shape}".encode())
     folder = platformdirs.user_data_path("napari-unetseg") / "paint"

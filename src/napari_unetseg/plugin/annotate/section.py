@@ -37,7 +37,7 @@ from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
-from napari_unetseg.plugin.parts.fields import LayerBox
+from napari_unetseg.plugin.parts.fields import LayerBox, note
 
 
 class PaintSection(QWidget):
@@ -92,7 +92,8 @@ class PaintSection(QWidget):
         top.addWidget(self.layer_box, 1)
         top.addWidget(self.add_button)
         column.addLayout(top)
-        for part in (self.offer, self.table, self.structure_button):
+        self.place = note()
+        for part in (self.offer, self.table, self.structure_button, self.place):
             column.addWidget(part)
 
     def _connect(self) -> None:
@@ -337,11 +338,17 @@ class PaintSection(QWidget):
     def _show(self) -> None:
         canvas = self.canvas
         self.add_button.setEnabled(self._source is not None)
-        for part in (self.table, self.structure_button):
+        for part in (self.table, self.structure_button, self.place):
             part.setVisible(canvas is not None)
         if canvas is not None:
+            self._show_place(canvas.journal)
             self.table.show_structures(canvas.structures.painted)
             self._show_painted()
+
+    def _show_place(self, journal: Path | None) -> None:
+        """Say where the paint is kept."""
+        self.place.setText(f"Kept in the folder {journal.parent.name}." if journal is not None else "Kept nowhere.")
+        self.place.setToolTip(f"{journal}\nFile, Preferences says where." if journal is not None else "")
 
     def _show_painted(self) -> None:
         canvas = self.canvas

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.journal import journal_path, read_journal, shape_of_strokes
+from napari_unetseg.core.annotations.journal import FOLDER, journal_path, read_journal, shape_of_strokes
 from napari_unetseg.core.annotations.journal_lock import JournalInUseError, Owner, owner_of
 from napari_unetseg.core.annotations.journal_writer import Journal, JournalTakenError
 from napari_unetseg.core.annotations.next_slice import occupied
 from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.plugin.preferences import preferences
 
 NAMES = "structures"
 """Key of a journal's note: names by painted value."""
@@ -183,7 +184,9 @@ def _numbered(path: Path, number: int) -> Path:
 def place_of(source: str | None, name: str, shape: tuple[int, ...]) -> Path:
     """Where the paint of an image layer is journalled; `source` is the file that napari read it from."""
     path = Path(source) if source else None
-    return journal_path(path if path is not None and path.exists() else None, name, shape)
+    if path is None or not path.exists():
+        return journal_path(None, name, shape)
+    return journal_path(path, name, shape, beside=preferences().keeps_beside(path))
 
 
 def model_beside(path: Path) -> Path:
@@ -193,7 +196,8 @@ def model_beside(path: Path) -> Path:
 
 def kept_places(place: Path, shape: tuple[int, ...]) -> list[Path]:
     """Where paint of an image is kept, the newest first: its journal, what was put aside, and copies."""
-    files = [place, *(f for f in place.parent.glob(f"{glob.escape(place.name)}.*") if f.suffix[1:].isdigit())]
+    earlier = [place.parent.with_name(place.name)] if place.parent.name == FOLDER else []  # versions without a folder
+    files = [place, *earlier, *(f for f in place.parent.glob(f"{glob.escape(place.name)}.*") if f.suffix[1:].isdigit())]
     found = [file for file in files if shape_of_strokes(file) == tuple(shape)]
     return sorted(found, key=lambda file: file.stat().st_mtime, reverse=True)
 

@@ -90,6 +90,7 @@ class LearnWidget(Panel):
         self.paint.visited.connect(self.image.layer_box.choose)
         self.paint.renamed.connect(self._dress)
         self.paint.restored.connect(self._resume)
+        self.docked.connect(self.bridge.warm_up)
         self.bar.asked.connect(self._learn_now)
         self.bar.live_changed.connect(self._set_live)
         self.bar.stopped.connect(self.session.stop)

@@ -10,6 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.models.advice import Advice
+from napari_unetseg.plugin.parts.docks import open_widget
 from napari_unetseg.plugin.parts.fields import note
 
 
@@ -66,12 +67,5 @@ class AdviceBox(QWidget):
 
 def learn_widget(viewer: Viewer) -> TakesAdvice:
     """The viewer's *Learn* widget, in front of the other docks; it is opened where there is none."""
-    docked = (widget for widget in viewer.window.dock_widgets.values() if isinstance(widget, TakesAdvice))
-    widget = next(docked, None)
-    if widget is None:
-        _, widget = viewer.window.add_plugin_dock_widget("napari-unetseg", "Learn", tabify=True)
-    dock = widget.parentWidget()
-    dock.show()
-    dock.raise_()
-    found: TakesAdvice = widget
-    return found
+    widget: TakesAdvice = open_widget(viewer, "Learn")
+    return widget

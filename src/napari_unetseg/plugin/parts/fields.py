@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QLocale, QSize, Qt, Signal
+from qtpy.QtCore import QLocale, QSize, Qt, QTimer, Signal
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -26,29 +27,45 @@ from superqt.utils import signals_blocked
 from napari_unetseg.core.text import display_lines, display_text
 from napari_unetseg.core.volume import UNITS, Grid, Triple
 from napari_unetseg.plugin.layers.identity import own_layer, same_layer
+from napari_unetseg.plugin.parts.docks import gather
 
-WIDTH = 380
-"""Pixels that a docked widget wants."""
+WIDTH, LEAST_WIDTH = 380, 300
+"""Pixels that a docked widget wants, and those that it can be used in."""
 
 
 class Panel(QScrollArea):
     """A docked widget that scrolls where the window is low, and whose rows are as wide as the dock."""
+
+    docked = Signal()
+    """It is shown for the first time."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(WIDTH)
+        self.setMinimumWidth(LEAST_WIDTH)
+        self._is_placed = False
         inside = QWidget()
         self.rows = QVBoxLayout(inside)
-        self.rows.setContentsMargins(12, 10, 12, 10)
+        self.rows.setContentsMargins(10, 10, 10, 10)
         self.rows.setSpacing(8)
         self.setWidget(inside)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Leave most of the window to the image."""
         return QSize(WIDTH, 640)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Join the other panels' docks when it is docked; where someone puts it later is left alone."""
+        super().showEvent(event)
+        if not self._is_placed:
+            self._is_placed = True
+            self.docked.emit()
+            QTimer.singleShot(0, self._join_others)
+
+    def _join_others(self) -> None:
+        gather(self, Panel)
 
 
 def form() -> QFormLayout:
@@ -58,6 +75,7 @@ def form() -> QFormLayout:
     layout.setHorizontalSpacing(12)
     layout.setVerticalSpacing(8)
     layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)  # where the dock is narrow
     layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
     return layout
 

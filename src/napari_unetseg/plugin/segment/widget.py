@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 from napari.viewer import Viewer
@@ -52,6 +53,7 @@ class SegmentWidget(Panel):
         self._viewer = napari_viewer
         self._model_is_chosen = False
         self.bridge = Bridge(self)
+        self._clicked = 0.0
         self._build()
         self._forecast_soon = qdebounced(self._ask_forecast, timeout=FORECAST_DELAY, parent=self)
         self._connect()
@@ -127,6 +129,7 @@ class SegmentWidget(Panel):
         for check in (self.flips, self.vote):
             check.toggled.connect(self._refresh)
         self.scale.valueChanged.connect(self._refresh)
+        self.docked.connect(self.bridge.warm_up)
         self.job.asked.connect(self._start)
         self.bridge.returned.connect(self._show)
         self.bridge.ended.connect(self._refresh)
@@ -221,6 +224,7 @@ class SegmentWidget(Panel):
         if request is not None:
             self.table.hide()
             self.notes.setText("")
+            self._clicked = time.monotonic()
             self.bridge.start("Segmenting", segment_layer, request)
             self._refresh()
 
@@ -237,7 +241,7 @@ class SegmentWidget(Panel):
         for layer in shown.layers:
             self._viewer.add_layer(layer)
         result = shown.finding.segmentation
-        self.job.say(f"Done in {duration(result.seconds)} on {result.device}.")
+        self.job.say(f"Done in {duration(time.monotonic() - self._clicked)} on {result.device}.")
         unit = result.labels.grid.unit + ("²" if result.labels.array.shape[0] == 1 else "³")
         self.table.show_structures(shown.finding.structures, unit)
         self.table.show()
