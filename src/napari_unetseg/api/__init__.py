@@ -11,6 +11,14 @@ Examples
 
 from __future__ import annotations
 
+from napari_unetseg.api.correcting import (
+    CorrectedImage,
+    LearnedCorrections,
+    corrected_image,
+    corrections_path,
+    learn_corrections,
+    maker_of,
+)
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.interactive import InteractiveSession
 from napari_unetseg.api.labelling import (
@@ -34,6 +42,7 @@ from napari_unetseg.api.segmenting import (
     verify,
 )
 from napari_unetseg.core.annotations.annotation import Annotation
+from napari_unetseg.core.annotations.corrections import corrections, keep_corrections
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
@@ -49,6 +58,7 @@ Evidence = CleanupContext
 __all__ = [
     "Annotation",
     "CleanupContext",
+    "CorrectedImage",
     "Evaluation",
     "Evidence",
     "FineTuneSettings",
@@ -56,6 +66,7 @@ __all__ = [
     "InteractiveSession",
     "Labelling",
     "Labels",
+    "LearnedCorrections",
     "MetricSettings",
     "SegmentSettings",
     "Segmentation",
@@ -65,6 +76,9 @@ __all__ = [
     "as_volume",
     "clean",
     "cleanup_context",
+    "corrected_image",
+    "corrections",
+    "corrections_path",
     "evaluate",
     "evaluate_folders",
     "fine_tune",
@@ -77,11 +91,14 @@ __all__ = [
     "iter_replay",
     "iter_segment",
     "iter_verify",
+    "keep_corrections",
+    "learn_corrections",
     "list_models",
     "load_labels",
     "load_model",
     "load_volume",
     "look_at",
+    "maker_of",
     "replay",
     "save_labels",
     "save_volume",

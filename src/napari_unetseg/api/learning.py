@@ -13,6 +13,7 @@ from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, anonymous_card, starting_model, written_card
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.volume import Labels, Volume
+from napari_unetseg.errors import InputError
 
 if TYPE_CHECKING:
     from napari_unetseg.engine.fewshot.fine_tune import FineTuned
@@ -65,12 +66,15 @@ def iter_fine_tune(
     from napari_unetseg.engine.fewshot import fine_tune as finetune
     from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
 
-    images = [as_volume(image) for image in _several(volume)]
-    paint = [as_labels(labels) for labels in _several(painted)]
+    images = [as_volume(image) for image in several(volume)]
+    paint = [as_labels(labels) for labels in several(painted)]
+    for labels in paint:
+        _check_is_no_result(labels)
     names = {s.label - 1: s.name for labels in paint for s in labels.structures if s.label > 1}
     start = model if model is not None else starting_model(list_models())
     loaded = load_model(start) if isinstance(start, (str, Path)) else start
-    dataset = AnnotationDataset(images, [labels.array for labels in paint], names)
+    known = len(loaded.card.structures) if settings.corrects and loaded is not None else 0
+    dataset = AnnotationDataset(images, [labels.array for labels in paint], names, known)
     return (yield from finetune.iter_fine_tune(FineTuningRun(dataset, loaded, settings), checkpoint))
 
 
@@ -78,7 +82,7 @@ def fine_tune_file(
     volumes: Sequence[Volume],
     painted: Sequence[Labels],
     target: Path,
-    model: str | None = None,
+    model: str | Path | None = None,
     settings: FineTuneSettings = FINE_TUNING,
     on_progress: Callable[[Progress], None] | None = None,
     *,
@@ -101,9 +105,7 @@ def fine_tune_file(
     tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
     card = written_card(tuned.model.card, target.stem, volumes)
     card = anonymous_card(card) if anonymous else card
-    tuned = replace(tuned, model=replace(tuned.model, card=card))
-    save_model(target, tuned.model)
-    return tuned
+    return replace(tuned, model=save_model(target, replace(tuned.model, card=card)))
 
 
 def replay(
@@ -144,5 +146,15 @@ def iter_replay(session: str | Path, target: str | Path, inputs: Sequence[str | 
     return (yield from live_replay.iter_replay(Path(session), Path(target), [Path(path) for path in inputs]))
 
 
-def _several(given: Any) -> Sequence[Any]:
+def _check_is_no_result(labels: Labels) -> None:
+    """Raise `InputError` for a model's result: its first structure has the value that is background in paint."""
+    if labels.made_by is not None:
+        raise InputError(
+            f"Expected painted labels, 1 background and 2… structures; {labels.name} is a result of "
+            f"{labels.made_by.name}. Give its corrected copy with --corrected, and it itself with --result."
+        )
+
+
+def several(given: Any) -> Sequence[Any]:
+    """One, or as many as are given, as a sequence."""
     return given if isinstance(given, (list, tuple)) else [given]

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from napari_unetseg.api.inputs import EVERYTHING, Image, as_volume
 from napari_unetseg.api.labelling import iter_clean
+from napari_unetseg.core.annotations.corrections import keep_corrections, keep_in_probabilities
 from napari_unetseg.core.io.loadsave import load_volume, save_labels, save_volume
 from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, check_output
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import Score
 from napari_unetseg.core.models.catalogue import list_models
+from napari_unetseg.core.models.fine_tuned_card import anonymous_labels
 from napari_unetseg.core.models.selection import select_model
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.from_prediction import (
@@ -112,10 +114,12 @@ def iter_segment(
     model: Model | str | Path | None = None,
     settings: SegmentSettings = DEFAULTS,
     read: Normaliser | None = None,
+    corrections: Labels | None = None,
 ) -> Job[Segmentation]:
     """`segment` as a generator of progress; its return value is the `Segmentation`, closing it cancels.
 
     `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
+    `corrections` is paint on the volume, of which the result keeps every voxel as a person painted it.
     """
     from napari_unetseg.engine.inference.predict import iter_predict
 
@@ -139,9 +143,14 @@ def iter_segment(
         labels = classes_of(classes, card, volume, smallest)
     if len(steps) > len(weighing):
         labels = yield from iter_clean(labels, steps[len(weighing) :], CleanupContext(volume))
+    labels = replace(labels, made_by=loaded.maker)
+    likely = probabilities_of(soft, card, volume) if soft is not None and settings.write == "probabilities" else None
+    if corrections is not None:
+        labels = keep_corrections(labels, corrections)
+        likely = likely and keep_in_probabilities(likely, corrections.array)
     return Segmentation(
         labels,
-        probabilities_of(soft, card, volume) if soft is not None and settings.write == "probabilities" else None,
+        likely,
         card.name,
         prediction.device,
         time.perf_counter() - started,
@@ -175,7 +184,7 @@ def segment_file(
     volume = load_volume(source, selection)
     result = segment(replace(volume, name=IMAGE) if anonymous else volume, model, settings, on_progress)
     if result.probabilities is None:
-        save_labels(target, result.labels)
+        save_labels(target, anonymous_labels(result.labels) if anonymous else result.labels)
     else:
         save_volume(target, result.probabilities)
     return replace(result, seconds=time.perf_counter() - started)

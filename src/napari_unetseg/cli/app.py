@@ -19,6 +19,7 @@ import typer
 
 from napari_unetseg import __version__
 from napari_unetseg.cli import labels, models, terminal
+from napari_unetseg.cli.correcting import CorrectedFiles, check_corrected, learn_corrected
 from napari_unetseg.cli.options import (
     AllowMissing,
     Anonymous,
@@ -199,6 +200,22 @@ def finetune(
         list[Path] | None,
         typer.Option("--painted", help="Painted labels, once for each image: 0 unknown, 1 background, 2… structures."),
     ] = None,
+    corrected: Annotated[
+        list[Path] | None,
+        typer.Option("--corrected", help="A result as a person has corrected it, once for each image, with --result."),
+    ] = None,
+    result: Annotated[
+        list[Path] | None,
+        typer.Option("--result", help="The same result as it was. The model that made it goes on learning."),
+    ] = None,
+    right: Annotated[
+        list[str] | None,
+        typer.Option("--right", metavar="AXIS=N,N…", help="Corrected slices that are right as a whole: z=12,40."),
+    ] = None,
+    labels_out: Annotated[
+        Path | None,
+        typer.Option("--labels-out", help="Also write the next result, with all corrections; of several: a folder."),
+    ] = None,
     session: Annotated[
         Path | None,
         typer.Option("--session", help="Make the model of a recorded session again: M.session.json, beside M."),
@@ -218,26 +235,45 @@ def finetune(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Make a model that continues what was painted. Killed in the middle, the same command goes on."""
+    """Make a model that continues what was painted or corrected. Killed in the middle, the same command goes on."""
     from napari_unetseg.core.io.outputs import MODEL, check_output
 
-    read = [*(inputs or ()), *(painted or ())]
+    files = CorrectedFiles(inputs or (), corrected or (), result or (), right or (), labels_out)
+    read = [*files.read, *(painted or ())]
     terminal.hide(read, names=anonymous)
     check_output(out, MODEL, overwrite=overwrite, inputs=read)
     if session is not None:
         if anonymous:
             raise typer.BadParameter("A recorded --session gives the model that it recorded: it cannot be --anonymous.")
         shown = replay(session, out, inputs or ())
+    elif corrected or result:
+        _check_only_corrected(files, painted, whole=whole, keep_structures=keep_structures)
+        selection = selection_of(spacing, allow_missing=allow_missing)
+        settings = FineTuneSettings(minutes, steps, device, seed, corrects=True)
+        shown = learn_corrected(files, out, model, selection, settings, anonymous=anonymous, overwrite=overwrite)
+    elif right or labels_out is not None:
+        raise typer.BadParameter("Expected --right and --labels-out with a --result and its --corrected copy.")
     elif inputs and painted:
         settings = FineTuneSettings(minutes, steps, device, seed, whole=whole, keep_structures=keep_structures)
         selection = selection_of(spacing, allow_missing=allow_missing)
         shown = _fine_tune((inputs, painted), out, model, selection, settings, anonymous)
     else:
-        raise typer.BadParameter("Expected images and their --painted labels, or a recorded --session.")
+        raise typer.BadParameter("Expected images and their --painted labels, a --result and its --corrected copy, or a recorded --session.")
     if as_json:
         terminal.say_json(shown)
     else:
         terminal.facts({name: str(value) for name, value in shown.items()})
+
+
+def _check_only_corrected(
+    files: CorrectedFiles, painted: list[Path] | None, *, whole: bool, keep_structures: bool
+) -> None:
+    if painted or whole or keep_structures:
+        raise typer.BadParameter(
+            "Expected a --result and its --corrected copy alone: the model that made it is trained, and its structures "
+            "are kept, without --painted, --whole and --keep-structures."
+        )
+    check_corrected(files)
 
 
 def _fine_tune(

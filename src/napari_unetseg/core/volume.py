@@ -40,6 +40,26 @@ class Structure(BaseModel):
     seed_channel: int | None = None
 
 
+class MadeBy(BaseModel):
+    """The model that made labels, as their file records it, and what a person has corrected in them since.
+
+    Parameters
+    ----------
+    name : str
+        What its card calls it.
+    sha256 : str
+        Of its weights, all that follows the header of its file; empty where it is in none.
+    corrected : int
+        Voxels that are as a person corrected them; their paint lies beside the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    name: str = Field(min_length=1, max_length=255)
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    corrected: int = Field(0, ge=0)
+
+
 Triple = tuple[float, float, float]
 Shape = tuple[int, int, int]
 Span = tuple[int, int]
@@ -269,6 +289,8 @@ class Labels:
         True where every value above 0 is one object of the first structure, not a class.
     name : str
         What to call it.
+    made_by : MadeBy or None
+        The model whose result they are; None where that is not known, or a person drew them.
 
     Raises
     ------
@@ -281,6 +303,7 @@ class Labels:
     structures: tuple[Structure, ...] = ()
     are_objects: bool = False
     name: str = "labels"
+    made_by: MadeBy | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 3 or 0 in self.array.shape:

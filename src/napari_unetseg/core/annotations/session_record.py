@@ -48,6 +48,7 @@ class _Settings(BaseModel):
     boundary_weight: float = Field(default=0.0, ge=0, le=1)
     whole: StrictBool = False
     keep_structures: StrictBool = False
+    corrects: StrictBool = False
     several_scales: StrictBool = False
 
 

@@ -66,7 +66,7 @@ def class_count(painted: Sequence[Array]) -> int:
     return max((int(p.max(initial=0)) for p in painted), default=0)
 
 
-def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -> None:
+def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]], known: int = 0) -> None:
     """Check that one can learn from painted labels.
 
     Parameters
@@ -75,6 +75,8 @@ def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -
         One an image.
     shapes : sequence of (z, y, x)
         The images' shapes.
+    known : int
+        Structures of the model that the paint corrects: it knows them and background, so one painted class will do.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]]) -
         raise InputError(f"Expected one painted file for each image; got {len(shapes)} images and {len(painted)}.")
     for paint, shape in zip(painted, shapes, strict=True):
         _check_one(paint, shape)
-    _check_classes(sorted({int(value) for paint in painted for value in np.unique(paint)} - {UNPAINTED}))
+    _check_classes(sorted({int(value) for paint in painted for value in np.unique(paint)} - {UNPAINTED}), known)
 
 
 def _check_one(paint: Array, shape: tuple[int, ...]) -> None:
@@ -98,12 +100,12 @@ def _check_one(paint: Array, shape: tuple[int, ...]) -> None:
         raise InputError(f"Expected painted values 0, 1, 2, …; got {paint.dtype} with {paint.min(initial=0)} in it.")
 
 
-def _check_classes(values: list[int]) -> None:
+def _check_classes(values: list[int], known: int) -> None:
     if not values:
         raise InputError("Nothing is painted. Paint some background with 1 and each structure with 2, 3, ….")
-    if values == [BACKGROUND]:
+    if values == [BACKGROUND] and not known:
         raise InputError("Only background (1) is painted. Paint some of a structure with 2 as well.")
-    if len(values) == 1:
+    if len(values) == 1 and not known:
         raise InputError(f"Only structure {values[0]} is painted. Paint some background with 1 as well.")
     if len(values) > MOST_CLASSES:
         raise InputError(

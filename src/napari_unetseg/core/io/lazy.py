@@ -16,7 +16,7 @@ from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
 from napari_unetseg.core.io.source import Part, Source
 from napari_unetseg.core.privacy import SERIES, shown_name
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, Shape, Structure, Volume, check_time, place
+from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, MadeBy, Shape, Structure, Volume, check_time, place
 from napari_unetseg.errors import InputError
 
 EVERYTHING = Selection()
@@ -162,6 +162,11 @@ class FileLabels:
         return self.volume.source.legend.are_objects
 
     @property
+    def made_by(self) -> MadeBy | None:
+        """The model whose result they are, where the file says so."""
+        return self.volume.source.legend.made_by
+
+    @property
     def name(self) -> str:
         """The file's stem."""
         return self.volume.name
@@ -179,7 +184,7 @@ class FileLabels:
     def load(self) -> Labels:
         """All of them in memory, of the smallest dtype."""
         array = whole_numbers(self.volume.load().array[0], self.volume.path)
-        return Labels(array, self.grid, self.structures, self.are_objects, self.name)
+        return Labels(array, self.grid, self.structures, self.are_objects, self.name, self.made_by)
 
 
 def open_volume(path: str | Path, selection: Selection = EVERYTHING) -> FileVolume:

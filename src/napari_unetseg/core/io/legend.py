@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import pydantic
 
-from napari_unetseg.core.volume import UNITS, Grid, Labels, ScannerFrame, Structure, Triple, Volume
+from napari_unetseg.core.volume import UNITS, Grid, Labels, MadeBy, ScannerFrame, Structure, Triple, Volume
 
 KEY = "napari_unetseg"
 
@@ -33,6 +33,8 @@ class Legend(pydantic.BaseModel):
         In that unit.
     affine, file_codes :
         The fields of `ScannerFrame`, or None.
+    made_by : MadeBy or None
+        The model whose result labels are.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore")
@@ -44,6 +46,7 @@ class Legend(pydantic.BaseModel):
     origin: Triple | None = None
     affine: tuple[tuple[float, float, float, float], ...] | None = None
     file_codes: tuple[str, str, str] | None = None
+    made_by: MadeBy | None = None
 
     @pydantic.model_validator(mode="after")
     def _lies_somewhere(self) -> Self:
@@ -67,6 +70,7 @@ class Legend(pydantic.BaseModel):
                 "origin": data.grid.origin,
                 "affine": scanner and scanner.affine,
                 "file_codes": scanner and scanner.file_codes,
+                "made_by": data.made_by if isinstance(data, Labels) else None,
             }
         )
 

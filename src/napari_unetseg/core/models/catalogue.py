@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pydantic
@@ -13,6 +14,7 @@ import safetensors
 
 from napari_unetseg.core.models.architecture import least_weights
 from napari_unetseg.core.models.card import U_NET, ModelCard
+from napari_unetseg.core.volume import MadeBy
 from napari_unetseg.errors import ModelError
 
 BUNDLED = Path(__file__).parents[2] / "weights"
@@ -88,12 +90,45 @@ def check_weights(path: Path) -> None:
         If they are not those that were saved.
     """
     expected = _metadata(path).get(CHECKSUM_KEY)
-    if expected is not None:
-        with path.open("rb") as file:
-            file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != expected:
-            raise ModelError(f"{path} is damaged: its weights are not those that were saved. Copy it again.")
+    if expected is not None and _digest(path) != expected:
+        raise ModelError(f"{path} is damaged: its weights are not those that were saved. Copy it again.")
+
+
+def weights_sha256(path: Path) -> str:
+    """SHA-256 of a model file's weights, as the file has it; of files of earlier versions it is computed.
+
+    Raises
+    ------
+    ModelError
+        If it is not a whole model file.
+    """
+    return _metadata(path).get(CHECKSUM_KEY) or _digest(path)
+
+
+def find_maker(made_by: MadeBy, folders: Sequence[Path]) -> Path | None:
+    """The model that made a result, by its weights: a bundled one, or one in a folder; None where it is gone.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        That are looked through, without their subfolders.
+    """
+    if not made_by.sha256:
+        return None
+    named = BUNDLED / f"{made_by.name}.safetensors"
+    bundled = sorted(BUNDLED.glob("*.safetensors"), key=lambda path: path != named)
+    for path in (*bundled, *(path for folder in folders for path in sorted(folder.glob("*.safetensors")))):
+        with contextlib.suppress(ModelError, OSError):
+            if weights_sha256(path) == made_by.sha256:
+                return path
+    return None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of all that follows the header."""
+    with path.open("rb") as file:
+        file.seek(int.from_bytes(file.read(8), "little"), os.SEEK_CUR)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _completed(text: str) -> str:

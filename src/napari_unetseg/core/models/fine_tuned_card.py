@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score, VoxelSize
 from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.settings import check_limits, setting
-from napari_unetseg.core.volume import Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import SettingsError
 
 COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # DOI 10.1038/nmeth.1618
@@ -53,6 +53,11 @@ class FineTuneSettings:
         False,
         "Go on with the structures of the model to begin with: those that are not painted stay as they are.",
         label="and keep its structures",
+    )
+    corrects: bool = setting(
+        False,
+        "The paint corrects a result of the model to begin with: where nothing is painted, what it found stays.",
+        label="its result is corrected",
     )
     several_scales: bool = setting(False, "Learn from the paint at several magnifications: for objects of many sizes.")
 
@@ -228,6 +233,14 @@ def anonymous_card(card: ModelCard) -> ModelCard:
     bundled = {f"Began with {path.stem}" for path in BUNDLED.glob("*.safetensors")} | {"Began with nothing"}
     training = card.training if begun in bundled else f"Began with a model of the user{separator}{rest}"
     return card.model_copy(update={"title": "Painted by the user", "training_data": data, "training": training})
+
+
+def anonymous_labels(labels: Labels) -> Labels:
+    """A result whose record does not name a model of the user; a bundled one is named."""
+    made_by = labels.made_by
+    if made_by is None or (BUNDLED / f"{made_by.name}.safetensors").is_file():
+        return labels
+    return replace(labels, made_by=made_by.model_copy(update={"name": "a model of the user"}))
 
 
 def renamed_card(card: ModelCard, names: Mapping[int, str]) -> ModelCard:

@@ -9,10 +9,11 @@ from typing import Protocol
 
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job
+from napari_unetseg.engine.fewshot.anchors import corrected_model, iter_anchored
 from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.refiner import RefinerTuner
-from napari_unetseg.engine.fewshot.run import FineTuningRun
+from napari_unetseg.engine.fewshot.run import FineTuningRun, corrects_whole
 from napari_unetseg.engine.fewshot.unet import UNetFineTuner, trains_whole
 from napari_unetseg.engine.fewshot.validation import Schedule, Stage, is_no_worse, mean_dice
 from napari_unetseg.engine.networks.model_file import Model
@@ -92,6 +93,10 @@ def iter_fine_tune(run: FineTuningRun, checkpoint: Path | None = None) -> Job[Fi
     ModelError
         If the pretrained model is of another kind.
     """
+    if corrects_whole(run.pretrained, run.settings):
+        return (yield from _iter_correct(run, Schedule.of(run, checkpoint)))
+    if run.settings.corrects:
+        run = yield from iter_anchored(run)
     schedule, features = Schedule.of(run, checkpoint), run.features
     head_fit = iter_fit_head(features.sources, features.painted, features.held_out, head_settings(run.settings))
     refiner = RefinerTuner(run, (yield from head_fit), schedule)
@@ -102,6 +107,16 @@ def iter_fine_tune(run: FineTuningRun, checkpoint: Path | None = None) -> Job[Fi
         tuned = yield from _tuned(tuner, _baseline(tuner, tuned))
     elif run.settings.steps != 0:
         tuned = replace(tuned, notes=(NOTHING_HELD_OUT,))
+    schedule.forget()
+    notes = tuple(dict.fromkeys(filter(None, tuned.notes)))
+    return replace(tuned, seconds=time.monotonic() - schedule.began, notes=notes)
+
+
+def _iter_correct(run: FineTuningRun, schedule: Schedule) -> Job[FineTuned]:
+    """Train the U-Net whose result was corrected on."""
+    tuner, model = UNetFineTuner(run, schedule), corrected_model(run)
+    before = FineTuned(model, 0, tuner.score_of_pretrained(), {}, 0.0)
+    tuned = before if run.settings.steps == 0 else (yield from _tuned(tuner, before))
     schedule.forget()
     notes = tuple(dict.fromkeys(filter(None, tuned.notes)))
     return replace(tuned, seconds=time.monotonic() - schedule.began, notes=notes)

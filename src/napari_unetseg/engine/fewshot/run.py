@@ -46,6 +46,8 @@ class AnnotationDataset:
         Sparse labels of each: 0 unpainted, 1 background, 2… structures.
     names : mapping
         Names of structures by output label (painted value - 1).
+    known : int
+        Structures of the model whose result the paint corrects; 0 where it corrects none.
 
     Raises
     ------
@@ -57,9 +59,10 @@ class AnnotationDataset:
     volumes: Sequence[Volume]
     painted: Sequence[Array]
     names: Mapping[int, str] = field(default_factory=dict)
+    known: int = 0
 
     def __post_init__(self) -> None:
-        check_painted(self.painted, [volume.shape for volume in self.volumes])
+        check_painted(self.painted, [volume.shape for volume in self.volumes], self.known)
         kinds = {(len(volume.channels), volume.is_2d) for volume in self.volumes}
         if len(kinds) > 1:
             raise InputError(
@@ -75,7 +78,7 @@ class AnnotationDataset:
     @property
     def outputs(self) -> int:
         """Network outputs that it asks for, background included."""
-        return class_count(self.painted)
+        return max(class_count(self.painted), self.known + 1)
 
     @property
     def channels(self) -> int:
@@ -140,7 +143,8 @@ class FineTuningRun:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            sources = feature_sources(self.dataset.volumes, self.pretrained, self.settings.device)
+            looked_through = None if corrects_whole(self.pretrained, self.settings) else self.pretrained
+            sources = feature_sources(self.dataset.volumes, looked_through, self.settings.device)
             object.__setattr__(self, "sources", sources)
 
     @cached_property
@@ -166,6 +170,11 @@ class FineTuningRun:
         voxels, images = sum(map(np.count_nonzero, data.painted)), sum(bool(p.any()) for p in data.painted)
         learned = LearnedFrom(data.volumes, int(voxels), images, data.names, dice)
         return fine_tuned_card(network, learned, pretrained)
+
+
+def corrects_whole(pretrained: Model | None, settings: FineTuneSettings) -> bool:
+    """Whether what is trained is the U-Net whose result was corrected, and no features are looked at."""
+    return settings.corrects and pretrained is not None and architecture_of(pretrained.network).trains_whole
 
 
 def detached(network: UNet | PixelClassifier, card: ModelCard) -> Model:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.annotations.sparse_labels import IGNORE
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, LearnedNetwork, why_nothing_is_kept
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
@@ -36,10 +38,38 @@ MARGIN = 24
 """Voxels around a window that its result is taken to depend on."""
 STRENGTH = 1.0
 """Of what a teacher says, beside the labels."""
+SPACED = 8
+"""Slices of an image, evenly spaced, around which a teacher is asked where nobody corrected it."""
 FOCUS = 0.9
 """Share of the patches around labels; anywhere else there is nothing to learn but what a teacher says."""
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Correcting:
+    """How corrections are learned: the frozen teacher's weight, the rate beside that of fine-tuning, and the anchors.
+
+    Parameters
+    ----------
+    strength, sureness : float
+        As `DistillationLoss` takes them.
+    rate : float
+        Of learning, beside that of other fine-tuning.
+    anchors : float
+        Patches away from the corrections, for each of those that are near them.
+    focus : float
+        Share of the patches near the corrections that are centred on them.
+    """
+
+    strength: float = 1.0
+    sureness: float = 2.0
+    rate: float = 0.5
+    anchors: float = 0.5
+    focus: float = 0.7
+
+
+CORRECTING = Correcting()
 
 
 class UNetFineTuner:
@@ -64,7 +94,8 @@ class UNetFineTuner:
     def __init__(self, run: FineTuningRun, schedule: Schedule, strength: float = STRENGTH) -> None:
         self.run, self.schedule, self.strength = run, schedule, strength
         self.device = choose_device(run.settings.device)
-        self.teacher = _teacher(run.pretrained) if run.settings.keep_structures else None
+        keeps = run.settings.keep_structures or run.settings.corrects
+        self.teacher = _teacher(run.pretrained) if keeps else None
         self._known = self.teacher.settings.outputs if self.teacher is not None else 0
         self.network = self._fresh().to(self.device)
         if not self.network.settings.padded:
@@ -74,22 +105,39 @@ class UNetFineTuner:
     def fit(self, stage: Stage, network: UNet | None = None) -> Job[Trained[UNet] | None]:
         """Train what it begins with, or `network`, on the labels of a fit."""
         yield Progress(0, 1, "Preparing to train")
-        dataset = self.run.dataset
+        dataset, settings = self.run.dataset, self.run.settings
         source: BatchSource = self._batches(dataset.split.learning if stage == "validation" else dataset.painted)
         training = self.schedule.training(stage)
         if self.run.pretrained is not None:  # its statistics of normalisation are measured anew, and then fixed
             training = replace(training, fix_norm=0.0)
         if self.teacher is not None:
             source = DistillationBatches(source, copy.deepcopy(self.teacher).to(self.device))
-            training = replace(training, loss=DistillationLoss(loss_of(self.run.settings), self.strength))
+            loss = DistillationLoss(loss_of(settings), self.strength)
+            if settings.corrects:
+                loss = replace(loss, strength=CORRECTING.strength, sureness=CORRECTING.sureness)
+                training = replace(training, keep_norm=True, learning_rate=CORRECTING.rate * training.learning_rate)
+            training = replace(training, loss=loss)
         return (yield from self.schedule.train(stage, network or self.network, source, training))
 
     def _batches(self, painted: Sequence[Array]) -> Batches:
         dimensions = self.network.settings.dimensions
         how = augmentation_for(self.run.dataset.volumes[0].grid, dimensions, self.run.settings)
         focus = FOCUS if self.teacher is None else 0.5
+        focus = CORRECTING.focus if self.run.settings.corrects else focus
         settings = BatchSettings(self.patch, BATCH[dimensions], focus, how, self.run.settings.seed)
-        return Batches(self.cases(painted), settings)
+        cases = self.cases(painted)
+        if self.run.settings.corrects:
+            cases += self._anchors(sum(case.weight for case in cases))
+        return Batches(cases, settings)
+
+    def _anchors(self, weight: float) -> list[Case]:
+        """Parts of the images that nobody painted, as they are seen by the teacher alone; drawn as often as `weight`."""
+        seen = [np.zeros(paint.shape, np.uint8) for paint in self.run.dataset.painted]
+        for marks in seen:
+            step = max(1, len(marks) // SPACED)
+            marks[step // 2 :: step] = 1
+        found = [replace(c, labels=torch.full_like(c.labels, IGNORE)) for c in self.cases(seen)]
+        return [replace(case, weight=CORRECTING.anchors * weight / len(found)) for case in found]
 
     def score(self, network: UNet) -> dict[int, float]:
         """Held-out Dice by structure; empty where nothing is held out."""
@@ -173,7 +221,7 @@ def augmentation_for(grid: Grid, dimensions: int, settings: FineTuneSettings) ->
     alike = [
         (a, b) for a in range(dimensions) for b in range(a + 1, dimensions) if 0.85 < spacing[a] / spacing[b] < 1.18
     ]
-    fixed = grid.scanner is not None or settings.keep_structures
+    fixed = grid.scanner is not None or settings.keep_structures or settings.corrects
     return Augmentation(
         flip_axes=() if fixed else tuple(range(dimensions)),
         turn_planes=tuple(alike),

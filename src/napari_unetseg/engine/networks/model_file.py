@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,15 @@ from safetensors.torch import load_file, save
 
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.catalogue import CARD_KEY, CHECKSUM_KEY, check_weights, find_model, read_card
+from napari_unetseg.core.models.catalogue import (
+    CARD_KEY,
+    CHECKSUM_KEY,
+    check_weights,
+    find_model,
+    read_card,
+    weights_sha256,
+)
+from napari_unetseg.core.volume import MadeBy
 from napari_unetseg.engine.networks.architecture import Architecture
 from napari_unetseg.engine.networks.network import Network, NetworkSettings
 from napari_unetseg.engine.networks.registry import architecture_of
@@ -26,10 +34,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A network in evaluation mode, in float32 on the CPU, and its card."""
+    """A network in evaluation mode, in float32 on the CPU, and its card.
+
+    Parameters
+    ----------
+    sha256 : str
+        Of the weights as its file holds them; empty where it is in none.
+    """
 
     network: Network
     card: ModelCard
+    sha256: str = ""
+
+    @property
+    def maker(self) -> MadeBy:
+        """What a result of it records."""
+        return MadeBy(name=self.card.name, sha256=self.sha256)
 
     @property
     def unet(self) -> UNet:
@@ -60,11 +80,16 @@ def load_model(model: str | Path) -> Model:
     except (safetensors.SafetensorError, RuntimeError, SettingsError) as error:
         raise ModelError(f"{path} does not hold the weights of the network that its card describes: {error}") from error
     _check_card(path, card, network.settings)
-    return Model(network.eval(), card)
+    return Model(network.eval(), card, weights_sha256(path))
 
 
-def save_model(path: Path, model: Model, *, half: bool = False) -> None:
+def save_model(path: Path, model: Model, *, half: bool = False) -> Model:
     """Write weights and card to one file, atomically; `half` stores weights as float16 where that is enough.
+
+    Returns
+    -------
+    Model
+        The same, which knows the checksum of its file.
 
     Raises
     ------
@@ -79,6 +104,7 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> None:
     with atomic_path(Path(path)) as temporary:
         # not by `save_file`, which makes a file that only its owner can read
         temporary.write_bytes(_packed(weights, model.card))
+    return replace(model, sha256=weights_sha256(path))
 
 
 def _packed(weights: dict[str, torch.Tensor], card: ModelCard) -> bytes:

@@ -45,10 +45,14 @@ class DistillationLoss:
     painted : Loss
     strength : float
         Of the teacher's part.
+    sureness : float
+        Each of the teacher's opinions counts by (p₁ - p₂) to this power, of its two likeliest classes: 0 is all alike.
+        Where a person corrects it, it errs elsewhere too, and mostly where it is not sure.
     """
 
     painted: Loss
     strength: float = 1.0
+    sureness: float = 0.0
 
     def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Of class scores (N, outputs, …) and what `DistillationBatches` gives."""
@@ -56,5 +60,8 @@ class DistillationLoss:
         known = scores[:, : opinion.shape[1]].float()
         entropy = -(opinion * known.log_softmax(dim=1)).sum(1)
         unknown = classes == IGNORE
+        if self.sureness:
+            best = opinion.topk(2, dim=1).values
+            entropy = entropy * (best[:, 0] - best[:, 1]) ** self.sureness
         taught = entropy[unknown].sum() / unknown.sum().clamp_min(1)
         return self.painted(scores, classes) + self.strength * taught

@@ -48,6 +48,8 @@ class TrainSettings:
         Peak of the schedule: a linear rise over the first 5 %, then half a cosine to 0.
     weight_decay, clip : float
         Of AdamW; the largest norm of the gradient.
+    keep_norm : bool
+        Use those statistics of batch normalisation that the network comes with, from the first step on.
     fix_norm : float
         From this part of the run on, batch normalisation uses fixed statistics, so that the network learns with what
         prediction will use, whatever the batch size.
@@ -79,6 +81,7 @@ class TrainSettings:
     score_every: int = 0
     save_every: float = 60.0
     half: bool = False
+    keep_norm: bool = False
     loss: Loss | None = None
 
     def __post_init__(self) -> None:
@@ -158,6 +161,7 @@ def _iter_steps(
 ) -> Job[Trained[N]]:
     run, damaged = _begun(network, settings, checkpoint)
     full = ""
+    run.norm_is_fixed |= settings.keep_norm
     run.dtype = run.dtype or _dtype(run.network, batches[run.step][0], settings)
     started, saved = time.monotonic() - run.seconds, time.monotonic()
     while (part := _part_done(run, settings)) < 1:

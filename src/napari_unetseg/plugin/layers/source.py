@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
 
 METADATA = "napari_unetseg"
-"""Key of a layer's metadata of our own record: ``grid``, ``axes``, ``channels``, ``structures``, ``are_objects``."""
+"""Key of a layer's metadata of our own record: ``grid``, ``axes``, ``channels``, ``structures``, ``are_objects``, ``made_by``."""
 RGB = ("red", "green", "blue")
 
 
@@ -188,7 +188,8 @@ def labels_of(layer: LabelsLayer, *, time: int = 0) -> Labels:
     volume = LayerSource.of(layer, time=time, channel=0).volume()
     record = layer.metadata.get(METADATA, {})
     structures, are_objects = tuple(record.get("structures", ())), bool(record.get("are_objects", False))
-    return Labels(volume.array[0].copy(), volume.grid, structures, are_objects, layer.name)
+    made_by = record.get("made_by")
+    return Labels(volume.array[0].copy(), volume.grid, structures, are_objects, layer.name, made_by)
 
 
 def appearance(labels: Labels) -> dict[str, Any]:
@@ -196,7 +197,9 @@ def appearance(labels: Labels) -> dict[str, Any]:
 
     Numbered objects keep napari's cycle of colours, so that neighbours can be told apart.
     """
-    record = {"grid": labels.grid, "structures": labels.structures, "are_objects": labels.are_objects}
+    record: dict[str, Any] = {"grid": labels.grid, "structures": labels.structures, "are_objects": labels.are_objects}
+    if labels.made_by is not None:
+        record["made_by"] = labels.made_by
     shown: dict[str, Any] = {"metadata": {METADATA: record}}
     if labels.structures:
         shown["features"] = features(labels)
