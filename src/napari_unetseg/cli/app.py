@@ -258,7 +258,9 @@ def finetune(
         selection = selection_of(spacing, allow_missing=allow_missing)
         shown = _fine_tune((inputs, painted), out, model, selection, settings, anonymous)
     else:
-        raise typer.BadParameter("Expected images and their --painted labels, a --result and its --corrected copy, or a recorded --session.")
+        raise typer.BadParameter(
+            "Expected images and their --painted labels, or a --result with its --corrected copy, or a --session."
+        )
     if as_json:
         terminal.say_json(shown)
     else:

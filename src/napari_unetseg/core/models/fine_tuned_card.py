@@ -133,10 +133,11 @@ def starting_model(cards: Sequence[ModelCard]) -> str | None:
     return next((name for name in STARTS if name in names), None)
 
 
-def why_nothing_is_kept(start: ModelCard | None) -> str | None:
+def why_nothing_is_kept(start: ModelCard | None, *, objects: bool = False) -> str | None:
     """Why `keep_structures` cannot be asked for with this model to begin with, in one line; None where it can.
 
-    A frozen copy of the U-Net says what stays: so it has to be one, and each of its structures a single output.
+    A frozen copy of the U-Net says what stays: so it has to be one, and each of its structures a single output. With
+    `objects`, bodies and cores may be two: corrections do not say which of them a voxel is.
     """
     if start is None:
         return "Learning begins with nothing: there is nothing to keep."
@@ -144,7 +145,7 @@ def why_nothing_is_kept(start: ModelCard | None) -> str | None:
         return f"{start.title}: made by painting, not a whole U-Net, so its structures cannot be kept."
     if not start.structures:
         return f"{start.title}: finds no structures by itself, so there is nothing to keep."
-    if any(s.channels != (s.label,) or s.seed_channel is not None for s in start.structures):
+    if not objects and any(s.channels != (s.label,) or s.seed_channel is not None for s in start.structures):
         return f"{start.title}: finds separate objects, and these cannot be kept."
     return None
 
@@ -178,7 +179,7 @@ def fine_tuned_card(network: LearnedNetwork, learned: LearnedFrom, pretrained: M
     begun = pretrained.name if pretrained is not None else "nothing"
     structures = structures_of(network.outputs - 1, learned.names)
     if network.keeps and pretrained is not None:
-        structures = (*pretrained.structures, *structures[len(pretrained.structures) :])
+        structures = (*pretrained.structures, *_added(network, learned, pretrained))
     return ModelCard(
         name=model_name(first.name),
         title=f"Painted on {names}",
@@ -200,6 +201,14 @@ def fine_tuned_card(network: LearnedNetwork, learned: LearnedFrom, pretrained: M
         licence=pretrained.licence if pretrained is not None else "the user's own",
         scores=_scores(structures, learned),
     )
+
+
+def _added(network: LearnedNetwork, learned: LearnedFrom, pretrained: ModelCard) -> tuple[Structure, ...]:
+    """Structures that follow those of the model to begin with, each one output behind its."""
+    kept = len(pretrained.structures)
+    outputs = 1 + max(channel for structure in pretrained.structures for channel in structure.channels)
+    added = structures_of(kept + network.outputs - outputs, learned.names)[kept:]
+    return tuple(s.model_copy(update={"channels": (s.label - kept - 1 + outputs,)}) for s in added)
 
 
 def _scores(structures: Sequence[Structure], learned: LearnedFrom) -> tuple[Score, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, Learned
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import choose_device
+from napari_unetseg.engine.fewshot.correcting import CORRECTING, SPACED, MergedLoss, Outputs, merged, outputs_of
 from napari_unetseg.engine.fewshot.run import FineTuningRun, NetworkInput, detached, network_input
 from napari_unetseg.engine.fewshot.unet_patches import NetworkFrame, annotated_cases, scored_windows
 from napari_unetseg.engine.fewshot.validation import Schedule, Stage, class_dice, known_classes, loss_of
@@ -38,38 +39,10 @@ MARGIN = 24
 """Voxels around a window that its result is taken to depend on."""
 STRENGTH = 1.0
 """Of what a teacher says, beside the labels."""
-SPACED = 8
-"""Slices of an image, evenly spaced, around which a teacher is asked where nobody corrected it."""
 FOCUS = 0.9
 """Share of the patches around labels; anywhere else there is nothing to learn but what a teacher says."""
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Correcting:
-    """How corrections are learned: the frozen teacher's weight, the rate beside that of fine-tuning, and the anchors.
-
-    Parameters
-    ----------
-    strength, sureness : float
-        As `DistillationLoss` takes them.
-    rate : float
-        Of learning, beside that of other fine-tuning.
-    anchors : float
-        Patches away from the corrections, for each of those that are near them.
-    focus : float
-        Share of the patches near the corrections that are centred on them.
-    """
-
-    strength: float = 1.0
-    sureness: float = 2.0
-    rate: float = 0.5
-    anchors: float = 0.5
-    focus: float = 0.7
-
-
-CORRECTING = Correcting()
 
 
 class UNetFineTuner:
@@ -95,8 +68,9 @@ class UNetFineTuner:
         self.run, self.schedule, self.strength = run, schedule, strength
         self.device = choose_device(run.settings.device)
         keeps = run.settings.keep_structures or run.settings.corrects
-        self.teacher = _teacher(run.pretrained) if keeps else None
+        self.teacher = _teacher(run.pretrained, objects=run.settings.corrects) if keeps else None
         self._known = self.teacher.settings.outputs if self.teacher is not None else 0
+        self._structures = run.pretrained.card.structures if run.pretrained is not None and keeps else ()
         self.network = self._fresh().to(self.device)
         if not self.network.settings.padded:
             raise ModelError("Expected a padded U-Net to begin with. Choose another --model.")
@@ -112,7 +86,7 @@ class UNetFineTuner:
             training = replace(training, fix_norm=0.0)
         if self.teacher is not None:
             source = DistillationBatches(source, copy.deepcopy(self.teacher).to(self.device))
-            loss = DistillationLoss(loss_of(settings), self.strength)
+            loss = DistillationLoss(MergedLoss(loss_of(settings), self._outputs), self.strength)
             if settings.corrects:
                 loss = replace(loss, strength=CORRECTING.strength, sureness=CORRECTING.sureness)
                 training = replace(training, keep_norm=True, learning_rate=CORRECTING.rate * training.learning_rate)
@@ -131,7 +105,7 @@ class UNetFineTuner:
         return Batches(cases, settings)
 
     def _anchors(self, weight: float) -> list[Case]:
-        """Parts of the images that nobody painted, as they are seen by the teacher alone; drawn as often as `weight`."""
+        """Parts of the images of which the teacher alone says what is there; `weight` is that of the corrections."""
         seen = [np.zeros(paint.shape, np.uint8) for paint in self.run.dataset.painted]
         for marks in seen:
             step = max(1, len(marks) // SPACED)
@@ -144,11 +118,15 @@ class UNetFineTuner:
         cases = self.cases(self.run.dataset.split.held_out)
         near = [kernel > 1 for kernel in network.settings.kernels[-1]]
         margin = tuple(MARGIN if is_near else 0 for is_near in near)
-        return class_dice(*known_classes(scored_windows(network.to(self.device), cases, self.patch, margin)))
+        windows = scored_windows(network.to(self.device), cases, self.patch, margin)
+        if self._structures:
+            windows = ((merged(scores[None], self._outputs)[0], labels) for scores, labels in windows)
+        return class_dice(*known_classes(windows))
 
     def score_of_pretrained(self) -> dict[int, float]:
         """The same of the model to begin with, as far as it knows the structures that are kept."""
-        return {label: dice for label, dice in self.score(self.network.eval()).items() if label < self._known}
+        found = self.score(self.network.eval())
+        return {label: dice for label, dice in found.items() if label <= len(self._structures)}
 
     def model(self, stage: Stage, network: UNet, dice: dict[int, float]) -> Model:
         """An ordinary model, on the CPU; it takes images as the one that it began with, where that was a U-Net."""
@@ -171,7 +149,8 @@ class UNetFineTuner:
     def _fresh(self) -> UNet:
         """What it begins with, with an output a class; those of the pretrained model are kept where that is asked."""
         torch.manual_seed(self.run.settings.seed)
-        outputs = max(self.run.dataset.outputs, self._known)
+        added = self.run.dataset.outputs - 1 - len(self._structures)
+        outputs = self._known + max(0, added) if self.teacher is not None else self.run.dataset.outputs
         pretrained = _unet_of(self.run.pretrained)
         if pretrained is None:
             return UNet(from_nothing(self.run.dataset.volumes[0], outputs))
@@ -184,6 +163,11 @@ class UNetFineTuner:
                     new.zero_()
                     new[: len(old)] = old
         return network
+
+    @property
+    def _outputs(self) -> Outputs:
+        """Of background and of each structure, where these are kept."""
+        return outputs_of(self._structures, self.network.settings.outputs)
 
     @cached_property
     def _mappings(self) -> list[NetworkInput]:
@@ -249,9 +233,9 @@ def _is_whole(pretrained: Model) -> bool:
     return architecture_of(pretrained.network).trains_whole
 
 
-def _teacher(pretrained: Model | None) -> UNet:
+def _teacher(pretrained: Model | None, *, objects: bool = False) -> UNet:
     """The pretrained model, frozen; raises `ModelError` where it has no structures that can be kept."""
-    reason = why_nothing_is_kept(pretrained.card if pretrained is not None else None)
+    reason = why_nothing_is_kept(pretrained.card if pretrained is not None else None, objects=objects)
     network = _unet_of(pretrained)
     if pretrained is None or network is None or reason or not architecture_of(pretrained.network).keeps_structures:
         raise ModelError(f"{reason} Name a U-Net that finds structures with --model.")

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels as LabelsLayer
 
 METADATA = "napari_unetseg"
-"""Key of a layer's metadata of our own record: ``grid``, ``axes``, ``channels``, ``structures``, ``are_objects``, ``made_by``."""
+"""Key of a layer's metadata of our own record: ``grid``, ``axes``, ``channels``, ``structures``, ``are_objects`` and
+``made_by``."""
 RGB = ("red", "green", "blue")
 
 
