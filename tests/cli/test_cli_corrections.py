@@ -180,7 +180,7 @@ REFUSED = {
     "another shape": (lambda labels: replace(labels, array=labels.array[:4]), (), "their shapes differ"),
     "another spacing": (lambda labels: replace(labels, grid=Grid((2.0, 1.0, 1.0), "mm")), (), "differ"),
     "nothing corrected": (lambda labels: labels, (), "there is nothing to learn"),
-    "a gap": (lambda labels: replace(labels, array=labels.array * 7), (), "new structures to follow the result's, from 2"),
+    "a gap": (lambda labels: replace(labels, array=labels.array * 7), (), "follow the result's, from 2"),
     "too many": (lambda labels: replace(labels, array=labels.array.astype(np.uint16) * 300), (), "below 128"),
     "objects": (
         lambda labels: replace(labels, array=labels.array + labels.array, are_objects=True), (), "got numbered objects",
@@ -275,7 +275,7 @@ def test_several_images_are_learned_together(command: Command, begun: Round, tmp
 
 def test_a_learned_model_goes_on_learning(command: Command, begun: Round, tmp_path: Path) -> None:
     """A pixel classifier, as *Learn* makes it."""
-    image, result, _, model = begun.files
+    image, result, *_ = begun.files
     labels = load_labels(result).array
     painted = np.zeros(SHAPE, np.uint8)
     painted[[1, 3]] = labels[[1, 3]] + 1

@@ -6,9 +6,10 @@ image. A pixel classifier is fitted anew, to the corrections and to voxels of wh
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
 from napari_unetseg.engine.fewshot.slice_predictor import Slices
 from napari_unetseg.engine.networks.model_file import Model
+from napari_unetseg.engine.networks.network import Network
 from napari_unetseg.engine.training.loop import Loss
 from napari_unetseg.errors import ModelError
 
@@ -36,6 +38,7 @@ SURE = 128
 """Uncertainty, of 255, above which the model does not know by itself."""
 
 Array = npt.NDArray[Any]
+N = TypeVar("N", bound=Network)
 Outputs = tuple[tuple[int, ...], ...]
 """Of a network, those that add up to background and to each structure: of objects, body and core."""
 
@@ -54,13 +57,17 @@ class Correcting:
         Patches away from the corrections, for each of those that are near them.
     focus : float
         Share of the patches near the corrections that are centred on them.
+    shares : tuple of float
+        Of the way from the model's weights to those that were trained, the nearest first: held-out corrections choose
+        (arXiv 2109.01903).
     """
 
     strength: float = 1.0
     sureness: float = 2.0
-    rate: float = 0.5
+    rate: float = 0.3
     anchors: float = 0.5
     focus: float = 0.7
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
 
 
 CORRECTING = Correcting()
@@ -108,6 +115,15 @@ def outputs_of(structures: Sequence[Structure], outputs: int) -> Outputs:
 def merged(scores: torch.Tensor, outputs: Outputs) -> torch.Tensor:
     """Scores (N, classes, …) before the softmax, of scores (N, outputs, …); the probabilities are sums."""
     return torch.stack([scores[:, list(group)].float().logsumexp(dim=1) for group in outputs], dim=1)
+
+
+@torch.no_grad()
+def between(near: N, far: N, share: float) -> N:
+    """A network whose weights are a share of the way from one's to the other's; of both the same buffers."""
+    found = copy.deepcopy(far)
+    for weight, origin in zip(found.parameters(), near.parameters(), strict=True):
+        weight.copy_(torch.lerp(origin, weight, share))
+    return found.eval()
 
 
 @dataclass(frozen=True)

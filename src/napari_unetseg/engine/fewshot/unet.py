@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -18,10 +18,18 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, Learned
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import choose_device
-from napari_unetseg.engine.fewshot.correcting import CORRECTING, SPACED, MergedLoss, Outputs, merged, outputs_of
+from napari_unetseg.engine.fewshot.correcting import (
+    CORRECTING,
+    SPACED,
+    MergedLoss,
+    Outputs,
+    between,
+    merged,
+    outputs_of,
+)
 from napari_unetseg.engine.fewshot.run import FineTuningRun, NetworkInput, detached, network_input
 from napari_unetseg.engine.fewshot.unet_patches import NetworkFrame, annotated_cases, scored_windows
-from napari_unetseg.engine.fewshot.validation import Schedule, Stage, class_dice, known_classes, loss_of
+from napari_unetseg.engine.fewshot.validation import Schedule, Stage, class_dice, known_classes, loss_of, mean_dice
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.networks.unets.unet import UNet, UNetSettings, settings_for_spacing
@@ -75,6 +83,8 @@ class UNetFineTuner:
         if not self.network.settings.padded:
             raise ModelError("Expected a padded U-Net to begin with. Choose another --model.")
         self.patch = _patch(self.network.settings, run.dataset.volumes)
+        self._far: UNet | None = None
+        self._share = CORRECTING.shares[0]
 
     def fit(self, stage: Stage, network: UNet | None = None) -> Job[Trained[UNet] | None]:
         """Train what it begins with, or `network`, on the labels of a fit."""
@@ -87,11 +97,26 @@ class UNetFineTuner:
         if self.teacher is not None:
             source = DistillationBatches(source, copy.deepcopy(self.teacher).to(self.device))
             loss = DistillationLoss(MergedLoss(loss_of(settings), self._outputs), self.strength)
-            if settings.corrects:
-                loss = replace(loss, strength=CORRECTING.strength, sureness=CORRECTING.sureness)
-                training = replace(training, keep_norm=True, learning_rate=CORRECTING.rate * training.learning_rate)
             training = replace(training, loss=loss)
-        return (yield from self.schedule.train(stage, network or self.network, source, training))
+        if not settings.corrects:
+            return (yield from self.schedule.train(stage, network or self.network, source, training))
+        loss = replace(loss, strength=CORRECTING.strength, sureness=CORRECTING.sureness)
+        training = replace(training, loss=loss, keep_norm=True, learning_rate=CORRECTING.rate * training.learning_rate)
+        trained = yield from self.schedule.train(stage, self._far or self.network, source, training)
+        return trained and self._nearer(stage, trained)
+
+    def _nearer(self, stage: Stage, trained: Trained[UNet]) -> Trained[UNet]:
+        """Weights between those to begin with and the trained ones, as far away as held-out corrections say."""
+        if stage == "validation":
+            self._far = trained.network
+            parts = [between(self.network, trained.network, share) for share in CORRECTING.shares]
+            self._share = CORRECTING.shares[int(np.argmax([self._agreement(part) for part in parts]))]
+        return replace(trained, network=between(self.network, trained.network, self._share))
+
+    def _agreement(self, network: UNet) -> float:
+        """Mean Dice of all held-out classes, background too: it may be all that was corrected."""
+        predicted, classes = known_classes(self._windows(network))
+        return mean_dice(class_dice(predicted + 1, classes + 1))
 
     def _batches(self, painted: Sequence[Array]) -> Batches:
         dimensions = self.network.settings.dimensions
@@ -115,13 +140,15 @@ class UNetFineTuner:
 
     def score(self, network: UNet) -> dict[int, float]:
         """Held-out Dice by structure; empty where nothing is held out."""
+        return class_dice(*known_classes(self._windows(network)))
+
+    def _windows(self, network: UNet) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Class scores and labels around what is held out."""
         cases = self.cases(self.run.dataset.split.held_out)
         near = [kernel > 1 for kernel in network.settings.kernels[-1]]
         margin = tuple(MARGIN if is_near else 0 for is_near in near)
-        windows = scored_windows(network.to(self.device), cases, self.patch, margin)
-        if self._structures:
-            windows = ((merged(scores[None], self._outputs)[0], labels) for scores, labels in windows)
-        return class_dice(*known_classes(windows))
+        for scores, labels in scored_windows(network.to(self.device), cases, self.patch, margin):
+            yield merged(scores[None], self._outputs)[0] if self._structures else scores, labels
 
     def score_of_pretrained(self) -> dict[int, float]:
         """The same of the model to begin with, as far as it knows the structures that are kept."""
