@@ -135,7 +135,9 @@ def maker_of(results: Sequence[Labels], files: Sequence[Path] = (), model: str |
             "--model."
         )
     made_by = makers.pop()
-    found = made_by and find_maker(made_by, list(dict.fromkeys(path.absolute().parent for path in files)))
+    found = (
+        None if made_by is None else find_maker(made_by, list(dict.fromkeys(path.absolute().parent for path in files)))
+    )
     if made_by is None or found is None:
         name = made_by.name if made_by is not None else "a model"
         raise ModelError(

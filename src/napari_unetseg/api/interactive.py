@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.core.annotations.annotation import AnnotatedImage, Annotation
+from napari_unetseg.core.annotations.corrections import kept_in_slice
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
@@ -42,6 +43,9 @@ class InteractiveSession:
         Where to compute: ``auto``, ``cpu``, ``cuda``, ….
     places : sequence of Place, optional
         Where the images come from, for the record of the session; of files it is known without.
+    corrects : bool
+        Whether the paint corrects a result of `model`, see `core.annotations.corrections`. That model is version 1
+        then, its structures are kept, and predictions hold what was painted as it was painted.
 
     Raises
     ------
@@ -69,13 +73,14 @@ class InteractiveSession:
         kept: str | Path | None = None,
         device: str = "auto",
         places: Sequence[Place] = (),
+        corrects: bool = False,
     ) -> None:
         several: Sequence[Any] = images if isinstance(images, (list, tuple)) else [images]
         if not several:
             raise InputError("Expected an image to learn on; got none.")
         volumes = [as_volume(image) for image in several]
         self._places = tuple(places) or tuple(_place(image) for image in several)
-        self._session = _opened(volumes, model, kept, device)
+        self._session = _opened(volumes, model, kept, device, corrects=corrects)
         self._images = [AnnotatedImage(volume.shape) for volume in volumes]
         self._names: dict[int, str] = {}
 
@@ -171,7 +176,8 @@ class InteractiveSession:
 
     def predict(self, z: int = 0) -> SlicePrediction:
         """What the model in use says about a slice of the first image; raises `InputError` where there is none yet."""
-        return self._session.predict(z)
+        found = self._session.predict(z)
+        return kept_in_slice(found, self._painted[0][z]) if self._session.corrects else found
 
     def revert(self, number: int) -> Version:
         """Use an earlier version again; raises `InputError` if it is not kept any more."""
@@ -215,7 +221,12 @@ class InteractiveSession:
 
 
 def _opened(
-    volumes: Sequence[Volume], model: Model | str | Path | None, kept: str | Path | None, device: str
+    volumes: Sequence[Volume],
+    model: Model | str | Path | None,
+    kept: str | Path | None,
+    device: str,
+    *,
+    corrects: bool,
 ) -> LearningSession:
     """The engine's session; the one place that knows it."""
     from napari_unetseg.engine.fewshot.session import LearningSession
@@ -226,7 +237,7 @@ def _opened(
         restored = load_model(kept) if kept is not None and Path(kept).is_file() else None
     except ModelError:
         restored = None
-    return LearningSession(volumes, start, device, restored)
+    return LearningSession(volumes, start, device, restored, corrects=corrects)
 
 
 def _place(image: Image) -> Place:

@@ -67,9 +67,11 @@ class ModelTrial:
     found: str
 
 
-def segment(volume: Volume, model: str | Path, settings: SegmentSettings) -> Job[Finding]:
+def segment(
+    volume: Volume, model: str | Path, settings: SegmentSettings, corrections: Labels | None = None
+) -> Job[Finding]:
     """`api.iter_segment`, and the counts of what it found."""
-    segmentation = yield from api.iter_segment(volume, model, settings)
+    segmentation = yield from api.iter_segment(volume, model, settings, corrections=corrections)
     return Finding(segmentation, summarise(segmentation.labels))
 
 

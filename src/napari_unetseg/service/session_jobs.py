@@ -27,12 +27,17 @@ def is_open(token: str) -> Job[bool]:
 
 
 def begin(
-    token: str, volumes: Sequence[Volume], places: Sequence[Place], start: str | None, kept: Path | None
+    token: str,
+    volumes: Sequence[Volume],
+    places: Sequence[Place],
+    start: str | None,
+    kept: Path | None,
+    corrects: bool = False,
 ) -> Job[tuple[Version, ...]]:
-    """Open a session in place of any other one."""
+    """Open a session in place of any other one; its paint corrects a result of `start`, where that is said."""
     yield Progress(0, 1, "Loading the engine")
     _sessions.clear()
-    _sessions[token] = InteractiveSession(list(volumes), start, kept=kept, places=places)
+    _sessions[token] = InteractiveSession(list(volumes), start, kept=kept, places=places, corrects=corrects)
     return _sessions[token].versions
 
 

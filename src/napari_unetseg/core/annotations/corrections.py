@@ -16,7 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_dilation
 
+from napari_unetseg.core.annotations.next_slice import SliceUncertainty
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, HIGHEST, UNPAINTED
+from napari_unetseg.core.annotations.versions import SlicePrediction
 from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError, SettingsError
@@ -144,6 +146,15 @@ def keep_painted(classes: Array, painted: Array) -> Array:
     return kept
 
 
+def kept_in_slice(found: SlicePrediction, painted: Array) -> SlicePrediction:
+    """A slice's prediction with what a person painted (Y, X), of which nobody is unsure."""
+    told = painted != UNPAINTED
+    if not told.any():
+        return found
+    labels, uncertainty = keep_painted(found.labels, painted), np.where(told, np.uint8(0), found.uncertainty)
+    return SlicePrediction(labels, uncertainty, SliceUncertainty.of(labels, uncertainty))
+
+
 def keep_in_probabilities(probabilities: Volume, painted: Array) -> Volume:
     """Probabilities (1 + structures, Z, Y, X) that are 1 for what a person painted and 0 for all else there.
 
@@ -186,7 +197,7 @@ def _mark(marked: npt.NDArray[np.bool_], axis: str, indices: Sequence[int]) -> N
     for index in indices:
         if not 0 <= index < marked.shape[along]:
             raise SettingsError(f"Expected a slice of 0 to {marked.shape[along] - 1} along {axis}; got {index}.")
-        marked[(*(slice(None),) * along, index)] = True
+        np.moveaxis(marked, along, 0)[index] = True
 
 
 def _objects_kept(numbers: Array, painted: Array) -> Array:

@@ -93,7 +93,7 @@ def iter_anchored(run: FineTuningRun) -> Job[FineTuningRun]:
             found = slices.prediction(network, image, z)
             is_sure = (found.uncertainty < SURE) & ~_near(paint, z)
             anchors[z][is_sure] = found.labels[is_sure].astype(paint.dtype) + BACKGROUND
-        painted.append(np.where(paint != UNPAINTED, paint, _thinned(anchors, np.count_nonzero(paint), rng)))
+        painted.append(np.where(paint != UNPAINTED, paint, _thinned(anchors, int(np.count_nonzero(paint)), rng)))
     names = {s.label: s.name for s in model.card.structures} | dict(run.dataset.names)
     return replace(run, dataset=AnnotationDataset(run.dataset.volumes, painted, names))
 

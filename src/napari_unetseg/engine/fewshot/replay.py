@@ -131,12 +131,12 @@ def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[
         raise InputError(f"Expected {len(session.images)} images, as in the session; got {len(inputs)}.")
     yield Progress(0, 1, "Reading the images")
     painted = [_paint(record.parent, image) for image in session.images]
-    _settings(session)
+    settings = _settings(session)
     volumes = [
         _volume(inputs[index], image) if inputs else _found(record.parent, image)
         for index, image in enumerate(session.images)
     ]
-    live = LearningSession(volumes, _start(record.parent, session), session.device)
+    live = LearningSession(volumes, _start(record.parent, session), session.device, corrects=settings.corrects)
     threads = torch.get_num_threads()
     torch.set_num_threads(session.threads)
     try:

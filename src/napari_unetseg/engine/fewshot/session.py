@@ -20,10 +20,11 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, renamed
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
+from napari_unetseg.engine.fewshot.correcting import iter_anchored
 from napari_unetseg.engine.fewshot.fine_tune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
-from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, feature_sources
+from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun, corrects_whole, feature_sources
 from napari_unetseg.engine.fewshot.slice_predictor import Slices
 from napari_unetseg.engine.fewshot.validation import TIMED, is_no_worse, mean_dice, seconds_a_step
 from napari_unetseg.engine.fewshot.versions import (
@@ -37,8 +38,9 @@ from napari_unetseg.engine.fewshot.versions import (
     version_of,
 )
 from napari_unetseg.engine.networks.model_file import Model, save_model
+from napari_unetseg.engine.networks.pixel.features import FeatureSource
 from napari_unetseg.engine.training.loop import TrainProgress
-from napari_unetseg.errors import InputError
+from napari_unetseg.errors import InputError, ModelError
 
 QUICK = HeadSettings(steps=100, batch=2048, learning_rate=1e-2, coarse=False)
 """A fit that ends while the painter still looks at the stroke: 0.3 s of one core."""
@@ -48,6 +50,7 @@ MOST_PIXELS = 2560**2
 """Of one slice: its features take 300 bytes a pixel."""
 MOST_NOT_FINITE = 20
 """Steps in a row whose loss is not finite: training has failed."""
+BY_TRAINING = "Corrections of a U-Net's result are learned by training."
 ALONE = FineTuneSettings(steps=0)
 """The light head alone."""
 
@@ -67,33 +70,54 @@ class LearningSession:
         As `engine.fewshot.run.FineTuningRun` takes it.
     kept : Model, optional
         An earlier session's last accepted model; it becomes version 1, where it is for this kind of volume.
+    corrects : bool
+        Whether the paint corrects a result of `pretrained`: that is version 1 then, where none is kept, and where
+        nothing is painted, what it found stays.
 
     Raises
     ------
     InputError
         If a slice is too large.
     ModelError
-        If `pretrained` is of a kind that one cannot begin with.
+        If `pretrained` is of a kind that one cannot begin with, or its result is corrected and there is none.
     """
 
     def __init__(
-        self, volumes: Sequence[Volume], pretrained: Model | None, device: str = "auto", kept: Model | None = None
+        self,
+        volumes: Sequence[Volume],
+        pretrained: Model | None,
+        device: str = "auto",
+        kept: Model | None = None,
+        *,
+        corrects: bool = False,
     ) -> None:
         for volume in volumes:
             _check_size(volume)
         if kept is not None and not sees(kept, volumes):
             kept = None
-        if kept is not None and has_features(kept):
+        if kept is not None and has_features(kept) and not corrects:
             pretrained = kept  # its features are the ones that it was fitted to
-        self.pretrained = pretrained
+        self.pretrained, self.corrects = pretrained, corrects
         self._device = device
-        self._slices = Slices(volumes, feature_sources(volumes, pretrained, device), device)
+        self._slices = Slices(volumes, self._sources(volumes), device)
         self._versions = Versions()
         self._tuning: Job[Repeatable] | None = None
         self._seconds_a_step: float | None = None
         self._not_finite = 0
         if kept is not None:
             self._versions.accept(Accepted(Version(1, "restored"), kept, self._slices.network(kept)))
+        elif corrects and pretrained is not None:
+            begun = Version(1, "model that is corrected")
+            self._versions.accept(Accepted(begun, pretrained, self._slices.network(pretrained)))
+
+    def _sources(self, volumes: Sequence[Volume]) -> list[FeatureSource]:
+        """Features of the volumes; a whole U-Net whose result is corrected looks at the images itself."""
+        if not self.corrects:
+            return feature_sources(volumes, self.pretrained, self._device)
+        if self.pretrained is None:
+            raise ModelError("Expected the model whose result is corrected; got none. Choose one.")
+        is_whole = corrects_whole(self.pretrained, replace(ALONE, corrects=True))
+        return feature_sources(volumes, None if is_whole else self.pretrained, self._device)
 
     @property
     def volumes(self) -> tuple[Volume, ...]:
@@ -146,6 +170,12 @@ class LearningSession:
         """
         self._tuning = None
         run = self._run(painted, names, replace(settings, minutes=None, steps=0))
+        if self._versions.current is not None and corrects_whole(self.pretrained, run.settings):
+            yield Progress(1, 1, "Taking the corrections")
+            return self._versions.refuse(self._versions.current, BY_TRAINING)
+        if self.corrects:
+            run = yield from iter_anchored(run)
+            painted = run.dataset.painted
         split, quick = run.dataset.split, _quick(settings)
         yield from self._slices.prepare(painted)
         with one_thread():
@@ -180,8 +210,9 @@ class LearningSession:
 
     def _run(self, painted: Sequence[Array], names: Mapping[int, str], settings: FineTuneSettings) -> FineTuningRun:
         """A run on the features that the session keeps."""
-        dataset = AnnotationDataset(self.volumes, painted, names)
-        return FineTuningRun(dataset, self.pretrained, settings, self._slices.sources)
+        known = len(self.pretrained.card.structures) if self.corrects and self.pretrained is not None else 0
+        dataset = AnnotationDataset(self.volumes, painted, names, known)
+        return FineTuningRun(dataset, self.pretrained, replace(settings, corrects=self.corrects), self._slices.sources)
 
     def _has_failed(self, loss: float) -> bool:
         self._not_finite = 0 if np.isfinite(loss) else self._not_finite + 1
@@ -266,6 +297,8 @@ class LearningSession:
     def _decided_tuned(self, tuned: FineTuned, run: FineTuningRun) -> AcceptDecision:
         """Fine-tuning has compared itself with its own, slower light head on the same paint; that one may be better."""
         current = self._versions.current
+        if not tuned.steps and current is not None and tuned.model is self.pretrained:
+            return self._versions.refuse(current, " ".join(tuned.notes) or BY_TRAINING)
         if not tuned.steps and current is not None and is_no_worse(current.version.dice, tuned.held_out_dice):
             return self._versions.refuse(current, " ".join(tuned.notes))
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
