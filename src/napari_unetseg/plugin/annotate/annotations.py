@@ -71,6 +71,8 @@ class Canvas:
         The image as it would be learned from.
     taught : LearnImage or None
         The image as a model was last asked for: what is kept beside the journal belongs to it.
+    corrects : str or None
+        Name or path of the model whose result this paint corrects; None where it was painted from nothing.
     """
 
     layer: LabelsLayer
@@ -81,6 +83,7 @@ class Canvas:
     survey: Survey | None = None
     learned: LearnImage | None = None
     taught: LearnImage | None = None
+    corrects: str | None = None
 
     @property
     def image(self) -> Image:

@@ -48,8 +48,13 @@ def structures_in(layer: LabelsLayer) -> PaintStructures:
 
 def holds_structures(layer: LabelsLayer) -> bool:
     """Whether a layer is known to hold output labels, of which 1 is a structure: in paint it is background."""
+    return bool(layer.metadata.get(METADATA, {}).get("structures", ())) and not is_paint(layer)
+
+
+def is_paint(layer: LabelsLayer) -> bool:
+    """Whether a layer is known to hold paint: its first value is background."""
     recorded = layer.metadata.get(METADATA, {}).get("structures", ())
-    return bool(recorded) and recorded[0] != PaintStructures().painted[0]
+    return bool(recorded) and recorded[0] == PaintStructures().painted[0]
 
 
 def paint_of_labels(labels: Labels) -> tuple[npt.NDArray[np.uint8], PaintStructures]:

@@ -14,6 +14,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_unetseg.core.annotations.journal import FOLDER
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
@@ -177,6 +178,23 @@ class PaintSection(QWidget):
         canvas = self._canvases.of(active) if isinstance(active, LabelsLayer) else None
         if canvas is not None and not same_layer(canvas.image, self._image):
             self.visited.emit(canvas.image)
+
+    def correct(self, names: Mapping[int, str], model: str) -> LabelsLayer | None:
+        """The layer that keeps corrections of this model's result on the image, by painted value; None without image.
+
+        One that is there already goes on: what was corrected before stays.
+        """
+        source = self._source
+        own = self._canvases.at(self._target)
+        if source is None or (own is not None and own.corrects == model and own.layer in self._viewer.layers):
+            return own.layer if own is not None and source is not None else None
+        structures = PaintStructures(names)
+        layer = new_layer(source, structures)
+        layer.contour, layer.name = 1, f"{source.name} (corrections)"
+        self._add(layer, structures, self._keep_afresh(source))
+        if self.canvas is not None:
+            self.canvas.corrects = model
+        return layer
 
     def _place(self, source: LayerSource) -> Path:
         path = self._image.source.path if self._image is not None else None
@@ -347,7 +365,9 @@ class PaintSection(QWidget):
 
     def _show_place(self, journal: Path | None) -> None:
         """Say where the paint is kept."""
-        self.place.setText(f"Kept in the folder {journal.parent.name}." if journal is not None else "Kept nowhere.")
+        beside = journal is not None and journal.parent.name == FOLDER
+        folder = f"the folder {FOLDER} beside the image" if beside else "your data folder"
+        self.place.setText(f"Kept in {folder}." if journal is not None else "Not kept on the disk.")
         self.place.setToolTip(f"{journal}\nFile, Preferences says where." if journal is not None else "")
 
     def _show_painted(self) -> None:

@@ -116,6 +116,8 @@ class LearnRequest:
         Whether a new session begins with that model.
     settings : FineTuneSettings
         How to train the U-Net, when the light head has predicted everything; 0 steps leave it at that.
+    corrects : bool
+        Whether what is painted corrects a result of `start`.
     """
 
     token: str
@@ -124,6 +126,7 @@ class LearnRequest:
     kept: Path | None
     resumes: bool = False
     settings: FineTuneSettings = LIGHT
+    corrects: bool = False
 
 
 @dataclass(frozen=True)
@@ -248,9 +251,8 @@ class _Loop:
             yield Progress(0, 1, "Reading the layer")
             volumes = [image.source.volume(image.grid) for image in request.images]
             kept = request.kept if request.resumes else None
-            versions = yield from self._run(
-                session_jobs.begin, volumes, [i.place for i in request.images], request.start, kept
-            )
+            places = [image.place for image in request.images]
+            versions = yield from self._run(session_jobs.begin, volumes, places, request.start, kept, request.corrects)
             yield Opened(versions)
             if versions:
                 self._renew()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari.layers import Labels as LabelsLayer
 from napari.layers import Layer
 from napari.viewer import Viewer
 
@@ -91,7 +92,7 @@ class LearnWidget(Panel):
         self.paint.renamed.connect(self._dress)
         self.paint.restored.connect(self._resume)
         self.docked.connect(self.bridge.warm_up)
-        self.bar.asked.connect(self._learn_now)
+        self.bar.asked.connect(self.learn_now)
         self.bar.live_changed.connect(self._set_live)
         self.bar.stopped.connect(self.session.stop)
         self.guides.uncertainty_toggled.connect(self.layers.show_uncertainty)
@@ -108,7 +109,7 @@ class LearnWidget(Panel):
         source = self.image.source()
         if source is None:
             return None
-        journal = self.paint.journal
+        journal, canvas = self.paint.journal, self.paint.canvas
         return LearnRequest(
             self.session.token,
             (self._learned(source), *(c.learned for c in self.others.chosen if c.learned is not None)),
@@ -116,12 +117,29 @@ class LearnWidget(Panel):
             model_beside(journal) if journal is not None else None,
             self.session.resumes,
             self.choices.settings,
+            canvas is not None and canvas.corrects is not None and canvas.corrects == self.choices.start.model,
         )
 
     def save(self, path: Path) -> None:
         """Write the model in use to a file."""
         canvas = self.paint.canvas
         self._order(Save(path, canvas.structures.output_names if canvas is not None else {}))
+
+    def correct(self, image: Layer, names: Mapping[int, str], model: str | None) -> LabelsLayer | None:
+        """The layer that keeps corrections of a result on an image; learning begins with the model that made it.
+
+        Parameters
+        ----------
+        names : mapping
+            Of the result's structures, by painted value.
+        model : str or None
+            Name of a bundled model, or path of a model file; None for what was learned here, whose paint goes on.
+        """
+        self.image.layer_box.choose(image)
+        if model is None:
+            return self.paint.canvas.layer if self.paint.canvas is not None else None
+        self.choices.start.take(model)
+        return self.paint.correct(names, model)
 
     def take_advice(self, advice: Iterable[Advice]) -> None:
         """Set what the advice says, for the next training."""
@@ -212,7 +230,8 @@ class LearnWidget(Panel):
             self.session.stop()
             self.bar.tell("The settings have changed: they count when you learn again.")
 
-    def _learn_now(self) -> None:
+    def learn_now(self) -> None:
+        """Learn from what is painted."""
         try:
             self._order(self.paint.copy())
         except UnetsegError as error:
@@ -225,7 +244,7 @@ class LearnWidget(Panel):
     def _set_live(self, live: bool) -> None:
         self.session.set_live(live)
         if live and self.paint.canvas is not None:
-            self._learn_now()
+            self.learn_now()
 
     def _order(self, order: Command) -> None:
         source, canvas = self.image.source(), self.paint.canvas

@@ -89,6 +89,12 @@ class ModelPicker(QWidget):
         if index >= 0:
             self.box.setCurrentIndex(index)
 
+    def take(self, model: str) -> None:
+        """Choose a model by its name or path, and offer it where it was not on offer."""
+        if self.box.findData(model) < 0:
+            self.add_file(model)
+        self.choose(model)
+
     def add_file(self, path: str | Path) -> None:
         """Offer a model file and choose it; shows one notification where it is not a model file."""
         try:

@@ -11,7 +11,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.layers.layer_data import LayerData
-from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.service import jobs
 from napari_unetseg.service.process import Worker
 
@@ -51,7 +51,7 @@ def segment_layer(worker: Worker, request: SegmentRequest) -> Job[Shown]:
     volume = request.source.volume(request.grid)
     finding = yield from worker.run(jobs.segment, volume, request.model, request.settings)
     yield Progress(1, 1, "Showing the result")
-    return Shown(finding, [Layer.create(*data) for data in _layers(request.source, finding)])
+    return Shown(finding, [Layer.create(*data) for data in _layers(request.source, finding, request.model)])
 
 
 def estimate_layer(worker: Worker, request: SegmentRequest) -> Job[Any]:
@@ -59,10 +59,11 @@ def estimate_layer(worker: Worker, request: SegmentRequest) -> Job[Any]:
     return (yield from worker.run(jobs.forecast, request.outline, request.model, request.settings))
 
 
-def _layers(source: LayerSource, finding: jobs.Finding) -> list[LayerData]:
+def _layers(source: LayerSource, finding: jobs.Finding, model: str) -> list[LayerData]:
     result = finding.segmentation
     title = f"{source.name} ({result.model})"
     data, attributes = source.labels(result.labels, title)
+    attributes["metadata"][METADATA]["model"] = model
     return [*_probability_layers(source, finding, title), (data, attributes, "labels")]
 
 
