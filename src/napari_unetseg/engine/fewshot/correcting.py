@@ -7,7 +7,7 @@ image. A pixel classifier is fitted anew, to the corrections and to voxels of wh
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -49,7 +49,7 @@ class Correcting:
 
     Parameters
     ----------
-    strength, sureness : float
+    strength, sureness, doubt : float
         As `DistillationLoss` takes them.
     rate : float
         Of learning, beside that of other fine-tuning.
@@ -65,6 +65,7 @@ class Correcting:
     strength: float = 1.0
     sureness: float = 2.0
     rate: float = 0.3
+    doubt: float = 0.2
     anchors: float = 0.5
     focus: float = 0.7
     shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
@@ -76,6 +77,9 @@ CORRECTING = Correcting()
 def iter_anchored(run: FineTuningRun) -> Job[FineTuningRun]:
     """The run of a pixel classifier with its own sure answers as paint, where it was not corrected.
 
+    On the slices that a person looked at, all of these are taken. On others only those of classes that it did not err
+    in: there it may have made the same mistake, and would be held to it.
+
     Raises
     ------
     ModelError
@@ -86,13 +90,18 @@ def iter_anchored(run: FineTuningRun) -> Job[FineTuningRun]:
     network, rng = slices.network(model), np.random.default_rng(run.settings.seed)
     painted = []
     for image, paint in enumerate(run.dataset.painted):
-        places = list(_places(paint))
-        anchors = np.zeros_like(paint)
+        seen = _fullest(paint)
+        places = [*seen, *(z for z in _spaced(len(paint)) if z not in seen)]
+        anchors, erred = np.zeros_like(paint), set[int]()
         for done, z in enumerate(places):
             yield Progress(done, len(places), "Looking at what the model knows")
             found = slices.prediction(network, image, z)
+            said, told = found.labels.astype(paint.dtype) + BACKGROUND, paint[z] != UNPAINTED
+            erred |= set(_values(said[told & (said != paint[z])]))
             is_sure = (found.uncertainty < SURE) & ~_near(paint, z)
-            anchors[z][is_sure] = found.labels[is_sure].astype(paint.dtype) + BACKGROUND
+            if z not in seen:
+                is_sure &= ~np.isin(said, list(erred & set(_values(anchors[seen]))))
+            anchors[z][is_sure] = said[is_sure]
         painted.append(np.where(paint != UNPAINTED, paint, _thinned(anchors, int(np.count_nonzero(paint)), rng)))
     names = {s.label: s.name for s in model.card.structures} | dict(run.dataset.names)
     return replace(run, dataset=AnnotationDataset(run.dataset.volumes, painted, names))
@@ -138,12 +147,19 @@ class MergedLoss:
         return self.loss(merged(scores, self.outputs), labels)
 
 
-def _places(paint: Array) -> Iterator[int]:
-    """The slices with most corrections, and some that are evenly spaced."""
-    spaced = np.linspace(0, len(paint) - 1, min(SPACED, len(paint))).round().astype(int)
+def _fullest(paint: Array) -> list[int]:
+    """The slices with most corrections."""
     counts = np.count_nonzero(paint, axis=(1, 2))
-    fullest = [int(z) for z in np.argsort(-counts, kind="stable") if counts[z]]
-    yield from sorted({*map(int, spaced), *fullest[: MOST_SLICES - SPACED]})
+    return [int(z) for z in np.argsort(-counts, kind="stable")[: MOST_SLICES - SPACED] if counts[z]]
+
+
+def _spaced(length: int) -> list[int]:
+    """Some slices, evenly spaced."""
+    return sorted({int(z) for z in np.linspace(0, length - 1, min(SPACED, length)).round()})
+
+
+def _values(painted: Array) -> list[int]:
+    return [int(value) for value in np.unique(painted) if value != UNPAINTED]
 
 
 def _near(paint: Array, z: int) -> npt.NDArray[np.bool_]:
@@ -156,7 +172,7 @@ def _thinned(anchors: Array, corrected: int, rng: np.random.Generator) -> Array:
     """Some of the anchors, as many of each class as there are, up to its share."""
     wanted = max(LEAST, FOR_EACH * corrected)
     flat = anchors.ravel()
-    values = [int(value) for value in np.unique(flat) if value != UNPAINTED]
+    values = _values(flat)
     thin = np.zeros_like(flat)
     for value in values:
         where = np.flatnonzero(flat == value)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.sparse_labels import IGNORE
+from napari_unetseg.core.annotations.sparse_labels import IGNORE, chance
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, LearnedNetwork, why_nothing_is_kept
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
@@ -47,6 +47,8 @@ MARGIN = 24
 """Voxels around a window that its result is taken to depend on."""
 STRENGTH = 1.0
 """Of what a teacher says, beside the labels."""
+DOUBTED = 0.1
+"""Of all mistakes, as many that a teacher made with a class, and that class is doubted."""
 FOCUS = 0.9
 """Share of the patches around labels; anywhere else there is nothing to learn but what a teacher says."""
 
@@ -100,7 +102,7 @@ class UNetFineTuner:
             training = replace(training, loss=loss)
         if not settings.corrects:
             return (yield from self.schedule.train(stage, network or self.network, source, training))
-        loss = replace(loss, strength=CORRECTING.strength, sureness=CORRECTING.sureness)
+        loss = DistillationLoss(loss.painted, CORRECTING.strength, CORRECTING.sureness, self._doubted, CORRECTING.doubt)
         training = replace(training, loss=loss, keep_norm=True, learning_rate=CORRECTING.rate * training.learning_rate)
         trained = yield from self.schedule.train(stage, self._far or self.network, source, training)
         return trained and self._nearer(stage, trained)
@@ -110,12 +112,14 @@ class UNetFineTuner:
         if stage == "validation":
             self._far = trained.network
             parts = [between(self.network, trained.network, share) for share in CORRECTING.shares]
-            self._share = CORRECTING.shares[int(np.argmax([self._agreement(part) for part in parts]))]
+            found = np.array([self._agreement(part) for part in parts])
+            by_chance = chance(self.run.dataset.split.held_out) / 4
+            self._share = CORRECTING.shares[int(np.argmax(found >= found.max() - by_chance))]
         return replace(trained, network=between(self.network, trained.network, self._share))
 
     def _agreement(self, network: UNet) -> float:
         """Mean Dice of all held-out classes, background too: it may be all that was corrected."""
-        predicted, classes = known_classes(self._windows(network))
+        predicted, classes = known_classes(self._windows(network, self.run.dataset.split.held_out))
         return mean_dice(class_dice(predicted + 1, classes + 1))
 
     def _batches(self, painted: Sequence[Array]) -> Batches:
@@ -140,11 +144,19 @@ class UNetFineTuner:
 
     def score(self, network: UNet) -> dict[int, float]:
         """Held-out Dice by structure; empty where nothing is held out."""
-        return class_dice(*known_classes(self._windows(network)))
+        return class_dice(*known_classes(self._windows(network, self.run.dataset.split.held_out)))
 
-    def _windows(self, network: UNet) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Class scores and labels around what is held out."""
-        cases = self.cases(self.run.dataset.split.held_out)
+    @cached_property
+    def _doubted(self) -> tuple[int, ...]:
+        """Outputs of the classes that the teacher took for others where it was corrected."""
+        predicted, classes = known_classes(self._windows(self.network.eval(), self.run.dataset.painted))
+        wrong = torch.bincount(predicted[predicted != classes], minlength=len(self._outputs))
+        doubted = (wrong >= DOUBTED * wrong.sum()) & (wrong > 0)
+        return tuple(output for group, is_so in zip(self._outputs, doubted, strict=True) if is_so for output in group)
+
+    def _windows(self, network: UNet, painted: Sequence[Array]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Class scores and labels around some paint."""
+        cases = self.cases(painted)
         near = [kernel > 1 for kernel in network.settings.kernels[-1]]
         margin = tuple(MARGIN if is_near else 0 for is_near in near)
         for scores, labels in scored_windows(network.to(self.device), cases, self.patch, margin):
@@ -266,7 +278,10 @@ def _teacher(pretrained: Model | None, *, objects: bool = False) -> UNet:
     network = _unet_of(pretrained)
     if pretrained is None or network is None or reason or not architecture_of(pretrained.network).keeps_structures:
         raise ModelError(f"{reason} Name a U-Net that finds structures with --model.")
-    return copy.deepcopy(network).requires_grad_(False)
+    # prediction may have laid its weights out in another way, and sums are then rounded in another way
+    laid_out = copy.deepcopy(network).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    taught: UNet = laid_out.requires_grad_(False)
+    return taught
 
 
 def _patch(settings: UNetSettings, volumes: Sequence[Volume]) -> tuple[int, ...]:

@@ -48,11 +48,15 @@ class DistillationLoss:
     sureness : float
         Each of the teacher's opinions counts by (p₁ - p₂) to this power, of its two likeliest classes: 0 is all alike.
         Where a person corrects it, it errs elsewhere too, and mostly where it is not sure.
+    doubted, doubt : tuple of int, float
+        Outputs that it took for others where it was corrected; where it says one of these, it counts so much.
     """
 
     painted: Loss
     strength: float = 1.0
     sureness: float = 0.0
+    doubted: tuple[int, ...] = ()
+    doubt: float = 1.0
 
     def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Of class scores (N, outputs, …) and what `DistillationBatches` gives."""
@@ -63,5 +67,8 @@ class DistillationLoss:
         if self.sureness:
             best = opinion.topk(2, dim=1).values
             entropy = entropy * (best[:, 0] - best[:, 1]) ** self.sureness
+        if self.doubted:
+            is_doubted = torch.isin(opinion.argmax(dim=1), torch.tensor(self.doubted, device=opinion.device))
+            entropy = torch.where(is_doubted, self.doubt * entropy, entropy)
         taught = entropy[unknown].sum() / unknown.sum().clamp_min(1)
         return self.painted(scores, classes) + self.strength * taught
