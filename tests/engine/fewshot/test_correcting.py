@@ -11,7 +11,8 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Labels, Structure, Volume
-from napari_unetseg.engine.fewshot.correcting import MergedLoss, between, iter_anchored, merged, outputs_of
+from napari_unetseg.engine.fewshot.correcting.anchors import iter_anchored
+from napari_unetseg.engine.fewshot.correcting.kept import MergedLoss, between, merged, outputs_of
 from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model, load_model, save_model

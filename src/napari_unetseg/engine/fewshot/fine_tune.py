@@ -9,7 +9,7 @@ from typing import Protocol
 
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job
-from napari_unetseg.engine.fewshot.correcting import corrected_model, iter_anchored
+from napari_unetseg.engine.fewshot.correcting.anchors import corrected_model, iter_anchored
 from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.refiner import RefinerTuner

@@ -20,7 +20,7 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, renamed
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
-from napari_unetseg.engine.fewshot.correcting import iter_anchored
+from napari_unetseg.engine.fewshot.correcting.anchors import iter_anchored
 from napari_unetseg.engine.fewshot.fine_tune import FineTuned, iter_fine_tune
 from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.head_training import HeadSettings

@@ -18,15 +18,8 @@ from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, Learned
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import choose_device
-from napari_unetseg.engine.fewshot.correcting import (
-    CORRECTING,
-    SPACED,
-    MergedLoss,
-    Outputs,
-    between,
-    merged,
-    outputs_of,
-)
+from napari_unetseg.engine.fewshot.correcting.anchors import SPACED
+from napari_unetseg.engine.fewshot.correcting.kept import CORRECTING, MergedLoss, Outputs, between, merged, outputs_of
 from napari_unetseg.engine.fewshot.run import FineTuningRun, NetworkInput, detached, network_input
 from napari_unetseg.engine.fewshot.unet_patches import NetworkFrame, annotated_cases, scored_windows
 from napari_unetseg.engine.fewshot.validation import Schedule, Stage, class_dice, known_classes, loss_of, mean_dice

@@ -1,29 +1,19 @@
-"""Learning from corrections: what holds a model to what it said where nobody corrected it.
-
-A U-Net is held by its frozen copy (see `engine.training.distillation`), near the corrections and elsewhere in the
-image. A pixel classifier is fitted anew, to the corrections and to voxels of which it was sure before.
-"""
+"""Anchors: what a pixel classifier was sure of before where nobody corrected it, to which it is fitted as well."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.ndimage import binary_dilation
 
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, UNPAINTED
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.fewshot.run import AnnotationDataset, FineTuningRun
 from napari_unetseg.engine.fewshot.slice_predictor import Slices
 from napari_unetseg.engine.networks.model_file import Model
-from napari_unetseg.engine.networks.network import Network
-from napari_unetseg.engine.training.loop import Loss
 from napari_unetseg.errors import ModelError
 
 SPACED = 8
@@ -38,40 +28,6 @@ SURE = 128
 """Uncertainty, of 255, above which the model does not know by itself."""
 
 Array = npt.NDArray[Any]
-N = TypeVar("N", bound=Network)
-Outputs = tuple[tuple[int, ...], ...]
-"""Of a network, those that add up to background and to each structure: of objects, body and core."""
-
-
-@dataclass(frozen=True)
-class Correcting:
-    """How corrections are learned: the frozen teacher's weight, the rate beside that of fine-tuning, and the anchors.
-
-    Parameters
-    ----------
-    strength, sureness, doubt : float
-        As `DistillationLoss` takes them.
-    rate : float
-        Of learning, beside that of other fine-tuning.
-    anchors : float
-        Patches away from the corrections, for each of those that are near them.
-    focus : float
-        Share of the patches near the corrections that are centred on them.
-    shares : tuple of float
-        Of the way from the model's weights to those that were trained, the nearest first: held-out corrections choose
-        (arXiv 2109.01903).
-    """
-
-    strength: float = 1.0
-    sureness: float = 2.0
-    rate: float = 0.3
-    doubt: float = 0.2
-    anchors: float = 0.5
-    focus: float = 0.7
-    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
-
-
-CORRECTING = Correcting()
 
 
 def iter_anchored(run: FineTuningRun) -> Job[FineTuningRun]:
@@ -112,39 +68,6 @@ def corrected_model(run: FineTuningRun) -> Model:
     if run.pretrained is None:
         raise ModelError("Expected the model whose result was corrected; got none. Name it with --model.")
     return run.pretrained
-
-
-def outputs_of(structures: Sequence[Structure], outputs: int) -> Outputs:
-    """The outputs of background, of a model's structures, and of those that were added, each of which has one."""
-    kept = tuple(structure.channels for structure in structures)
-    first = 1 + max((channel for channels in kept for channel in channels), default=0)
-    return ((0,), *kept, *((channel,) for channel in range(first, outputs)))
-
-
-def merged(scores: torch.Tensor, outputs: Outputs) -> torch.Tensor:
-    """Scores (N, classes, …) before the softmax, of scores (N, outputs, …); the probabilities are sums."""
-    return torch.stack([scores[:, list(group)].float().logsumexp(dim=1) for group in outputs], dim=1)
-
-
-@torch.no_grad()
-def between(near: N, far: N, share: float) -> N:
-    """A network whose weights are a share of the way from one's to the other's; of both the same buffers."""
-    found = copy.deepcopy(far)
-    for weight, origin in zip(found.parameters(), near.parameters(), strict=True):
-        weight.copy_(torch.lerp(origin, weight, share))
-    return found.eval()
-
-
-@dataclass(frozen=True)
-class MergedLoss:
-    """A loss over classes, of a network of which several outputs may be one class."""
-
-    loss: Loss
-    outputs: Outputs
-
-    def __call__(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Of class scores (N, outputs, …) and classes (N, …)."""
-        return self.loss(merged(scores, self.outputs), labels)
 
 
 def _fullest(paint: Array) -> list[int]:
