@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from napari_unetseg.core.units import LENGTHS, UNIT_NAMES, in_grid_unit, length_unit, parse_spacing, parse_unit
+from napari_unetseg.core.units import (
+    LENGTHS,
+    UNIT_NAMES,
+    in_grid_unit,
+    length_unit,
+    parse_spacing,
+    parse_unit,
+    quantity,
+    readable_unit,
+)
 from napari_unetseg.core.volume import UNITS
 from napari_unetseg.errors import SettingsError
 
@@ -64,3 +73,25 @@ def test_lengths_of_files_come_in_a_unit_of_grids(size: float, word: str, expect
 
 def test_a_unit_that_grids_do_not_have_stays_for_the_message() -> None:
     assert [parse_unit(text) for text in ("inch", "furlong", "")] == ["inch", "furlong", ""]
+
+
+@pytest.mark.parametrize(
+    ("largest", "unit", "power", "expected"),
+    [
+        (999, "mm", 3, ("mm³", 1)), (1000, "mm", 3, ("mL", 1e-3)), (2e7, "mm", 3, ("L", 1e-6)),
+        (5e5, "µm", 3, ("µm³", 1)), (5e6, "µm", 3, ("mm³", 1e-9)), (5e13, "µm", 3, ("mL", 1e-12)),
+        (8e8, "nm", 3, ("µm³", 1e-9)), (4e4, "nm", 1, ("µm", 1e-3)), (300, "nm", 1, ("nm", 1)),
+        (50, "cm", 3, ("cm³", 1)),
+        (0, "mm", 2, ("mm²", 1)), (1e9, "pixel", 3, ("pixel³", 1)), (float("inf"), "mm", 1, ("mm", 1)),
+    ],
+)  # fmt: skip
+def test_a_unit_is_chosen_in_which_figures_are_read(largest, unit, power, expected) -> None:
+    name, factor = readable_unit([largest, 0.0], unit, power)
+    assert (name, factor) == (expected[0], pytest.approx(expected[1]))
+
+
+@given(st.floats(-1e18, 1e18))
+def test_no_figure_has_more_than_four_digits(value: float) -> None:
+    digits = [c for c in quantity(value).partition("·")[0] if c in "0123456789"]
+    assert len("".join(digits).strip("0")) <= 4
+    assert "e" not in quantity(value)

@@ -12,12 +12,12 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor, QTextDocument
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QListWidget, QTableWidget, QToolTip, QWidget
 
+from napari_unetseg.core.metrics.columns import as_text, columns_of
 from napari_unetseg.core.models.card import DataSource, Score
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.networks.model_file import load_model, save_model
 from napari_unetseg.plugin.learn.widget import LearnWidget
 from napari_unetseg.plugin.load.widget import LoadWidget
-from napari_unetseg.plugin.metrics.columns import as_text, columns_of
 from napari_unetseg.plugin.metrics.table import MetricsModel
 from napari_unetseg.plugin.parts.model_picker import ModelPicker
 from napari_unetseg.plugin.parts.text import tip

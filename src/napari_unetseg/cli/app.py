@@ -230,6 +230,10 @@ def finetune(
     seed: Annotated[int, option(FineTuneSettings, "seed")] = 0,
     whole: Annotated[bool, option(FineTuneSettings, "whole")] = False,
     keep_structures: Annotated[bool, option(FineTuneSettings, "keep_structures")] = False,
+    structure_weight: Annotated[float, option(FineTuneSettings, "structure_weight")] = 1.0,
+    boundary_weight: Annotated[float, option(FineTuneSettings, "boundary_weight")] = 0.0,
+    learning_rate: Annotated[float, option(FineTuneSettings, "learning_rate")] = 1.0,
+    several_scales: Annotated[bool, option(FineTuneSettings, "several_scales", "--several-scales")] = False,
     allow_missing: AllowMissing = False,
     anonymous: Anonymous = False,
     overwrite: Overwrite = False,
@@ -254,7 +258,10 @@ def finetune(
     elif right or labels_out is not None:
         raise typer.BadParameter("Expected --right and --labels-out with a --result and its --corrected copy.")
     elif inputs and painted:
-        settings = FineTuneSettings(minutes, steps, device, seed, whole=whole, keep_structures=keep_structures)
+        settings = FineTuneSettings(
+            minutes, steps, device, seed, structure_weight, boundary_weight, learning_rate, whole, keep_structures,
+            several_scales,
+        )  # fmt: skip
         selection = selection_of(spacing, allow_missing=allow_missing)
         shown = _fine_tune((inputs, painted), out, model, selection, settings, anonymous)
     else:
@@ -338,14 +345,15 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Segment a bundled image, score the result, and write labels, a picture and the table."""
-    from napari_unetseg.cli.demo import run_demo
+    from napari_unetseg.cli.demo import demo_record, run_demo
+    from napari_unetseg.cli.scores import show_evaluation
 
     with terminal.warnings_as_notes(), terminal.progress_bar(sample) as show:
         result = run_demo(out, sample, show, overwrite=overwrite)
     if as_json:
-        terminal.say_json(terminal.demo_record(result))
+        terminal.say_json(demo_record(result))
         return
-    terminal.show_evaluation(result.evaluation, f"{result.title}, held out from training")
+    show_evaluation(result.evaluation, f"{result.title}, held out from training")
     terminal.facts({"labels": str(result.labels), "picture": str(result.picture), "table": str(result.table)})
 
 

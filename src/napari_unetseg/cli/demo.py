@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from napari_unetseg import api
+from napari_unetseg.cli.scores import evaluation_record
 from napari_unetseg.core.io.outputs import LABELS, PICTURE, TABLE, check_output, make_folder
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.core.metrics.scores import Evaluation
@@ -69,6 +71,13 @@ def run_demo(
     save_table(table, evaluation)
     seconds = time.perf_counter() - started
     return Demo(sample.title, result.model, result.device, sample.image, labels, picture, table, evaluation, seconds)
+
+
+def demo_record(demo: Demo) -> dict[str, Any]:
+    """A demonstration for programs: what was written, how it ran, and the score."""
+    paths = {name: str(getattr(demo, name)) for name in ("image", "labels", "picture", "table")}
+    run = {"model": demo.model, "device": demo.device, "seconds": demo.seconds}
+    return paths | run | evaluation_record(demo.evaluation)
 
 
 def _named(reference: Labels, predicted: Labels) -> Labels:

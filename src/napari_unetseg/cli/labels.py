@@ -17,6 +17,7 @@ from napari_unetseg.core.settings import SegmentSettings, help_of
 from napari_unetseg.errors import SettingsError
 
 if TYPE_CHECKING:
+    from napari_unetseg.core.metrics.limits import Limits
     from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.settings import Selection
     from napari_unetseg.core.volume import Volume
@@ -39,6 +40,17 @@ OwnSteps = Annotated[list[str] | None, typer.Option("--step", metavar=STEP, help
 Probabilities = Annotated[
     Path | None,
     typer.Option("--probabilities", help="For crf and prior: channels background and structures. Else: the labels."),
+]
+MISSED = 1
+"""Exit code where a structure misses a limit."""
+LimitsName = Annotated[
+    str | None,
+    typer.Option(
+        "--limits",
+        metavar="NAME|FILE",
+        help="Hold each structure against clinical, planning, volumetry or detection, or a file (.toml, .json). Exit "
+        "code 1 if one misses a limit, and of two levels the acceptable one.",
+    ),
 ]
 Map = Annotated[
     Path | None,
@@ -64,6 +76,7 @@ def evaluate(
         bool, typer.Option("--painted", help="The reference is paint: 0 unknown, 1 background, 2… structures.")
     ] = False,
     tolerance: Annotated[float | None, option(MetricSettings, "tolerance")] = None,
+    limits: LimitsName = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
     processes: Annotated[
         int | None, typer.Option("--processes", min=1, help="For folders. Default: one for each processor.")
@@ -75,11 +88,12 @@ def evaluate(
 ) -> None:
     """Score labels against a reference, structure by structure; of two folders, file by file."""
     from napari_unetseg.core.io.outputs import TABLE, check_output
-    from napari_unetseg.core.metrics.folders import is_labels_folder, summarise
-    from napari_unetseg.core.metrics.scores import Evaluation
+    from napari_unetseg.core.metrics.folders import is_labels_folder
+    from napari_unetseg.core.metrics.limits import find_limits
     from napari_unetseg.core.metrics.table import save_table
 
     terminal.hide([predicted, reference], names=anonymous)
+    wanted = () if limits is None else find_limits(limits)
     settings = MetricSettings(tolerance=tolerance, objects=objects)
     selection = selection_of(spacing, allow_missing=allow_missing)
     if out is not None:
@@ -94,22 +108,34 @@ def evaluate(
     else:
         found = _evaluate_files(predicted, reference, selection, settings, painted)
     if out is not None:
-        save_table(out, found)
+        save_table(out, found, wanted)
     title = f"{terminal.title(predicted, anonymous)} against {terminal.title(reference, anonymous)}"
+    if not _tell_scores(found, title, wanted, as_json):
+        raise typer.Exit(MISSED)
+
+
+def _tell_scores(found: Evaluation | dict[str, Evaluation], title: str, limits: Limits, as_json: bool) -> bool:
+    """Print scores; returns whether no structure misses a limit."""
+    from napari_unetseg.cli import scores
+
+    if isinstance(found, dict):
+        if as_json:
+            terminal.say_json(scores.cases_record(found, limits))
+        else:
+            scores.show_cases(found, title, limits)
+        return all(scores.passes(evaluation, limits) for evaluation in found.values())
     if as_json:
-        terminal.say_json(terminal.evaluation_record(found) if isinstance(found, Evaluation) else summarise(found))
-    elif isinstance(found, Evaluation):
-        terminal.show_evaluation(found, title)
+        terminal.say_json(scores.evaluation_record(found, limits))
     else:
-        terminal.show_cases(summarise(found), title)
+        scores.show_evaluation(found, title, limits)
+    return scores.passes(found, limits)
 
 
 def _evaluate_files(
     predicted: Path, reference: Path, selection: Selection, settings: MetricSettings, painted: bool
 ) -> Evaluation:
     from napari_unetseg import api
-    from napari_unetseg.core.metrics.evaluation import evaluate
-    from napari_unetseg.core.metrics.painted_reference import evaluate_painted
+    from napari_unetseg.core.metrics.evaluation import evaluate, evaluate_painted
 
     with terminal.warnings_as_notes():
         result, truth = (api.load_labels(path, selection) for path in (predicted, reference))
@@ -139,6 +165,7 @@ def measure(
 ) -> None:
     """Measure labels without a reference: volume, surface, parts, extent and brightness."""
     from napari_unetseg import api
+    from napari_unetseg.cli.scores import show_measures
     from napari_unetseg.core.io.outputs import TABLE, check_output
     from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
     from napari_unetseg.core.metrics.scores import finite
@@ -156,7 +183,8 @@ def measure(
     if as_json:
         terminal.say_json({"objects" if objects else "structures": finite(rows), "unit": found.grid.unit})
     else:
-        terminal.show_rows(rows, terminal.title(labels, anonymous))
+        dimensions = 2 if found.array.shape[0] == 1 else 3
+        show_measures(rows, dimensions, terminal.title(labels, anonymous))
 
 
 def clean(
@@ -203,6 +231,9 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="HTML file to write.")],
     image: Image = None,
     reference: Annotated[Path | None, typer.Option("--reference", help="Labels that are right.")] = None,
+    limits: Annotated[
+        str | None, typer.Option("--limits", metavar="NAME|FILE", help="With --reference: see evaluate --limits.")
+    ] = None,
     model: Annotated[str | None, typer.Option("-m", "--model", help="The model that made them: name or file.")] = None,
     step: Steps = None,
     spacing: Spacing = None,
@@ -214,6 +245,7 @@ def report(
     """Put a result on one page: pictures, tables, the model's card, versions. Steps tell what clean-up was done."""
     from napari_unetseg import api
     from napari_unetseg.core.io.outputs import PAGE, check_output
+    from napari_unetseg.core.metrics.limits import find_limits
     from napari_unetseg.core.models.catalogue import find_model, read_card
     from napari_unetseg.core.models.fine_tuned_card import anonymous_card
     from napari_unetseg.core.report.page import save_report
@@ -226,6 +258,7 @@ def report(
     )
     files = {role: path for role, path in (("labels", labels), ("image", image), ("reference", reference)) if path}
     terminal.hide(files.values(), names=anonymous)
+    wanted = () if limits is None else find_limits(limits)
     check_output(out, PAGE, overwrite=overwrite)
     with terminal.warnings_as_notes():
         card = None if model is None else read_card(find_model(model))
@@ -245,6 +278,7 @@ def report(
             {} if spacing is None else {"spacing": spacing},
             files,
             anonymous,
+            wanted,
         )
         save_report(out, page)
     if as_json:

@@ -6,6 +6,7 @@ out of notes, see `core.privacy`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,14 +22,15 @@ from napari_unetseg.core import privacy
 from napari_unetseg.core.privacy import shown_name
 from napari_unetseg.core.progress import Progress, told_warnings
 from napari_unetseg.core.text import display_lines, display_text, json_line
+from napari_unetseg.core.units import quantity
 
 if TYPE_CHECKING:
-    from napari_unetseg.cli.demo import Demo
     from napari_unetseg.core.io.source import VolumeInfo
-    from napari_unetseg.core.metrics.scores import Evaluation
     from napari_unetseg.core.models.card import ModelCard
 
 WIDTH = 120
+FIGURE = re.compile(r"[-−]?[\d .]*(?:·10⁻?[⁰¹²³⁴-⁹]+| million| billion)?|–|[-−]?∞")
+"""What is aligned to the right."""
 Cell = str | Sequence[str]
 """Of a table: a text, or several on lines of their own."""
 
@@ -82,7 +84,7 @@ def _shown(cell: Cell) -> str:
     return display_text(cell) if isinstance(cell, str) else "\n".join(map(display_text, cell))
 
 
-def _table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+def print_table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
     """Print a table; a column of figures is aligned to the right."""
     grid = Table(
         title=display_text(heading), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
@@ -107,57 +109,13 @@ def facts(record: Mapping[str, Cell]) -> None:
     _output().print(grid, markup=False)
 
 
-def show_evaluation(evaluation: Evaluation, heading: str) -> None:
-    """Print the table of a score: the figures most asked for, and those of single objects."""
-    unit = "" if evaluation.unit == "pixel" else f" ({evaluation.unit})"
-    columns = ("label", "structure", "Dice", "IoU", "precision", "sensitivity", f"HD95{unit}", f"ASSD{unit}")
-    names = ("dice", "iou", "precision", "sensitivity", "hausdorff95", "assd")
-    rows = [
-        (str(row.label), row.name, *(_figure(getattr(row, name)) for name in names)) for row in evaluation.structures
-    ]
-    if len(rows) > 1:
-        rows.append(("", "mean", *(_figure(evaluation.mean(name)) for name in names)))
-    _table(heading, columns, rows)
-    if evaluation.objects is not None:
-        found = evaluation.objects
-        titles = ("objects", "in reference", "matched", "F1@0.5", "PQ@0.5", "splits", "merges")
-        figures = (found.predicted, found.reference, found.matched, found.f1, found.panoptic_quality)
-        _table("numbered objects", titles, [tuple(map(_figure, (*figures, found.splits, found.merges)))])
-
-
-def show_cases(summary: Mapping[str, Any], heading: str) -> None:
-    """Print what `core.metrics.folders.summarise` says: a row a case, and the means of each structure."""
-    rows = [(case["case"], _figure(case["mean_dice"])) for case in summary["cases"]]
-    _table(heading, ("case", "mean Dice"), [*rows, ("mean", _figure(summary["mean_dice"]))])
-    names = ("dice", "iou", "precision", "sensitivity", "hausdorff95", "assd")
-    means = [(str(row["label"]), row["name"], *(_figure(row[name]) for name in names)) for row in summary["structures"]]
-    _table(f"means over {len(rows)} cases", ("label", "structure", *names), means)
-
-
 def show_rows(rows: Sequence[Mapping[str, Any]], heading: str) -> None:
     """Print rows that have the same columns; nothing to show is said."""
     if not rows:
         say(f"{heading}: no labels")
         return
-    cells = ([_figure(value) if isinstance(value, float) else str(value) for value in row.values()] for row in rows)
-    _table(heading, list(rows[0]), cells)
-
-
-def evaluation_record(evaluation: Evaluation) -> dict[str, Any]:
-    """A score for programs; that of numbered objects also has the figures most asked for at its top."""
-    record, found = evaluation.to_dict(), evaluation.objects
-    if found is not None:
-        scores = record["objects"]
-        record |= {"f1_50": scores["f1"], "objects": found.predicted, "reference_objects": found.reference}
-        record["object_scores"] = scores
-    return record
-
-
-def demo_record(demo: Demo) -> dict[str, Any]:
-    """A demonstration for programs: what was written, how it ran, and the score."""
-    paths = {name: str(getattr(demo, name)) for name in ("image", "labels", "picture", "table")}
-    run = {"model": demo.model, "device": demo.device, "seconds": demo.seconds}
-    return paths | run | evaluation_record(demo.evaluation)
+    cells = ([quantity(value) if isinstance(value, float) else str(value) for value in row.values()] for row in rows)
+    print_table(heading, list(rows[0]), cells)
 
 
 def show_segmented(record: Mapping[str, Any]) -> None:
@@ -174,7 +132,7 @@ def show_models(cards: Sequence[ModelCard]) -> None:
     for card in cards:
         names = ", ".join(structure.name for structure in card.structures)
         rows.append((card.name, f"{card.dimensions}D", names, _size(card), _scores(card)))
-    _table("bundled models", columns, rows)
+    print_table("bundled models", columns, rows)
 
 
 def card_facts(card: ModelCard) -> dict[str, Cell]:
@@ -231,13 +189,6 @@ def volume_facts(info: VolumeInfo) -> dict[str, Cell]:
     }
 
 
-def _figure(value: float | None) -> str:
-    """A figure for a table; a dash where it does not apply."""
-    if value is None or value != value:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.3f}"
-
-
 @contextmanager
 def progress_bar(heading: str) -> Iterator[Callable[[Progress], None]]:
     """Give a function that shows progress, as a bar where standard error is a terminal and not at all elsewhere."""
@@ -275,4 +226,4 @@ def _scores(card: ModelCard) -> list[str]:
 
 
 def _is_figure(text: str) -> bool:
-    return text in ("", "–") or text.replace(".", "", 1).replace("-", "", 1).isdigit()
+    return FIGURE.fullmatch(text) is not None

@@ -1,8 +1,10 @@
-"""Units of length, in the spellings of people and of file formats, and voxel sizes as people type them."""
+"""Units of length, in the spellings of people and of file formats; voxel sizes as people type, figures as they read."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from napari_unetseg.core.volume import UNITS, Triple
@@ -96,3 +98,50 @@ def in_grid_unit(size: float, word: str) -> tuple[float, str]:
     if unit.symbol in UNITS:
         return size, unit.symbol
     return size * unit.metres / UNITS["µm"], "µm"
+
+
+DIGITS = 4
+"""Significant ones that people are shown."""
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+LADDERS: dict[int, tuple[tuple[str, float, float], ...]] = {
+    1: (("nm", 1e-9, 0), ("µm", 1e-6, 1e4), ("mm", 1e-3, 1e4), ("cm", 1e-2, 1e3), ("m", 1.0, 1e3)),
+    2: (("nm²", 1e-18, 0), ("µm²", 1e-12, 1e6), ("mm²", 1e-6, 1e6), ("cm²", 1e-4, 1e4), ("m²", 1.0, 1e6)),
+    3: (("nm³", 1e-27, 0), ("µm³", 1e-18, 1e6), ("mm³", 1e-9, 1e6), ("mL", 1e-6, 1e3), ("L", 1e-3, 1e4)),
+}
+"""By power of the length: units in ascending order, their size in metres, and from how many of the one before on each
+is taken. Nobody reads 12 340 mm³: it is 12.34 mL."""
+
+
+def quantity(value: float) -> str:
+    """Four significant digits, with a space between thousands: ``12 340``, ``0.02134``, ``1.235 million``."""
+    if not math.isfinite(value):
+        return "–" if math.isnan(value) else "∞" if value > 0 else "−∞"
+    for word, size in (("billion", 1e9), ("million", 1e6)):
+        if 0.99995 * size <= abs(value) < 1e13:
+            return f"{value / size:.{DIGITS}g} {word}"
+    if abs(value) >= 1e13 or 0 < abs(value) < 1e-4:
+        digits, _, power = f"{value:.{DIGITS - 1}e}".partition("e")
+        return f"{digits.rstrip('0').rstrip('.')}·10{str(int(power)).translate(RAISED)}"
+    rounded = float(f"{value:.{DIGITS}g}")
+    return f"{rounded:,.0f}".replace(",", " ") if abs(rounded) >= 1000 else f"{rounded:.{DIGITS}g}"
+
+
+def readable_unit(values: Iterable[float], unit: str, power: int) -> tuple[str, float]:
+    """The unit in which lengths (power 1), areas (2) or volumes (3) are read best, and what to multiply them with.
+
+    Parameters
+    ----------
+    values : iterable of float
+        The largest finite one decides, so that a column has one unit.
+    unit : str
+        Of length; what is in pixels stays so.
+    """
+    raised = unit if power == 1 else f"{unit}{'²' if power == 2 else '³'}"
+    if unit not in UNITS:
+        return raised, 1.0
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0) * UNITS[unit] ** power
+    best, own = (raised, UNITS[unit] ** power), UNITS[unit] ** power
+    for (_, before, _), (name, size, from_) in zip(LADDERS[power], LADDERS[power][1:], strict=False):
+        if size > 1.001 * best[1] and largest >= from_ * before:
+            best = (name, size)
+    return best[0], own / best[1]

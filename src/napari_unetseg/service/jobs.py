@@ -19,7 +19,7 @@ from napari_unetseg.core.io.batch import Task
 from napari_unetseg.core.io.formats.registry import open_source
 from napari_unetseg.core.io.outputs import remember_source
 from napari_unetseg.core.io.source import VolumeInfo
-from napari_unetseg.core.metrics.summary import StructureSummary, summarise
+from napari_unetseg.core.metrics.measure import StructureSummary, summarise
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.progress import CostEstimate, Job, Progress

@@ -16,7 +16,7 @@ from napari_unetseg.core.metrics.overlap import count_overlap
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.table import table_rows
-from napari_unetseg.core.models.advice import Advice, advise, found_by_size
+from napari_unetseg.core.models.advice import Advice, advise
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Labels, Volume
 
@@ -81,9 +81,8 @@ def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricS
         settings = replace(settings, objects=False)
     evaluation = evaluate(predicted, reference, settings, known)
     slices = _slices(predicted, reference, known, evaluation)
-    parts_are_known = known is None and evaluation.objects is None
-    advice = advise(evaluation, found_by_size(predicted, reference) if parts_are_known else None)
-    return MetricsReport(table_rows(evaluation), evaluation.dimensions, evaluation, slices, tuple(advice))
+    advice = tuple(advise(evaluation))
+    return MetricsReport(table_rows(evaluation), evaluation.dimensions, evaluation, slices, advice)
 
 
 def measure(labels: Labels, image: Volume | None, objects: bool) -> Job[MetricsReport]:

@@ -52,7 +52,7 @@ def test_every_figure_agrees_with_the_oracles(pair, scores, label):
     assert score.label == label
     for name, value in expected.items():
         assert getattr(score, name) == pytest.approx(value, rel=1e-5), name
-    assert set(METRICS) == set(expected) | {"parts", "reference_parts"}
+    assert set(METRICS) == set(expected) | {"parts", "reference_parts", "small_recall", "large_recall"}
 
 
 def test_a_single_slice_is_an_image_with_areas():

@@ -136,7 +136,7 @@ def test_names_with_dots_stay_apart(tmp_path):
 
 
 def test_no_cases_have_no_mean():
-    assert summarise({}) == {"structures": [], "mean_dice": None, "unit": None, "cases": []}
+    assert summarise({}) == {"structures": [], "mean_dice": None, "mean_iou": None, "unit": None, "cases": []}
 
 
 @pytest.fixture
@@ -234,3 +234,91 @@ def test_a_wrong_step_writes_nothing(cell, tmp_path, command, steps):
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "out.ome.tif").exists()
+
+
+@pytest.fixture
+def organs(tmp_path):
+    """A prediction and its reference in mm: the first organ is right; of the second, 27 of 36 voxels of a slice are."""
+    truth = np.zeros((6, 30, 30), np.uint8)
+    truth[1:5, 2:14, 2:14], truth[1:5, 18:24, 18:24] = 1, 2
+    found = truth.copy()
+    found[:, 18:20, 18:24] = 0
+    names = [Structure(label=1, name="liver", colour="#e69f00"), Structure(label=2, name="spleen", colour="#56b4e9")]
+    paths = tmp_path / "found.nii.gz", tmp_path / "truth.nii.gz"
+    for path, array in zip(paths, (found, truth), strict=True):
+        save_labels(path, Labels(array, Grid((4.0, 4.0, 4.0), "mm"), tuple(names)))
+    return paths
+
+
+def test_limits_are_told_for_each_structure_and_by_the_exit_code(organs, tmp_path, command):
+    """Of the spleen two thirds are found: Dice 0.8 is acceptable, sensitivity 0.67 is not."""
+    outcome = command("evaluate", *organs, "--limits", "clinical", "-o", tmp_path / "t.csv", "--json")
+    assert outcome.code == 1
+    liver, spleen = (structure["limits"] for structure in outcome.json["structures"])
+    assert (liver["rating"], liver["passed"], liver["missed"]) == ("met", True, [])
+    assert (spleen["rating"], spleen["passed"]) == ("missed", False)
+    assert {limit["metric"] for limit in spleen["missed"]} == {"dice", "iou", "sensitivity", "hausdorff"}
+    assert outcome.json["limits_passed"] is False
+    assert [row["limits"] for row in rows_of(tmp_path / "t.csv")] == ["met", "missed"]
+    shown = command("evaluate", *organs, "--limits", "clinical")
+    assert "✓ 1.000" in shown.out
+    assert [word for word in shown.out.split() if word in ("met", "missed")] == ["met", "missed"]
+    assert all(words in shown.out for words in ("≈ 0.800", "✗ 0.667", "≈ 8.000", "HD < 5 / 10 mm"))
+    assert "mean IoU (mIoU) 0.833" in shown.out
+    assert command("evaluate", organs[1], organs[1], "--limits", "clinical").code == 0
+
+
+def test_limits_come_from_a_file_and_a_bad_one_is_refused_in_one_line(organs, tmp_path, command):
+    good, bad = tmp_path / "lab.toml", tmp_path / "bad.toml"
+    good.write_text('[[limits]]\nmetric = "dice"\nvalue = 0.9\nacceptable = 0.75\n')
+    bad.write_text('[[limits]]\nmetric = "dice"\nvalue = 90\n')
+    outcome = command("evaluate", *organs, "--limits", good, "--json")
+    assert (outcome.code, outcome.json["structures"][1]["limits"]["rating"]) == (0, "acceptable")
+    outcome = command("evaluate", *organs, "--limits", bad, "-o", tmp_path / "t.csv")
+    assert (outcome.code, outcome.out, outcome.err.count("\n")) == (2, "", 1)
+    assert "dice needs a value below 1" in outcome.err
+    assert command("evaluate", *organs, "--limits", "strict").code == 2
+    assert not (tmp_path / "t.csv").exists()
+
+
+def test_limits_of_folders_name_the_structures_that_miss_them(organs, tmp_path, command):
+    for path in organs:
+        (tmp_path / path.name[:5]).mkdir()
+        path.rename(tmp_path / path.name[:5] / "case.nii.gz")
+    folders = tmp_path / "found", tmp_path / "truth"
+    outcome = command("evaluate", *folders, "--limits", "clinical", "--processes", 1)
+    assert outcome.code == 1
+    assert "✗ spleen" in outcome.out
+    outcome = command("evaluate", *folders, "--limits", "clinical", "--processes", 1, "--json")
+    (case,) = outcome.json["cases"]
+    assert [structure["limits"]["passed"] for structure in case["structures"]] == [True, False]
+    assert outcome.json["mean_iou"] == pytest.approx((1 + 2 / 3) / 2)
+
+
+def test_the_report_tells_of_limits_and_advice(organs, tmp_path, command):
+    out = tmp_path / "r.html"
+    outcome = command("report", organs[0], "-o", out, "--reference", organs[1], "--limits", "clinical", "--json")
+    assert outcome.code == 0, outcome.err
+    assert [verdict["rating"] for verdict in outcome.json["verdicts"]] == ["met", "missed"]
+    page = out.read_text(encoding="utf-8")
+    assert "✗ dice above 0.85" in page
+    assert "mean IoU (mIoU) 0.833" in page
+    assert "Volume [mL]" in page
+
+
+def test_advice_is_told_headless(organs, tmp_path, command):
+    empty = tmp_path / "empty.nii.gz"
+    truth = load_labels(organs[1])
+    save_labels(empty, Labels(np.where(truth.array == 1, 1, 0).astype(np.uint8), truth.grid, truth.structures))
+    outcome = command("evaluate", empty, organs[1], "--json")
+    (advice,) = outcome.json["advice"]
+    assert advice["structures"] == [2]
+    assert advice["settings"] == {"structure_weight": 5.0, "learning_rate": 0.5, "minutes": 2.0}
+    assert f"→ {advice['text']}"[:60] in command("evaluate", empty, organs[1]).out
+
+
+def test_people_read_few_digits_and_files_keep_all(organs, tmp_path, command):
+    outcome = command("measure", organs[1], "-o", tmp_path / "t.csv")
+    assert "Volume [mL]" in outcome.out
+    assert "36.86" in outcome.out
+    assert float(rows_of(tmp_path / "t.csv")[0]["volume"]) == 4 * 144 * 64

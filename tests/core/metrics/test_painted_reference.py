@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_unetseg.core.io.loadsave import save_labels
-from napari_unetseg.core.metrics.painted_reference import evaluate_painted, painted_reference
+from napari_unetseg.core.metrics.evaluation import evaluate_painted, painted_reference
 from napari_unetseg.core.volume import Labels, Structure
 
 

@@ -144,3 +144,14 @@ def test_both_ways_to_measure_agree(data, spacing):
             patch.setattr(surface, "TREE_BELOW", tree_below)
             found.append(np.concatenate(surface_distances(one, other, spacing)))
     np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_recall_is_told_for_small_and_large_parts():
+    """Two parts of 16 pixels and three of 1: of the five, the smaller three count as small."""
+    reference = np.zeros((20, 20), bool)
+    reference[0:4, 0:4] = reference[0:4, 8:12] = True
+    reference[10, [0, 4, 8]] = True
+    predicted = reference.copy()
+    predicted[0:4, 8:10], predicted[10, [0, 4]] = False, False
+    assert surface.recall_by_size(predicted, reference) == (5, 1 / 3, 1 / 2)
+    assert surface.recall_by_size(reference[:4], reference[:4]) == (2, None, None)

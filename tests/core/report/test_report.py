@@ -46,7 +46,7 @@ def record_in(page: str) -> dict:
 def test_the_page_holds_figures_pictures_card_and_versions(report):
     page = html_of(report)
     dice = report.evaluation.structures[0].dice
-    assert f"<td>{dice:.4g}</td>" in page
+    assert f"<td>{dice:.3f}</td>" in page
     assert "cell &lt;b&gt;" in page
     assert "<b>" not in page.partition("<script")[0]
     assert "background:#12ab34" in page

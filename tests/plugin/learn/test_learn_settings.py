@@ -43,7 +43,7 @@ def test_each_control_is_a_setting_and_tells_of_its_changes(more, qtbot):
 
 
 def test_advice_raises_settings_and_opens_the_section(more):
-    more.follow([Advice(1, "", "structure_weight", 4.0), Advice(2, "", "several_scales", 1.0)])
+    more.follow([Advice((1,), "", {"structure_weight": 4.0}), Advice((2,), "", {"several_scales": 1.0})])
     assert more.settings(1) == FineTuneSettings(minutes=1, structure_weight=4, several_scales=True)
     assert more.isExpanded()
 

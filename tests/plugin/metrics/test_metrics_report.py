@@ -100,5 +100,5 @@ def test_advice_is_given_where_most_of_a_structure_is_missed(reference):
     predicted = np.zeros_like(reference.array)
     predicted[0, 1, 1:5] = 1
     (advice,) = finish(score(labels(predicted), reference, False, DEFAULTS)).advice
-    assert (advice.structure, advice.setting, advice.value) == (1, "structure_weight", 5)
+    assert (advice.structures, advice.settings["structure_weight"]) == ((1,), 5)
     assert "8% of it is found" in advice.text

@@ -10,14 +10,14 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unetseg.core.metrics.columns import cell
 from napari_unetseg.core.metrics.evaluation import evaluate
+from napari_unetseg.core.metrics.limits import Rating
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.source import labels_of
 from napari_unetseg.plugin.learn.widget import LearnWidget
-from napari_unetseg.plugin.metrics.columns import cell
-from napari_unetseg.plugin.metrics.limits import Rating
 from napari_unetseg.plugin.metrics.table import TINTS
 from napari_unetseg.plugin.metrics.widget import MetricsWidget
 from support import PATIENCE
@@ -152,7 +152,7 @@ def test_the_plot_shows_dice_by_slice_and_a_click_moves_there(dock, viewer, qtbo
 def test_rows_are_tinted_by_limits_that_can_be_edited(dock, predicted, reference):
     """Cell: Dice 0.956, Hausdorff 5 mm; golgi: Dice 2/3."""
     widget = dock(reference, predicted)
-    widget.limits.preset.setCurrentText("Volumetry")
+    widget.limits.preset.setCurrentText("Measuring volumes")
     assert tints(widget) == [TINTS[Rating.MET], TINTS[Rating.MISSED]]
     assert texts(widget, "") == ["✓", "✗"]
     widget.limits.boxes["iou"].setValue(0)
@@ -248,8 +248,9 @@ def test_advice_on_a_bad_result_is_taken_to_the_learning_settings(dock, viewer, 
     (found,) = [one for one in viewer.window.dock_widgets.values() if isinstance(one, LearnWidget)]
     assert learn is None or found is learn
     qtbot.waitUntil(found.choices.more.form["structure_weight"].native.isVisible)
-    settings = found.choices.more.settings(minutes=1)
-    assert settings == FineTuneSettings(minutes=1, structure_weight=2, boundary_weight=0.2 if is_open else 0)
+    settings = found.choices.settings
+    boundary = 0.2 if is_open else 0
+    assert settings == FineTuneSettings(minutes=2, structure_weight=2, boundary_weight=boundary, learning_rate=0.5)
     viewer.add_image(np.zeros((8, 20, 24)), name="image")
     found.image.layer_box.choose(viewer.layers["image"])
     assert found.request().settings == settings

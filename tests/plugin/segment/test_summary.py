@@ -1,12 +1,15 @@
 """Counts and figures, by hand."""
 
+import math
+
 import numpy as np
 import pytest
 
-from napari_unetseg.core.metrics.summary import StructureSummary, summarise
+from napari_unetseg.core.metrics.measure import StructureSummary, summarise
 from napari_unetseg.core.models.card import ModelCard, Score
+from napari_unetseg.core.units import quantity
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.parts.text import card_lines, duration, lengths, memory, quantity, voxel_size
+from napari_unetseg.plugin.parts.text import card_lines, duration, lengths, memory, voxel_size
 
 A = Structure(label=1, name="a", colour="#e69f00")
 B = Structure(label=2, name="b", colour="#56b4e9")
@@ -42,7 +45,22 @@ def test_memory(count, text):
     assert memory(count) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(12340, "12 340"), (0.021341, "0.02134"), (999.96, "1000"), (0, "0")])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12340, "12 340"),
+        (0.021341, "0.02134"),
+        (999.96, "1 000"),
+        (0, "0"),
+        (27103, "27 100"),
+        (1234567890, "1.235 billion"),
+        (999_999, "1 million"),
+        (1.2e-7, "1.2·10⁻⁷"),
+        (-0.5, "-0.5"),
+        (math.inf, "∞"),
+        (4e20, "4·10²⁰"),
+    ],
+)
 def test_quantities(value, text):
     assert quantity(value) == text
 

@@ -46,6 +46,7 @@ class _Settings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**63)
     structure_weight: Size = 1.0
     boundary_weight: float = Field(default=0.0, ge=0, le=1)
+    learning_rate: Size = 1.0
     whole: StrictBool = False
     keep_structures: StrictBool = False
     corrects: StrictBool = False

@@ -1,23 +1,25 @@
-"""Evaluation of a prediction against a reference, structure by structure."""
+"""Evaluation of a prediction against a reference, structure by structure; of paint, where it is painted."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, to_classes
 from napari_unetseg.core.geometry.label_arrays import present_labels, regions
 from napari_unetseg.core.geometry.tiles import triple
+from napari_unetseg.core.io.lazy import smallest_dtype
 from napari_unetseg.core.metrics.objects import score_objects
 from napari_unetseg.core.metrics.overlap import Overlap, OverlapCount
 from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
-from napari_unetseg.core.volume import Box, place
+from napari_unetseg.core.volume import Box, Labels, place
 from napari_unetseg.core.voxels import LabelSource, blocks
 from napari_unetseg.errors import InputError
 
@@ -69,6 +71,8 @@ def evaluate(
     if settings.surfaces and known is None:
         surfaces = _surface_figures(pair, overlap.labels.tolist(), boxes, tolerance)
         rows = [row | more for row, more in zip(rows, surfaces, strict=True)]
+    if objects is not None:  # numbered ones that touch are no parts of one structure
+        rows = [row | {"small_recall": None, "large_recall": None} for row in rows]
     return Evaluation(
         structures=tuple(
             StructureScore(label, pair.names.get(label, f"structure {label}"), **row)
@@ -80,6 +84,34 @@ def evaluate(
         tolerance=tolerance,
         objects=objects,
     )
+
+
+def evaluate_painted(predicted: Labels, painted: Labels, settings: MetricSettings = DEFAULTS) -> Evaluation:
+    """Score a prediction on the painted voxels alone.
+
+    Parameters
+    ----------
+    predicted : Labels
+        0 background, 1… structures. Numbered objects count as the first structure.
+    painted : Labels
+        0 unknown, 1 background, 2… structures, named by painted value.
+
+    Raises
+    ------
+    InputError
+        If the two are not on one grid; the message says what differs.
+    """
+    if predicted.are_objects:
+        predicted = replace(predicted, array=(predicted.array > 0).view(np.uint8), are_objects=False)
+    reference, known = painted_reference(painted)
+    return evaluate(predicted, reference, replace(settings, objects=False), known)
+
+
+def painted_reference(painted: Labels) -> tuple[Labels, npt.NDArray[np.bool_]]:
+    """Painted labels as output labels, and which voxels are painted, shape (Z, Y, X)."""
+    classes = smallest_dtype(np.maximum(to_classes(painted.array), 0))
+    names = tuple(s.model_copy(update={"label": s.label - 1}) for s in painted.structures if s.label > 1)
+    return replace(painted, array=classes, structures=names, are_objects=False), painted.array != UNPAINTED
 
 
 def _compares_objects(predicted: LabelSource, reference: LabelSource, settings: MetricSettings) -> bool:

@@ -200,8 +200,8 @@ def _warned(
 def summarise(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
     """Plain values for JSON: the means over cases, and each case.
 
-    ``structures`` holds the mean of each figure over the cases to which it applies, ``mean_dice`` the mean of the
-    cases' mean Dice, ``unit`` the cases' unit or None where they differ, and ``cases`` a record a case, as of
+    ``structures`` holds the mean of each figure over the cases to which it applies, ``mean_dice`` and ``mean_iou`` the
+    means of the cases' means, ``unit`` the cases' unit or None where they differ, and ``cases`` a record a case, as of
     `Evaluation.to_dict`.
     """
     names = {score.label: score.name for e in evaluations.values() for score in e.structures}
@@ -212,6 +212,7 @@ def summarise(evaluations: Mapping[str, Evaluation]) -> dict[str, Any]:
                 {"label": label, "name": names[label]} | _mean_figures(evaluations, label) for label in sorted(names)
             ],
             "mean_dice": _mean(evaluation.mean_dice for evaluation in evaluations.values()),
+            "mean_iou": _mean(evaluation.mean_iou for evaluation in evaluations.values()),
             "unit": units.pop() if len(units) == 1 else None,
         }
     )

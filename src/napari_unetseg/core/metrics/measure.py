@@ -1,7 +1,8 @@
-"""Measures without a reference: size, surface, extent and brightness of structures and of objects."""
+"""Measures without a reference: how much there is of each structure, and size, surface, extent and brightness."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,36 @@ from napari_unetseg.core.volume import Labels, Volume
 Row = dict[str, Any]
 PROPERTIES = ("area", "centroid", "equivalent_diameter_area", "axis_major_length", "axis_minor_length")
 """What scikit-image is asked of each object; its ``area`` is the volume in three dimensions."""
+
+
+@dataclass(frozen=True)
+class StructureSummary:
+    """How much there is of one structure.
+
+    Parameters
+    ----------
+    voxels : int
+    size : float or None
+        Volume in the grid's unit cubed, or area squared where there is one slice; None without a physical spacing.
+    objects : int or None
+        How many numbered objects; None where the labels are classes.
+    """
+
+    name: str
+    colour: str
+    voxels: int
+    size: float | None
+    objects: int | None
+
+
+def summarise(labels: Labels) -> list[StructureSummary]:
+    """Count every structure; one that was not found has 0 voxels."""
+    counts = np.bincount(labels.array.reshape(-1))
+    if labels.are_objects:
+        objects = int(np.count_nonzero(counts[1:]))
+        return [_summary(labels, 0, int(counts[1:].sum()), objects)]
+    padded = np.pad(counts, (0, max((s.label + 1 for s in labels.structures), default=0)))
+    return [_summary(labels, i, int(padded[s.label]), None) for i, s in enumerate(labels.structures)]
 
 
 def measure_structures(labels: Labels, image: Volume | None = None) -> list[Row]:
@@ -137,6 +168,13 @@ class _Scene:
         means = {name: float(channel[box][mask].mean(dtype=float)) for name, channel in self.channels.items()}
         column = "mean_intensity {}" if len(means) > 1 else "mean_intensity"
         return extent | {column.format(name): mean for name, mean in means.items()} | {"unit": self.unit}
+
+
+def _summary(labels: Labels, index: int, voxels: int, objects: int | None) -> StructureSummary:
+    structure, grid = labels.structures[index], labels.grid
+    spacing = grid.spacing[1:] if labels.array.shape[0] == 1 else grid.spacing
+    size = voxels * math.prod(spacing) if grid.is_physical else None
+    return StructureSummary(structure.name, structure.colour, voxels, size, objects)
 
 
 def _objects(array: LabelArray, are_objects: bool) -> tuple[LabelArray, npt.NDArray[Any]]:

@@ -48,6 +48,9 @@ class StructureScore:
         Dice of the inner bands of both, as wide as the tolerance; the Dice form of Boundary IoU, arXiv 2103.16562.
     parts, reference_parts : int or None
         Connected parts, with voxels that touch at faces, edges or corners connected. None where not counted.
+    small_recall, large_recall : float or None
+        Share of the reference's small and of its large connected parts (lesions, say) of which more than half was
+        found; its parts are ranked by size, and halved. None for fewer than four parts, and for numbered objects.
     """
 
     label: int
@@ -68,6 +71,8 @@ class StructureScore:
     boundary_dice: float = NAN
     parts: int | None = None
     reference_parts: int | None = None
+    small_recall: float | None = None
+    large_recall: float | None = None
 
 
 METRICS = tuple(field.name for field in fields(StructureScore) if field.name not in ("label", "name"))
@@ -108,6 +113,11 @@ class Evaluation:
         """Mean of the structures' Dice; NaN where no structure is in either volume."""
         return self.mean("dice")
 
+    @property
+    def mean_iou(self) -> float:
+        """Mean of the structures' IoU, known as mIoU; the background, where it is nearly all, is not among them."""
+        return self.mean("iou")
+
     def mean(self, metric: str) -> float:
         """Mean over the structures to which `metric` applies; NaN where there is none."""
         return self._average(metric, lambda score: 1.0)
@@ -128,6 +138,7 @@ class Evaluation:
             {
                 "structures": [asdict(score) for score in self.structures],
                 "mean_dice": self.mean_dice,
+                "mean_iou": self.mean_iou,
                 "foreground_dice": self.foreground_dice,
                 "mean": {metric: self.mean(metric) for metric in METRICS},
                 "weighted_mean": {metric: self.weighted_mean(metric) for metric in METRICS},

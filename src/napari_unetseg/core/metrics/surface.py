@@ -20,6 +20,8 @@ from napari_unetseg.core.geometry.label_arrays import connected_parts
 
 Mask = npt.NDArray[np.bool_]
 Distances = npt.NDArray[np.floating[Any]]
+FEWEST_PARTS = 4
+"""From so few parts on, small and large ones can be told apart."""
 TREE_BELOW = 1 / 12
 """Below this share of surface voxels in a box a k-d tree is faster than a distance transform of the box; measured."""
 MOST_SHIFTS = 200
@@ -39,6 +41,8 @@ class SurfaceScore:
     boundary_dice: float
     parts: int
     reference_parts: int
+    small_recall: float | None
+    large_recall: float | None
 
 
 def score_surfaces(predicted: Mask, reference: Mask, spacing: tuple[float, ...], tolerance: float) -> SurfaceScore:
@@ -53,9 +57,10 @@ def score_surfaces(predicted: Mask, reference: Mask, spacing: tuple[float, ...],
     tolerance : float
         In the unit of `spacing`.
     """
-    parts, reference_parts = count_parts(predicted), count_parts(reference)
+    parts = count_parts(predicted)
+    reference_parts, small, large = recall_by_size(predicted, reference)
     if not (parts and reference_parts):
-        return SurfaceScore(np.inf, np.inf, np.inf, 0.0, 0.0, parts, reference_parts)
+        return SurfaceScore(np.inf, np.inf, np.inf, 0.0, 0.0, parts, reference_parts, small, large)
     surface, reference_surface = surface_voxels(predicted), surface_voxels(reference)
     there, back = surface_distances(surface, reference_surface, spacing)
     close = np.count_nonzero(there <= tolerance * ROUNDING) + np.count_nonzero(back <= tolerance * ROUNDING)
@@ -71,6 +76,8 @@ def score_surfaces(predicted: Mask, reference: Mask, spacing: tuple[float, ...],
         ),
         parts=parts,
         reference_parts=reference_parts,
+        small_recall=small,
+        large_recall=large,
     )
 
 
@@ -125,6 +132,21 @@ def _ball(spacing: tuple[float, ...], radius: float) -> npt.NDArray[np.int64]:
     squared = np.sum((offsets * np.asarray(spacing)) ** 2, axis=1)
     near: npt.NDArray[np.int64] = offsets[(squared > 0) & (squared <= radius**2)]
     return near
+
+
+def recall_by_size(predicted: Mask, reference: Mask) -> tuple[int, float | None, float | None]:
+    """How many parts the reference has, and which share of its small and of its large ones was found.
+
+    A part is found where more than half of its voxels are. Parts are ranked by size, and halved; of fewer than
+    `FEWEST_PARTS` both shares are None.
+    """
+    parts, count = connected_parts(reference)
+    if count < FEWEST_PARTS:
+        return count, None, None
+    sizes = np.bincount(parts.ravel(), minlength=count + 1)[1:]
+    hits = np.bincount(parts[predicted], minlength=count + 1)[1:] > sizes / 2
+    small, large = np.array_split(hits[np.argsort(sizes, kind="stable")], 2)
+    return count, float(small.mean()), float(large.mean())
 
 
 def count_parts(mask: Mask) -> int:

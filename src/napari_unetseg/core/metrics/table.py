@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.metrics.limits import Limit, judge
 from napari_unetseg.core.metrics.scores import Evaluation
 
 Row = Mapping[str, Any]
@@ -24,8 +25,10 @@ def table_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     return [asdict(score) | {"unit": evaluation.unit} | objects for score in evaluation.structures]
 
 
-def save_table(path: Path, evaluations: Evaluation | Mapping[str, Evaluation]) -> None:
+def save_table(path: Path, evaluations: Evaluation | Mapping[str, Evaluation], limits: Sequence[Limit] = ()) -> None:
     """Write one evaluation, or one for each case, as CSV; cases come with a first column ``case``.
+
+    Where there are limits, a last column ``limits`` says how each row stands to them.
 
     Raises
     ------
@@ -36,7 +39,8 @@ def save_table(path: Path, evaluations: Evaluation | Mapping[str, Evaluation]) -
         rows = table_rows(evaluations)
     else:
         rows = [{"case": case} | row for case, evaluation in evaluations.items() for row in table_rows(evaluation)]
-    write_csv(path, rows)
+    verdicts = [{"limits": judge(row, limits).word} if limits else {} for row in rows]
+    write_csv(path, [row | verdict for row, verdict in zip(rows, verdicts, strict=True)])
 
 
 def _object_columns(scores: dict[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class FineTuneSettings:
         "Share of the loss, 0 to 1, that painted boundaries between classes have.",
         label="Boundaries", limits=(0.0, 1.0), step=0.1,
     )  # fmt: skip
+    learning_rate: float = setting(
+        1.0,
+        "Factor of the U-Net's learning rate, 0.1 to 2: below 1 it learns more slowly and steadily.",
+        label="Learning rate", limits=(0.1, 2.0), step=0.1, unit="×",
+    )  # fmt: skip
     whole: bool = setting(
         False, "Train the U-Net to begin with itself, not one beside it. A 3D one always is.", label="the start itself"
     )

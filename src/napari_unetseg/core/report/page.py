@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import io
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ import jinja2
 from markupsafe import Markup
 
 from napari_unetseg.core.io.atomic import atomic_path
+from napari_unetseg.core.metrics.columns import cell, columns_of, name_of
+from napari_unetseg.core.metrics.limits import Limit, judge
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
+from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.table import table_rows
+from napari_unetseg.core.models.advice import advise
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.report.overlay import draw_overlay
 from napari_unetseg.core.report.record import Report, record_of
@@ -27,6 +31,22 @@ from napari_unetseg.core.text import display_text, json_line
 MOST_ROWS = 200
 """Objects that are shown, one a row; the heading says how many there are."""
 TEMPLATE = "page.html.jinja"
+
+
+@dataclass(frozen=True)
+class PageTable:
+    """A table as people read it: titles with units, and a row of texts each; `labels` says whose colour a row has."""
+
+    titles: list[str]
+    cells: list[list[str]]
+    labels: list[int]
+
+    @classmethod
+    def of(cls, rows: Sequence[dict[str, Any]], dimensions: int) -> PageTable:
+        """Rows of figures, see `core.metrics.table.table_rows` and `core.metrics.measure`."""
+        columns = columns_of(rows, dimensions) if rows else ()
+        cells = [[name_of(row), *(column.text(row) for column in columns)] for row in rows]
+        return cls(["", *(column.heading for column in columns)], cells, [row.get("label", 0) for row in rows])
 
 
 def save_report(path: Path, report: Report) -> None:
@@ -51,6 +71,8 @@ def html_of(report: Report) -> str:
         " × ".join(f"{value:g}" for value in values) for values in (labels.array.shape, labels.grid.spacing)
     )
     structures = measure_structures(labels, report.image)
+    objects = measure_objects(labels, report.image) if labels.are_objects else []
+    dimensions = 2 if labels.array.shape[0] == 1 else 3
     data = json_line(record).replace("<", "\\u003c")  # so that no text in it ends the element, or begins another
     return (
         _environment()
@@ -61,10 +83,12 @@ def html_of(report: Report) -> str:
             spacing=spacing,
             colours={s.label: s.colour for s in labels.structures},
             picture=_picture(report),
-            scores=None if report.evaluation is None else table_rows(report.evaluation),
-            structures=structures,
-            objects=measure_objects(labels, report.image) if labels.are_objects else [],
-            most_rows=MOST_ROWS,
+            scores=None if report.evaluation is None else _score_table(report.evaluation, report.limits),
+            means=None if report.evaluation is None else _means(report.evaluation),
+            advice=[] if report.evaluation is None else advise(report.evaluation),
+            structures=PageTable.of(structures, dimensions),
+            objects=PageTable.of(objects[:MOST_ROWS], dimensions),
+            count=len(objects),
             card=report.card and _card_facts(report.card),
             making=_making(record),
             record=data,
@@ -75,9 +99,7 @@ def html_of(report: Report) -> str:
 @cache
 def _environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True, finalize=_shown)
-    environment.filters["figure"] = _figure
-    return environment
+    return jinja2.Environment(loader=loader, autoescape=True, keep_trailing_newline=True, finalize=_shown)
 
 
 def _shown(value: object) -> object:
@@ -95,10 +117,18 @@ def _picture(report: Report) -> Markup:
     return Markup(base64.b64encode(content.getvalue()).decode("ascii"))  # noqa: S704 - letters and digits
 
 
-def _figure(value: Any) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _score_table(evaluation: Evaluation, limits: Sequence[Limit]) -> PageTable:
+    """All figures against the reference, and how each structure stands to limits."""
+    rows = table_rows(evaluation)
+    table = PageTable.of(rows, evaluation.dimensions)
+    if not limits:
+        return table
+    cells = [[*row, str(judge(figures, limits))] for row, figures in zip(table.cells, rows, strict=True)]
+    return replace(table, titles=[*table.titles, "Limits"], cells=cells)
+
+
+def _means(evaluation: Evaluation) -> str:
+    return f"Mean Dice {cell(evaluation.mean_dice)}, mean IoU (mIoU) {cell(evaluation.mean_iou)}."
 
 
 def _card_facts(card: ModelCard) -> dict[str, str]:

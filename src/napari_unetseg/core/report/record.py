@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from napari_unetseg.core.metrics.limits import Limit, judged
 from napari_unetseg.core.metrics.scores import Evaluation, finite
+from napari_unetseg.core.metrics.table import table_rows
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.steps import Step, steps_to_json
 from napari_unetseg.core.volume import Labels, Volume
@@ -41,6 +43,8 @@ class Report:
         What was read, by its role; a file's name and SHA-256 go into the report.
     anonymous : bool
         Whether the files' names are left out: each is called by its role.
+    limits : sequence of Limit
+        That the structures are held against.
     """
 
     labels: Labels
@@ -52,6 +56,7 @@ class Report:
     settings: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
     anonymous: bool = False
+    limits: Sequence[Limit] = ()
 
 
 def record_of(report: Report) -> dict[str, Any]:
@@ -75,6 +80,8 @@ def record_of(report: Report) -> dict[str, Any]:
             "settings": dict(report.settings),
             "clean-up": steps_to_json(report.steps),
             "evaluation": report.evaluation and report.evaluation.to_dict(),
+            "limits": [asdict(limit) for limit in report.limits],
+            "verdicts": judged(table_rows(report.evaluation), report.limits) if report.evaluation else [],
         }
     )
     return record

@@ -63,7 +63,8 @@ class Schedule:
     def training(self, stage: Stage) -> TrainSettings:
         """How to train; of minutes, the refit has all that are left."""
         share = VALIDATION_SHARE if stage == "validation" else 1 - VALIDATION_SHARE
-        learning_rate = LEARNING_RATE if stage == "validation" else LEARNING_RATE / 2
+        peak = LEARNING_RATE if stage == "validation" else LEARNING_RATE / 2
+        learning_rate = peak * self.settings.learning_rate
         loss = loss_of(self.settings)
         settings = partial(TrainSettings, learning_rate=learning_rate, half=True, loss=loss)
         if self.settings.steps is not None:

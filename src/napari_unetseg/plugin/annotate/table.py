@@ -11,9 +11,9 @@ from superqt.utils import signals_blocked
 
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
 from napari_unetseg.core.text import display_text
+from napari_unetseg.core.units import quantity
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.annotate.classes import KEYS
-from napari_unetseg.plugin.parts.text import quantity
 
 NAME, KEY, PAINTED, DICE = range(4)
 MOST_ROWS = 8

@@ -12,10 +12,10 @@ from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
 from napari_unetseg.core.steps import ProbabilityStep, Step
 from napari_unetseg.core.text import display_text
+from napari_unetseg.core.units import quantity
 from napari_unetseg.core.volume import Grid, Structure
 from napari_unetseg.plugin.parts.fields import combo
 from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
-from napari_unetseg.plugin.parts.text import quantity
 
 KINDS: tuple[Any, ...] = get_args(get_args(Step)[0])
 """The record of each kind of step, in the order in which they are defined."""

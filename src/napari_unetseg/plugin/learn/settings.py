@@ -18,7 +18,7 @@ from napari_unetseg.plugin.parts.fields import form, note
 from napari_unetseg.plugin.parts.model_picker import ModelPicker
 from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
 
-NAMES = ("whole", "keep_structures", "structure_weight", "boundary_weight", "several_scales", "seed")
+NAMES = ("whole", "keep_structures", "structure_weight", "boundary_weight", "several_scales", "learning_rate", "seed")
 WHEN = {
     "whole": (
         " Each step takes longer, and it wants more paint. It helps where the start has seen images much like yours. "
@@ -138,6 +138,12 @@ class LearnChoices(QWidget):
         self.start.model_changed.connect(self.start_changed)
         self.more.changed.connect(self.settings_changed)
         self._show()
+
+    def follow(self, advice: Iterable[Advice]) -> None:
+        """Set what the advice says, the time to train among it, and show it."""
+        wanted = follow(self.settings, advice := tuple(advice)).minutes
+        self.minutes.setValue(wanted or 0.0)
+        self.more.follow(advice)
 
     @property
     def settings(self) -> FineTuneSettings:

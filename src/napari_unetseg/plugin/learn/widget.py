@@ -143,7 +143,7 @@ class LearnWidget(Panel):
 
     def take_advice(self, advice: Iterable[Advice]) -> None:
         """Set what the advice says, for the next training."""
-        self.choices.more.follow(advice)
+        self.choices.follow(advice)
 
     def _learned(self, source: LayerSource) -> LearnImage:
         """The image in view, as it is learned from."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_unetseg.plugin.metrics.columns import cell
+from napari_unetseg.core.metrics.columns import cell
 from napari_unetseg.service.metric_jobs import MetricsReport
 
 

@@ -10,10 +10,10 @@ from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel,
 from qtpy.QtGui import QColor, QFont, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
+from napari_unetseg.core.metrics.columns import Column, Row, cell, label_of, name_of
+from napari_unetseg.core.metrics.limits import Limit, Rating, Verdict, judge
 from napari_unetseg.core.text import display_text
-from napari_unetseg.plugin.metrics.columns import Column, Row, cell, label_of, name_of
-from napari_unetseg.plugin.metrics.limits import Limit, Rating, Verdict, judge
-from napari_unetseg.plugin.parts.text import quantity, tip
+from napari_unetseg.plugin.parts.text import tip
 
 Role = Qt.ItemDataRole
 TINTS = {
@@ -198,12 +198,7 @@ class MetricsTable(QTableView):
 def _missed(verdict: Verdict) -> str | None:
     if verdict.rating is None:
         return None
-    wanted = (f"{limit.metric} {'below' if limit.is_distance else 'above'} {_limit(limit)}" for limit in verdict.missed)
-    return "All limits are met." if not verdict.missed else f"Wanted: {', '.join(wanted)}"
-
-
-def _limit(limit: Limit) -> str:
-    return f"{quantity(limit.value)} {limit.unit}".strip()
+    return f"Wanted: {', '.join(map(str, verdict.missed))}" if verdict.missed else "All limits are met."
 
 
 def _order(value: float | None) -> float:

@@ -9,6 +9,7 @@ from napari.viewer import Viewer
 from qtpy.QtGui import QColor, QGuiApplication, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
 
+from napari_unetseg.core.metrics.columns import Row, as_text, columns_of, label_of
 from napari_unetseg.core.metrics.table import write_csv
 from napari_unetseg.core.progress import Job
 from napari_unetseg.errors import InputError, OutputError
@@ -17,7 +18,6 @@ from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import colours_of, index_on_screen, move_to_slice, show_only
 from napari_unetseg.plugin.metrics.advice import AdviceBox
-from napari_unetseg.plugin.metrics.columns import Row, as_text, columns_of, label_of
 from napari_unetseg.plugin.metrics.form import MetricsRows
 from napari_unetseg.plugin.metrics.job import ERRORS_MARK, MetricsRequest, find_errors, measure_layers
 from napari_unetseg.plugin.metrics.limits_form import LimitsForm

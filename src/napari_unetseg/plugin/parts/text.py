@@ -36,11 +36,6 @@ def voxel_size(grid: Grid, *, flat: bool = False) -> str:
     return f"{sizes} {grid.unit}" if grid.is_physical else f"not known (ratio {sizes})"
 
 
-def quantity(value: float) -> str:
-    """Four digits, with a space between thousands: ``12 340``, ``0.02134``."""
-    return f"{value:,.0f}".replace(",", " ") if abs(value) >= 1000 else f"{value:.4g}"
-
-
 def markup(text: object) -> str:
     """Text of others as a part of rich text: it is shown as it is."""
     return html.escape(display_text(text))

@@ -8,9 +8,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 
-from napari_unetseg.core.metrics.summary import StructureSummary
+from napari_unetseg.core.metrics.measure import StructureSummary
 from napari_unetseg.core.text import display_text
-from napari_unetseg.plugin.parts.text import quantity
+from napari_unetseg.core.units import quantity
 
 
 class ResultsTable(QTableWidget):

@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from napari_unetseg.core.metrics.columns import as_text, cell, columns_of, first_columns
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.table import table_rows
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.metrics.columns import as_text, cell, columns_of
 
 
 def rows_of(flat, unit="mm", **more):
@@ -49,8 +49,8 @@ def test_dice_comes_first():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.87654, "0.877"), (1.0, "1.000"), (0.0, "0"), (0.001234, "0.001234"), (12345.6, "12 346"), (7, "7"),
-        (12345, "12 345"), (math.inf, "∞"), (-math.inf, "−∞"), (math.nan, "–"), (None, "–"), (-1.5, "-1.500"),
+        (0.87654, "0.877"), (1.0, "1.000"), (0.0, "0"), (0.001234, "0.001234"), (12345.6, "12 350"), (7, "7"),
+        (12345, "12 340"), (math.inf, "∞"), (-math.inf, "−∞"), (math.nan, "–"), (None, "–"), (-1.5, "-1.500"),
     ],
 )  # fmt: skip
 def test_figures_are_short(value, text):
@@ -64,3 +64,26 @@ def test_the_copied_text_has_headings_tabs_and_six_digits():
     ]
     text = as_text(rows, columns_of(rows, 3))
     assert text == "structure\tDice\tHD [mm]\nliver\t0.666667\tinf\nspleen\t\t1.5\n"
+
+
+def test_a_column_has_the_unit_in_which_its_largest_figure_is_read():
+    """A liver and a bead: both in mL; the copy is in the heading's unit too."""
+    rows = [
+        {"label": 1, "name": "liver", "volume": 1_534_567.0, "hausdorff": 12.0, "unit": "mm"},
+        {"label": 2, "name": "bead", "volume": 4.2, "hausdorff": math.inf, "unit": "mm"},
+    ]
+    columns = columns_of(rows, 3)
+    assert [column.heading for column in columns] == ["HD [mm]", "Volume [mL]"]
+    assert [[column.text(row) for column in columns] for row in rows] == [["12", "1 535"], ["∞", "0.0042"]]
+    assert as_text(rows, columns).splitlines()[1] == "liver\t12\t1534.57"
+    assert columns_of([rows[1]], 3)[1].heading == "Volume [mm³]"
+    pixels = [{"name": "a", "volume": 3e7, "unit": "pixel"}]
+    assert columns_of(pixels, 3)[0].heading == "Volume [pixel³]"
+
+
+def test_what_matters_first_is_few_and_is_what_was_asked():
+    compared = columns_of(rows_of(flat=False), 3)
+    assert [column.key for column in first_columns(compared)] == ["dice", "iou", "sensitivity", "hausdorff95"]
+    assert "specificity" in [column.key for column in first_columns(compared, ["specificity"])]
+    alone = columns_of([{"name": "a", "voxels": 3, "volume": 3.0, "surface": 2.0, "parts": 1, "unit": "mm"}], 3)
+    assert [column.key for column in first_columns(alone)] == ["volume", "surface", "parts"]

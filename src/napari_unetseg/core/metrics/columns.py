@@ -1,4 +1,4 @@
-"""Columns of the table of metrics: how figures are headed and written."""
+"""Columns of tables of figures as people read them: titles, units, few digits. Files keep all digits, see `table`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from typing import Any
 
 from napari_unetseg.core.metrics.table import safe_text
 from napari_unetseg.core.text import display_text
-from napari_unetseg.plugin.parts.text import quantity
+from napari_unetseg.core.units import quantity, readable_unit
 
 Row = dict[str, Any]
-NAMES = ("label", "object", "name", "structure", "unit")
+NAMES = ("case", "label", "object", "name", "structure", "unit")
 """Keys of a row that are no figures."""
+FIRST = (
+    "dice", "iou", "sensitivity", "hausdorff95", "f1", "volume", "surface", "parts", "mean_intensity",
+    "equivalent_diameter", "subvoxel_volume",
+)  # fmt: skip
+"""What matters first. Volumes count only where there is nothing to compare with."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ KINDS = {
         "NSD", tip="Normalised surface Dice: share of both surfaces that is within the tolerance of the other"
     ),
     "boundary_dice": ColumnKind("Boundary Dice", tip="Dice of the inner bands of both, as wide as the tolerance"),
+    "small_recall": ColumnKind(
+        "Small found", tip="Small-lesion recall: share of the smaller half of the parts of which most was found"
+    ),
+    "large_recall": ColumnKind("Large found", tip="Share of the larger half of the parts of which most was found"),
     "objects": ColumnKind("Objects"),
     "reference_objects": ColumnKind("Reference objects"),
     "matched": ColumnKind("Matched", tip="Objects that match at IoU 0.5"),
@@ -64,6 +73,10 @@ KINDS = {
         "Difference", "%", "Prediction minus reference, in percent of the reference"
     ),
     "voxels": ColumnKind("Voxels"),
+    "subvoxel_volume": ColumnKind(
+        "Sub-voxel volume", "Lⁿ", "Of what the surface through the probabilities encloses, finer than voxels"
+    ),
+    "subvoxel_surface": ColumnKind("Sub-voxel surface", "Lᵐ", "Area of the surface through the probabilities"),
     "surface": ColumnKind("Surface", "Lᵐ", "Area of the mesh around it; in 2D, length of the outline"),
     "parts": ColumnKind("Parts", tip="Connected parts"),
     "reference_parts": ColumnKind("Reference parts", tip="Connected parts of the reference"),
@@ -74,33 +87,58 @@ KINDS = {
     **{f"extent_{axis}": ColumnKind(f"Extent {axis}", "L", "Side of the bounding box") for axis in "zyx"},
     **{f"centre_{axis}": ColumnKind(f"Centre {axis}", "L", "From the centre of the first voxel") for axis in "zyx"},
 }
-FLAT = {"Volume": "Area", "Reference volume": "Reference area", "Surface": "Perimeter"}
+FLAT = {
+    "Volume": "Area", "Reference volume": "Reference area", "Surface": "Perimeter",
+    "Sub-voxel volume": "Sub-pixel area", "Sub-voxel surface": "Sub-pixel perimeter",
+}  # fmt: skip
 """Titles that are others in two dimensions."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: the key of its figures in the rows, its heading with the unit, and its tool tip."""
+    """A column of the table: the key of its figures in the rows, its heading with the unit, and its tool tip.
+
+    Figures are shown in a unit in which they are read best: `factor` times what they are.
+    """
 
     key: str
     heading: str
     tip: str
+    factor: float = 1.0
+
+    def text(self, row: Row) -> str:
+        """The figure of a row, as it is shown."""
+        return cell(scaled(row.get(self.key), self.factor))
 
 
 def columns_of(rows: Sequence[Row], dimensions: int) -> tuple[Column, ...]:
     """The columns of rows in reading order; figures that apply to no row are left out."""
     keys = dict.fromkeys(key for row in rows for key, value in row.items() if key not in NAMES and _applies(value))
     order = [*(key for key in KINDS if key in keys), *(key for key in keys if key not in KINDS)]
-    return tuple(_column(key, str(rows[0]["unit"]), dimensions) for key in order)
+    return tuple(_column(key, rows, dimensions) for key in order)
 
 
-def _column(key: str, unit: str, dimensions: int) -> Column:
+def first_columns(columns: Sequence[Column], more: Sequence[str] = ()) -> tuple[Column, ...]:
+    """Those of `columns` that matter first, and those whose keys are in `more`."""
+    compared = any(column.key in ("dice", "f1") for column in columns)
+    unasked = {"volume", "parts"} if compared else set()
+    return tuple(c for c in columns if c.key in more or (c.key in FIRST and c.key not in unasked))
+
+
+def _column(key: str, rows: Sequence[Row], dimensions: int) -> Column:
     kind = KINDS.get(key) or ColumnKind(key.replace("_", " ").capitalize())
-    flat = dimensions == 2
-    title = FLAT.get(kind.title, kind.title) if flat else kind.title
-    powers = {"L": unit, "Lᵐ": unit if flat else f"{unit}²", "Lⁿ": f"{unit}{'²' if flat else '³'}"}
-    power = powers.get(kind.power, kind.power)
-    return Column(key, f"{title} [{power}]" if power else title, kind.tip)
+    title = FLAT.get(kind.title, kind.title) if dimensions == 2 else kind.title
+    power = {"L": 1, "Lᵐ": dimensions - 1, "Lⁿ": dimensions}.get(kind.power)
+    unit, factor = kind.power, 1.0
+    if power is not None:
+        figures = [float(row[key]) for row in rows if _applies(row.get(key))]
+        unit, factor = readable_unit(figures, str(rows[0]["unit"]), power)
+    return Column(key, f"{title} [{unit}]" if unit else title, kind.tip, factor)
+
+
+def scaled(value: float | None, factor: float) -> float | None:
+    """A figure in another unit; whole numbers stay whole."""
+    return value if value is None or factor == 1 else value * factor
 
 
 def name_of(row: Row) -> str:
@@ -118,17 +156,15 @@ def cell(value: float | None) -> str:
     if not _applies(value):
         return "–"
     assert value is not None  # noqa: S101 - for the type checker
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
     if isinstance(value, int):
         return quantity(value) if abs(value) >= 1000 else str(value)
-    return f"{value:.3f}" if abs(value) < 10 and round(abs(value), 3) >= 0.01 else quantity(value)
+    return f"{value:.3f}" if 0.0095 <= abs(value) < 9.9995 else quantity(value)
 
 
 def as_text(rows: Sequence[Row], columns: Sequence[Column]) -> str:
     """The table as tab-separated lines, headings first: what a spreadsheet takes from the clipboard."""
     lines = [["structure", *(column.heading for column in columns)]]
-    lines += [[_name(row), *(_plain(row.get(column.key)) for column in columns)] for row in rows]
+    lines += [[_name(row), *(_plain(scaled(row.get(column.key), column.factor)) for column in columns)] for row in rows]
     return "\n".join("\t".join(line) for line in lines) + "\n"
 
 
