@@ -59,8 +59,8 @@ def show_evaluation(evaluation: Evaluation, heading: str, limits: Limits = ()) -
         figures = (found.predicted, found.reference, found.matched, found.f1, found.panoptic_quality)
         print_table("numbered objects", titles, [tuple(map(cell, (*figures, found.splits, found.merges)))])
     if limits:
-        titles = ("label", "structure", "limits", *(_wanted(limit, evaluation.unit) for limit in limits))
-        print_table("limits: good / acceptable", titles, [_verdict(row, limits) for row in rows])
+        wanted = ("label", "structure", "limits", *(_wanted(limit, evaluation.unit) for limit in limits))
+        print_table("limits: good / acceptable", wanted, [_verdict(row, limits) for row in rows])
     _say_advice(advise(evaluation))
 
 

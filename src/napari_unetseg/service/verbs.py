@@ -20,6 +20,7 @@ from napari_unetseg.service.messages import MessageError, request_model, schema_
 _JOBS = "napari_unetseg.service.jobs"
 _SESSION = "napari_unetseg.service.session_jobs"
 _METRICS = "napari_unetseg.service.metric_jobs"
+_REPORT = "napari_unetseg.service.report_jobs"
 
 _targets = {
     "warm_up": f"{_JOBS}:warm_up",
@@ -32,6 +33,8 @@ _targets = {
     "clean": f"{_JOBS}:clean",
     "metrics.score": f"{_METRICS}:score",
     "metrics.measure": f"{_METRICS}:measure",
+    "report.page": f"{_REPORT}:page",
+    "report.surfaces": f"{_REPORT}:surfaces",
     "session.is_open": f"{_SESSION}:is_open",
     "session.open": f"{_SESSION}:begin",
     "session.paint": f"{_SESSION}:paint",

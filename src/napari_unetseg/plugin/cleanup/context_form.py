@@ -14,6 +14,7 @@ from napari_unetseg.core.steps import Crf, Prior, ProbabilityStep, Separate, Ste
 from napari_unetseg.plugin.cleanup.job import ContextLayers
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
+from napari_unetseg.plugin.layers.marks import is_painted
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.parts.fields import LayerBox, show_row
@@ -66,7 +67,7 @@ class ContextRows(QObject):
         if isinstance(step, (Crf, Separate)) and self.image.layer is None:
             self.image.choose(self._fitting(_is_image, labels))
         if isinstance(step, Prior) and self.prior.layer is None:
-            self.prior.choose(self._fitting(_is_painted, labels))
+            self.prior.choose(self._fitting(is_painted, labels))
 
     def _fitting(self, accepts: Callable[[Layer], bool], labels: LabelsLayer) -> Layer | None:
         shape = LayerSource.of(labels).shape[1:]
@@ -96,12 +97,6 @@ class ContextRows(QObject):
 def is_segmentation(layer: Layer) -> bool:
     """Whether a layer is of labels, and not our own preview of some."""
     return isinstance(layer, LabelsLayer) and not layer.metadata.get(METADATA, {}).get(PREVIEW_MARK, False)
-
-
-def _is_painted(layer: Layer) -> bool:
-    """Whether a layer is one of our painted ones: their first structure is the background."""
-    structures = layer.metadata.get(METADATA, {}).get("structures", ())
-    return is_segmentation(layer) and any((s.label, s.name) == (1, "background") for s in structures)
 
 
 def _is_image(layer: Layer) -> bool:

@@ -125,6 +125,10 @@ class LayerSource:
             array = array[self.channel : self.channel + 1]
         return Volume(np.ascontiguousarray(array), grid or self.grid, self.channels, self.name)
 
+    def outline(self) -> Volume:
+        """A stand-in without the voxels, which takes no memory."""
+        return Volume(np.broadcast_to(np.uint8(0), self.shape), self.grid)
+
     def mended_grid(self, spacing: Triple, unit: str) -> Grid:
         """The layer's grid with another voxel size; its orientation in the patient then holds no longer."""
         if unit == self.grid.unit and np.allclose(spacing, self.grid.spacing, rtol=1e-6, atol=0):

@@ -58,6 +58,7 @@ class AdviceBox(QWidget):
         """Show advice in place of what was shown."""
         self._advice = tuple(advice)
         self.text.setText("\n".join(f"→ {one.text}" for one in advice))
+        self.button.setVisible(any(one.settings for one in advice))
         self.setVisible(bool(advice))
 
     def _follow(self) -> None:

@@ -7,12 +7,13 @@ from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QCheckBox, QFormLayout
-from superqt.utils import qdebounced
+from superqt.utils import qdebounced, signals_blocked
 
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.settings import help_of
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
+from napari_unetseg.plugin.layers.marks import is_painted, is_result
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.metrics.job import ERRORS_MARK, MetricsRequest
@@ -43,12 +44,13 @@ class MetricsRows(QObject):
         super().__init__(layout.parentWidget())
         self._layout, self._viewer = layout, viewer
         self._watched: list[LabelsLayer] = []
+        self._known_reference: LabelsLayer | None = None
         self._build()
         self._tell_soon = qdebounced(self._tell, timeout=REST, parent=self)
-        viewer.layers.events.inserted.connect(self._suggest_reference)
+        viewer.layers.events.inserted.connect(self._suggest)
         viewer.dims.events.current_step.connect(self._follow_time)
         self._time = 0
-        self._suggest_reference()
+        self._suggest()
         self._choose()
 
     def _build(self) -> None:
@@ -80,8 +82,10 @@ class MetricsRows(QObject):
             changed.connect(self._choose)
         self._layout.addRow(self.painted)
         self.painted.toggled.connect(self._choose)
+        self.predicted_box.activated.connect(self._keep_prediction)
         self.reference_box.activated.connect(self._keep_reference)
-        self._reference_is_chosen = False
+        self.each_box.activated.connect(self._keep_each)
+        self._prediction_is_chosen = self._reference_is_chosen = self._each_is_chosen = False
 
     @property
     def predicted(self) -> LabelsLayer | None:
@@ -109,8 +113,15 @@ class MetricsRows(QObject):
         return LabelsSource.of(layer, index_on_screen(self._viewer, layer, "T"), self.values_box.currentData())
 
     def _choose(self, _value: object = None) -> None:
-        """Watch the layers that are chosen now."""
+        """Watch the layers that are chosen now; a painted reference says so of itself."""
         alone = self.reference is None
+        if not same_layer(self.reference, self._known_reference):
+            self._known_reference = self.reference
+            with signals_blocked(self.painted):
+                self.painted.setChecked(self.reference is not None and is_painted(self.reference))
+        if not self._each_is_chosen:
+            with signals_blocked(self.each_box):
+                self.each_box.setCurrentIndex(self.each_box.findData(self._holds_objects))
         show_row(self._layout, self.image_box, alone)
         show_row(self._layout, self.each_box, alone)
         self.painted.setVisible(not alone)
@@ -137,11 +148,29 @@ class MetricsRows(QObject):
             if time != self._time:
                 self._wait()
 
+    @property
+    def _holds_objects(self) -> bool:
+        return self.predicted is not None and self._source(self.predicted).are_objects
+
+    def _keep_prediction(self) -> None:
+        self._prediction_is_chosen = True
+
     def _keep_reference(self) -> None:
         self._reference_is_chosen = True
 
-    def _suggest_reference(self, _event: object = None) -> None:
-        """Take another layer of the prediction's shape, until the user has chosen."""
+    def _keep_each(self) -> None:
+        self._each_is_chosen = True
+
+    def _suggest(self, _event: object = None) -> None:
+        """Take the newest of our results as prediction, and another of its shape as reference, unless one is chosen."""
+        ours = [layer for layer in self._viewer.layers if _is_segmentation(layer) and is_result(layer)]
+        if ours and not self._prediction_is_chosen:
+            if same_layer(self.reference, ours[-1]) and not self._reference_is_chosen:
+                self.reference_box.choose(None)
+            self.predicted_box.choose(ours[-1])
+        self._suggest_reference()
+
+    def _suggest_reference(self) -> None:
         if self._reference_is_chosen or self.reference is not None or self.predicted is None:
             return
         boxes = (self.reference_box.itemData(index) for index in range(self.reference_box.count()))

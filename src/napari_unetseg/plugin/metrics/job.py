@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
@@ -53,14 +53,17 @@ class MetricsRequest:
 
     def check(self) -> None:
         """See that the layers lie on one grid, without looking at a voxel; raises `InputError`, saying what differs."""
-        other = self.reference.outline() if self.reference is not None else self._image_outline()
+        other = self.reference or self.image
         if other is not None:
-            common_grid(self.predicted.outline(), other)
+            common_grid(self.predicted.outline(), other.outline())
 
-    def _image_outline(self) -> Volume | None:
-        if self.image is None:
-            return None
-        return Volume(np.broadcast_to(np.uint8(0), self.image.shape), self.image.grid)
+    @property
+    def rows_are_labels(self) -> bool:
+        """Whether each row of the table is a label of the layer: an object by its number, or a structure.
+
+        The rest are connected parts of structures, or numbered objects taken together.
+        """
+        return self.predicted.are_objects == (self.each_object and self.reference is None)
 
 
 def measure_layers(worker: Worker, request: MetricsRequest) -> Job[MetricsReport]:

@@ -11,7 +11,8 @@ def summary(report: MetricsReport) -> str:
     if report.evaluation is None:
         return ""
     evaluation, objects = report.evaluation, report.evaluation.objects
-    text = f"Mean Dice {cell(evaluation.mean_dice)}, weighted by volume {cell(evaluation.weighted_mean('dice'))}"
+    text = f"Mean Dice {cell(evaluation.mean_dice)}, mean IoU (mIoU) {cell(evaluation.mean_iou)}"
+    text += f", Dice weighted by volume {cell(evaluation.weighted_mean('dice'))}"
     if objects is not None:
         text += f". Objects: {objects.matched} of {objects.reference} matched, F1 {cell(objects.f1)}, "
         text += f"PQ {cell(objects.panoptic_quality)}, {objects.splits} split, {objects.merges} merged"

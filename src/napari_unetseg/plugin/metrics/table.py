@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
-from napari_unetseg.core.metrics.columns import Column, Row, cell, label_of, name_of
+from napari_unetseg.core.metrics.columns import Column, Row, label_of, name_of
 from napari_unetseg.core.metrics.limits import Limit, Rating, Verdict, judge
 from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.parts.text import tip
@@ -104,7 +104,8 @@ class MetricsModel(QAbstractTableModel):
 
     def data(self, index: QModelIndex, role: int = Role.DisplayRole) -> Any:
         """A cell's text, order, colour and tool tip."""
-        verdict, key = self._verdicts[index.row()], self._columns[index.column()].key
+        verdict, column = self._verdicts[index.row()], self._columns[index.column()]
+        key = column.key
         if role == Role.BackgroundRole:
             return TINTS.get(verdict.rating) if verdict.rating is not None else None
         if role == Role.ToolTipRole:
@@ -119,8 +120,27 @@ class MetricsModel(QAbstractTableModel):
             return None
         if not key:
             return MARKS[verdict.rating] if role == Role.DisplayRole else _order(verdict.rating)
-        value = self._rows[index.row()].get(key)
-        return cell(value) if role == Role.DisplayRole else _order(value)
+        row = self._rows[index.row()]
+        return column.text(row) if role == Role.DisplayRole else _order(row.get(key))
+
+
+class _Rows(QSortFilterProxyModel):
+    """Sorts the rows, and leaves those out that are hidden."""
+
+    def __init__(self, parent: QTableView, figures: MetricsModel) -> None:
+        super().__init__(parent)
+        self._figures = figures
+        self._hides: Callable[[Row], bool] = lambda _: False
+        self.setSourceModel(figures)
+        self.setSortRole(Role.UserRole)
+
+    def set_hidden(self, hides: Callable[[Row], bool]) -> None:
+        """Leave out the rows for which `hides` is true."""
+        self._hides = hides
+        self.invalidate()
+
+    def filterAcceptsRow(self, number: int, _parent: QModelIndex) -> bool:  # noqa: N802 - Qt's name
+        return not self._hides(self._figures.row(number))
 
 
 class MetricsTable(QTableView):
@@ -132,11 +152,11 @@ class MetricsTable(QTableView):
     def __init__(self) -> None:
         super().__init__()
         self.figures = MetricsModel()
-        self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSourceModel(self.figures)
-        self._sorted.setSortRole(Role.UserRole)
+        self._sorted = _Rows(self, self.figures)
         self.setModel(self._sorted)
         self._chosen: int | None = None
+        self.is_following = False
+        """Whether a row is being chosen because its object was clicked in the canvas."""
         self._look()
         self.clicked.connect(lambda index: self._choose(index.row()))
         self.verticalHeader().sectionClicked.connect(self._choose)
@@ -162,11 +182,17 @@ class MetricsTable(QTableView):
         names.setDefaultSectionSize(24)
 
     def show_rows(self, rows: list[Row], columns: tuple[Column, ...], colours: Sequence[QColor]) -> None:
-        """Show figures, in as much height as they need."""
+        """Show figures; `show_view` says how many of them."""
         self.figures.show_rows(rows, columns, colours)
-        self.resizeColumnsToContents()
         self.setColumnHidden(0, not any(key in row for row in rows for key in ("dice", "iou")))
-        shown = min(len(rows), MOST_VISIBLE_ROWS) * self.verticalHeader().defaultSectionSize()
+
+    def show_view(self, keys: set[str], hides: Callable[[Row], bool]) -> None:
+        """Show the columns of these figures and the rows that are not hidden, in as much height as they need."""
+        self._sorted.set_hidden(hides)
+        for number, column in enumerate(self.figures.columns, start=1):
+            self.setColumnHidden(number, column.key not in keys)
+        self.resizeColumnsToContents()
+        shown = min(max(self._sorted.rowCount(), 1), MOST_VISIBLE_ROWS) * self.verticalHeader().defaultSectionSize()
         bar = self.horizontalScrollBar().sizeHint().height()
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + shown + bar + 2 * self.frameWidth())
 
@@ -180,6 +206,20 @@ class MetricsTable(QTableView):
         """The rows in the order on screen."""
         places = (self._sorted.index(place, 0) for place in range(self._sorted.rowCount()))
         return [self.figures.row(self._sorted.mapToSource(place).row()) for place in places]
+
+    def choose_label(self, label: int) -> None:
+        """Choose the row of a label that was clicked elsewhere, and scroll to it; nothing where it has none."""
+        place = next((place for place, row in enumerate(self.rows) if label_of(row) == label), None)
+        if place is None:
+            return
+        self.is_following = True
+        try:
+            self.selectRow(place)
+            self.scrollTo(self._sorted.index(place, 1))
+            if label != self._chosen:
+                self._choose(place)
+        finally:
+            self.is_following = False
 
     def _choose(self, place: int) -> None:
         row = self.rows[place]

@@ -7,7 +7,7 @@ from pathlib import Path
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtGui import QColor, QGuiApplication, QShowEvent
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton
+from qtpy.QtWidgets import QFileDialog, QPushButton
 
 from napari_unetseg.core.metrics.columns import Row, as_text, columns_of, label_of
 from napari_unetseg.core.metrics.table import write_csv
@@ -15,19 +15,25 @@ from napari_unetseg.core.progress import Job
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.layers.layer_data import LayerData
-from napari_unetseg.plugin.layers.source import METADATA, LayerSource
+from napari_unetseg.plugin.layers.source import METADATA
 from napari_unetseg.plugin.layers.viewport import colours_of, index_on_screen, move_to_slice, show_only
 from napari_unetseg.plugin.metrics.advice import AdviceBox
+from napari_unetseg.plugin.metrics.exports import Asked, ExportButtons
 from napari_unetseg.plugin.metrics.form import MetricsRows
 from napari_unetseg.plugin.metrics.job import ERRORS_MARK, MetricsRequest, find_errors, measure_layers
 from napari_unetseg.plugin.metrics.limits_form import LimitsForm
+from napari_unetseg.plugin.metrics.look import MeasuredLook, put_features
+from napari_unetseg.plugin.metrics.picking import CanvasPicker, centre_on
 from napari_unetseg.plugin.metrics.plot import SlicePlot
 from napari_unetseg.plugin.metrics.report import summary
 from napari_unetseg.plugin.metrics.table import MetricsTable
+from napari_unetseg.plugin.metrics.view_form import ViewForm
 from napari_unetseg.plugin.parts.fields import Panel, form, note, show_row
 from napari_unetseg.service.metric_jobs import MetricsReport
 from napari_unetseg.service.process import Worker
 
+NARROWEST = 300
+"""Pixels: two docks fit beside an image on a small screen."""
 ERROR_STYLE, NOTE_STYLE = "color: #ff6b6b; font-size: 11px;", "font-size: 11px;"
 
 
@@ -42,9 +48,11 @@ class MetricsWidget(Panel):
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
+        self.setMinimumWidth(NARROWEST)
         self._viewer = napari_viewer
         self.report: MetricsReport | None = None
         self._outdated = True
+        self._request: MetricsRequest | None = None
         self.bridge, self.errors_bridge = Bridge(self), Bridge(self)
         self._build()
         self._connect()
@@ -57,20 +65,22 @@ class MetricsWidget(Panel):
         self._form.addRow("Limits", self.limits.preset)
         self.rows.addWidget(self.limits)
         self.summary, self.line, self.advice = note(), note(), AdviceBox(self._viewer)
-        self.table, self.plot = MetricsTable(), SlicePlot()
+        self.view, self.table, self.plot = ViewForm(), MetricsTable(), SlicePlot()
+        self.look, self.picker = MeasuredLook(), CanvasPicker(self, self._viewer, lambda: self._pickable)
+        self.exports = ExportButtons(self._viewer, self._asked)
         self.errors_button = QPushButton("Show errors")
         self.errors_button.setToolTip("Add a layer of false positives and negatives: of the chosen row, or of all.")
         self.copy_button, self.save_button = QPushButton("Copy"), QPushButton("Save CSV…")
         self.copy_button.setToolTip("Copy the table, tab-separated, for a spreadsheet.")
         self.save_button.setToolTip("Save all figures with all their digits.")
-        buttons = QHBoxLayout()
-        for button in (self.errors_button, self.copy_button, self.save_button):
-            buttons.addWidget(button, 1)
+        for column, button in enumerate((self.errors_button, self.copy_button, self.save_button)):
+            self.exports.row.addWidget(button, 1, column)
         self.rows.addWidget(self.line)
+        self.rows.addWidget(self.view)
         self.rows.addWidget(self.table)
         self.rows.addWidget(self.summary)
         self.rows.addWidget(self.plot)
-        self.rows.addLayout(buttons)
+        self.rows.addWidget(self.exports)
         self.rows.addWidget(self.advice)
         self.rows.addStretch(1)
         self._show_parts(None)
@@ -78,9 +88,14 @@ class MetricsWidget(Panel):
     def _connect(self) -> None:
         self.choice.chosen.connect(self._start_anew)
         self.choice.edited.connect(self._update)
-        self.limits.changed.connect(lambda: self.table.figures.set_limits(self.limits.limits))
+        self.limits.changed.connect(self._rate)
         self.limits.tolerance_changed.connect(self._update)
-        self.table.figures.set_limits(self.limits.limits)
+        self._rate()
+        self.view.changed.connect(self._apply_view)
+        self.picker.picked.connect(self.table.choose_label)
+        self.exports.told.connect(self._say)
+        self.exports.bridge.failed.connect(lambda message: self._say(message, error=True))
+        self.destroyed.connect(self.look.restore)
         self.table.row_chosen.connect(self._show_structure)
         self.plot.slice_clicked.connect(self._move)
         self.errors_button.clicked.connect(self._find_errors)
@@ -106,6 +121,7 @@ class MetricsWidget(Panel):
     def _start_anew(self) -> None:
         """Other layers: the old figures do not hold any more."""
         self.bridge.cancel()
+        self.look.restore()
         self._show_parts(None)
         self._update()
 
@@ -131,6 +147,7 @@ class MetricsWidget(Panel):
             self._say("Choose the labels to measure.")
         else:
             request.check()
+            self._request = request
             first = self.report is None  # later ones come silently: the table stays where it is while one paints
             if first:
                 self._say("Measuring…")
@@ -159,9 +176,49 @@ class MetricsWidget(Panel):
         labels = [label_of(row) for row in report.rows]
         colours = colours_of(layer, labels)
         self.limits.set_unit(report.rows[0]["unit"])
-        self.table.show_rows(report.rows, columns_of(report.rows, report.dimensions), colours)
+        columns = columns_of(report.rows, report.dimensions)
+        self.view.set_columns(columns, of_labels=self._rows_are_labels)
+        if self._rows_are_labels:
+            put_features(layer, report.rows)
+        self.table.show_rows(report.rows, columns, colours)
+        self._apply_view()
         self.summary.setText(summary(report))
         self._show_plot(report, dict(zip(labels, colours, strict=True)))
+
+    def _rate(self) -> None:
+        """Hold the rows against the limits, and show the figures that are limited."""
+        limits = self.limits.limits
+        self.table.figures.set_limits(limits)
+        self.view.set_limited([limit.metric for limit in limits] if self.is_compared else ())
+        self._apply_view()
+
+    def _apply_view(self) -> None:
+        """Show the columns, rows and colours that are chosen."""
+        self.table.show_view(self.view.visible, self.view.hides)
+        if self.report is not None and self.choice.predicted is not None and self._rows_are_labels:
+            rows = self.report.rows
+            hidden = frozenset(label_of(row) for row in rows if self.view.hides(row))
+            self.look.show(self.choice.predicted, rows, self.view.colour_key, hidden)
+
+    @property
+    def is_compared(self) -> bool:
+        """Whether there are figures against a reference."""
+        return self.report is not None and self.report.evaluation is not None
+
+    @property
+    def _rows_are_labels(self) -> bool:
+        return self._request is not None and self._request.rows_are_labels and not self._compares_objects
+
+    @property
+    def _pickable(self) -> LabelsLayer | None:
+        """The layer whose labels are rows, where they are on screen."""
+        shown = self.isVisible() and self.report is not None and self._rows_are_labels
+        return self.choice.predicted if shown else None
+
+    def _asked(self) -> Asked | None:
+        request = self.request()
+        evaluation = None if self.report is None else self.report.evaluation
+        return None if request is None else (request, evaluation, self.limits.limits)
 
     def _show_plot(self, report: MetricsReport, colours: dict[int, QColor]) -> None:
         if report.slices is not None and report.dimensions == 3:
@@ -172,12 +229,13 @@ class MetricsWidget(Panel):
     def _show_parts(self, report: MetricsReport | None) -> None:
         """Show those parts of the widget for which there is something to show."""
         self.report = report
-        compared = report is not None and report.evaluation is not None
-        for part in (self.table, self.copy_button, self.save_button):
+        compared = self.is_compared
+        for part in (self.view, self.table, self.exports):
             part.setVisible(report is not None)
         for part in (self.limits, self.summary, self.errors_button):
             part.setVisible(compared)
         show_row(self._form, self.limits.preset, compared)
+        self.view.set_limited([limit.metric for limit in self.limits.limits] if compared else ())
         self.advice.show_advice(() if report is None else report.advice)
         self.plot.setVisible(compared and report is not None and report.dimensions == 3)
 
@@ -190,8 +248,14 @@ class MetricsWidget(Panel):
         return self.report is not None and self.report.evaluation is not None and bool(self.report.evaluation.objects)
 
     def _show_structure(self, row: Row | None) -> None:
-        """Show the structure of a row alone, at its worst slice; None shows all."""
+        """Show the structure of a row alone, at its worst slice; None shows all. An object is brought into view."""
         label = None if row is None else label_of(row)
+        if row is not None and "object" in row and self.choice.predicted is not None:
+            if self._rows_are_labels:
+                self.choice.predicted.selected_label = label
+            if not self.table.is_following:
+                centre_on(self._viewer, self.choice.predicted, row)
+            return
         is_value = row is None or ("object" not in row and not self._compares_objects)
         for layer, shift in ((self.choice.predicted, 0), (self.choice.reference, self.choice.painted.isChecked())):
             if layer is not None and is_value:
@@ -202,12 +266,10 @@ class MetricsWidget(Panel):
             self._move(number)
 
     def _slice_of(self, row: Row) -> int | None:
-        """The worst slice of a structure, or the middle one of an object; None where there is no such."""
-        if self.report is not None and self.report.slices is not None:
-            return self.report.slices.worst(label_of(row))
-        if "centre_z" in row:
-            return round(row["centre_z"] / LayerSource.of(self.choice.predicted).grid.spacing[0])
-        return None
+        """The worst slice of a structure; None where there is no such."""
+        if self.report is None or self.report.slices is None or self.table.is_following:
+            return None
+        return self.report.slices.worst(label_of(row))
 
     def _move(self, number: int) -> None:
         if self.choice.predicted is not None:
