@@ -52,6 +52,13 @@ LimitsName = Annotated[
         "code 1 if one misses a limit, and of two levels the acceptable one.",
     ),
 ]
+Soft = Annotated[
+    Path | None,
+    typer.Option(
+        "--probabilities",
+        help="What segment --write probabilities wrote: surfaces and volumes are measured finer than voxels.",
+    ),
+]
 Map = Annotated[
     Path | None,
     typer.Option("--map", help="For prior: how likely each structure is at each place, channel by channel."),
@@ -156,6 +163,7 @@ def measure(
     labels: LabelFile,
     image: Image = None,
     objects: Annotated[bool, typer.Option("--objects", help="One row an object instead of a structure.")] = False,
+    probabilities: Soft = None,
     spacing: Spacing = None,
     out: Annotated[Path | None, typer.Option("-o", "--out", help="Also write the table, as CSV.")] = None,
     allow_missing: AllowMissing = False,
@@ -171,13 +179,15 @@ def measure(
     from napari_unetseg.core.metrics.scores import finite
     from napari_unetseg.core.metrics.table import write_csv
 
-    terminal.hide(filter(None, (labels, image)), names=anonymous)
+    terminal.hide(filter(None, (labels, image, probabilities)), names=anonymous)
     selection = selection_of(spacing, allow_missing=allow_missing)
     if out is not None:
         check_output(out, TABLE, overwrite=overwrite, inputs=[labels])
     with terminal.warnings_as_notes():
         found = api.load_labels(labels, selection)
-        rows = (measure_objects if objects else measure_structures)(found, _load(image, selection))
+        rows = (measure_objects if objects else measure_structures)(
+            found, _load(image, selection), _load(probabilities, selection)
+        )
     if out is not None:
         write_csv(out, rows)
     if as_json:
@@ -292,6 +302,7 @@ def surfaces(
     labels: LabelFile,
     out: Annotated[Path, typer.Option("-o", "--out", help="Folder to write one file a structure to.")],
     suffix: Annotated[str, typer.Option("--format", help=".ply or .stl")] = ".ply",
+    probabilities: Soft = None,
     spacing: Spacing = None,
     allow_missing: AllowMissing = False,
     anonymous: Anonymous = False,
@@ -303,13 +314,14 @@ def surfaces(
     from napari_unetseg.core.io.outputs import MESH, check_folder, check_output
     from napari_unetseg.core.report.meshes import save_surfaces, surface_paths
 
-    terminal.hide([labels], names=anonymous)
+    terminal.hide(filter(None, (labels, probabilities)), names=anonymous)
     check_folder(out)
     with terminal.warnings_as_notes():
-        found = api.load_labels(labels, selection_of(spacing, allow_missing=allow_missing))
+        selection = selection_of(spacing, allow_missing=allow_missing)
+        found = api.load_labels(labels, selection)
         for path in surface_paths(out, found, f".{suffix.lstrip('.')}").values():
             check_output(path, MESH, overwrite=overwrite)
-        paths = save_surfaces(out, found, f".{suffix.lstrip('.')}")
+        paths = save_surfaces(out, found, f".{suffix.lstrip('.')}", _load(probabilities, selection))
     if not paths:
         terminal.note(f"note: {terminal.title(labels, anonymous)} holds no labels; nothing was written.")
     if as_json:

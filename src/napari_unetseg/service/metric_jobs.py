@@ -85,10 +85,12 @@ def score(predicted: Labels, reference: Labels, painted: bool, settings: MetricS
     return MetricsReport(table_rows(evaluation), evaluation.dimensions, evaluation, slices, advice)
 
 
-def measure(labels: Labels, image: Volume | None, objects: bool) -> Job[MetricsReport]:
-    """Measure labels alone: a row a structure, or a row an object."""
+def measure(
+    labels: Labels, image: Volume | None, objects: bool, probabilities: Volume | None = None
+) -> Job[MetricsReport]:
+    """Measure labels alone: a row a structure, or a row an object; finer than voxels where probabilities are given."""
     yield Progress(0, 1, "Measuring")
-    rows = measure_objects(labels, image) if objects else measure_structures(labels, image)
+    rows = (measure_objects if objects else measure_structures)(labels, image, probabilities)
     return MetricsReport(rows, 2 if labels.array.shape[0] == 1 else 3)
 
 

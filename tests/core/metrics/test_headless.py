@@ -306,6 +306,37 @@ def test_the_report_tells_of_limits_and_advice(organs, tmp_path, command):
     assert "Volume [mL]" in page
 
 
+def test_measures_and_surfaces_are_finer_than_voxels_where_probabilities_are_given(tmp_path, command):
+    """A ball of 6 mm in voxels of 1 mm, with the share of each voxel that it covers."""
+    labels, soft = ball_files(tmp_path)
+    outcome = command("measure", labels, "--probabilities", soft, "-o", tmp_path / "t.csv", "--json")
+    (row,) = outcome.json["structures"]
+    assert row["subvoxel_volume"] == pytest.approx(4 / 3 * np.pi * 6**3, rel=0.01)
+    assert row["subvoxel_surface"] == pytest.approx(4 * np.pi * 6**2, rel=0.03)
+    assert row["surface"] > 1.06 * row["subvoxel_surface"]
+    assert "Sub-voxel" in command("measure", labels, "--probabilities", soft).out
+    assert command("measure", labels, "--probabilities", soft, "--objects", "--json").json["objects"][0].keys() >= {
+        "subvoxel_volume", "subvoxel_surface",
+    }  # fmt: skip
+    assert command("surfaces", labels, "--probabilities", soft, "-o", tmp_path).code == 0
+    outcome = command("measure", labels, "--probabilities", labels)
+    assert (outcome.code, outcome.err.count("\n")) == (0, 0)
+    save_volume(tmp_path / "bytes.nii.gz", Volume(np.full((1, 16, 16, 16), 255, np.uint8), Grid((1.0,) * 3, "mm")))
+    outcome = command("measure", labels, "--probabilities", tmp_path / "bytes.nii.gz")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "from 0 to 1" in outcome.err
+
+
+def ball_files(folder):
+    at = (np.arange(16 * 4) + 0.5) / 4 - 8.2
+    inside = at[:, None, None] ** 2 + at[:, None] ** 2 + at**2 <= 36
+    covered = inside.reshape(16, 4, 16, 4, 16, 4).mean(axis=(1, 3, 5)).astype(np.float32)
+    grid, ball = Grid((1.0, 1.0, 1.0), "mm"), Structure(label=1, name="ball", colour="#ff0000")
+    save_labels(folder / "ball.nii.gz", Labels((covered > 0.5).astype(np.uint8), grid, (ball,)))
+    save_volume(folder / "soft.nii.gz", Volume(np.stack([1 - covered, covered]), grid, ("background", "ball")))
+    return folder / "ball.nii.gz", folder / "soft.nii.gz"
+
+
 def test_advice_is_told_headless(organs, tmp_path, command):
     empty = tmp_path / "empty.nii.gz"
     truth = load_labels(organs[1])

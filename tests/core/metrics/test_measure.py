@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_unetseg.core.metrics.measure import measure_objects, measure_structures, surface_size
+from napari_unetseg.core.geometry.isosurface import surface_size
+from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
 from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
 from napari_unetseg.errors import InputError
 

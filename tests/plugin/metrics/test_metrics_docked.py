@@ -119,6 +119,8 @@ def test_measures_are_in_the_features_and_colour_and_hide_the_objects(viewer, me
     assert features.loc[7, "name"] == "nucleus"
     own = {number: tuple(layer.get_color(number)) for number in SIDES}
     choose(measured.view.colour_box, "volume")
+    swatch = measured.table.figures.headerData(0, Qt.Orientation.Vertical, Qt.ItemDataRole.DecorationRole)
+    assert swatch.toImage().pixelColor(5, 5).getRgbF()[:3] == pytest.approx((0.267, 0.005, 0.329), abs=0.02)
     coloured = {number: tuple(layer.get_color(number)) for number in SIDES}
     assert coloured[3] == pytest.approx((0.267, 0.005, 0.329, 1), abs=0.02)  # dark: the smallest
     assert coloured[12] == pytest.approx((0.993, 0.906, 0.144, 1), abs=0.02)  # yellow: the largest

@@ -15,7 +15,7 @@ Row = dict[str, Any]
 NAMES = ("case", "label", "object", "name", "structure", "unit")
 """Keys of a row that are no figures."""
 FIRST = (
-    "dice", "iou", "sensitivity", "hausdorff95", "f1", "volume", "surface", "parts", "mean_intensity",
+    "dice", "iou", "hausdorff95", "f1", "volume", "surface", "parts", "mean_intensity",
     "equivalent_diameter", "subvoxel_volume",
 )  # fmt: skip
 """What matters first. Volumes count only where there is nothing to compare with."""
@@ -74,7 +74,7 @@ KINDS = {
     ),
     "voxels": ColumnKind("Voxels"),
     "subvoxel_volume": ColumnKind(
-        "Sub-voxel volume", "Lⁿ", "Of what the surface through the probabilities encloses, finer than voxels"
+        "Sub-voxel volume", "Lⁿ", "With voxels at its surface counted by the share of them that is inside"
     ),
     "subvoxel_surface": ColumnKind("Sub-voxel surface", "Lᵐ", "Area of the surface through the probabilities"),
     "surface": ColumnKind("Surface", "Lᵐ", "Area of the mesh around it; in 2D, length of the outline"),

@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 from skimage.measure import marching_cubes
 
-from napari_unetseg.core.geometry.label_arrays import plain, regions
+from napari_unetseg.core.geometry.isosurface import HALF, sharpened, structure_field
+from napari_unetseg.core.geometry.label_arrays import grown_box, plain, regions
+from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.io.atomic import atomic_path
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, OutputError
 
 LONGEST_NAME = 60
@@ -36,8 +38,11 @@ class Mesh:
     faces: npt.NDArray[np.int32]
 
 
-def surface_of(labels: Labels, label: int) -> Mesh:
-    """The surface of one structure, half-way between voxel centres, by marching cubes (DOI 10.1145/37402.37422).
+def surface_of(labels: Labels, label: int, probabilities: Volume | None = None) -> Mesh:
+    """The surface of one structure by marching cubes, see `core.geometry.isosurface`.
+
+    It runs half-way between voxel centres, or, where there are probabilities on the labels' grid (background first,
+    then structures, or the one structure alone), where these are even.
 
     Raises
     ------
@@ -49,21 +54,30 @@ def surface_of(labels: Labels, label: int) -> Mesh:
     box = dict(regions(labels.array)).get(label)
     if box is None:
         raise InputError(f"Expected voxels of label {label} to make a surface of; there are none.")
-    mask = np.pad(plain(labels.array)[box] == label, 1).astype(np.float32)
-    vertices, faces, _, _ = marching_cubes(mask, 0.5)
+    box = grown_box(box, (1, 1, 1), labels.array.shape)
+    field = (plain(labels.array)[box] == label).astype(np.float32)
+    if probabilities is not None:
+        common_grid(probabilities, labels)
+        known = structure_field(probabilities.array[:, *box], 1 if labels.are_objects else label)
+        field = sharpened(field > HALF, known)
+    vertices, faces, _, _ = marching_cubes(np.pad(field, 1), HALF)
     placed = _placed(vertices - 1 + [side.start for side in box], labels)
     if _signed_volume(placed, faces) < 0:
         faces = faces[:, ::-1]
     return Mesh(placed.astype(np.float32), faces.astype(np.int32))
 
 
-def save_surfaces(folder: Path, labels: Labels, suffix: str = ".ply") -> list[Path]:
+def save_surfaces(
+    folder: Path, labels: Labels, suffix: str = ".ply", probabilities: Volume | None = None
+) -> list[Path]:
     """Write one file a label into an existing folder, called after the structure.
 
     Parameters
     ----------
     suffix : str
         ``.ply`` or ``.stl``, both binary.
+    probabilities : Volume, optional
+        See `surface_of`.
 
     Returns
     -------
@@ -81,7 +95,7 @@ def save_surfaces(folder: Path, labels: Labels, suffix: str = ".ply") -> list[Pa
         raise OutputError(f"Expected surfaces as .ply or .stl; got {suffix!r}.")
     paths = surface_paths(folder, labels, suffix)
     for label, path in paths.items():
-        save_mesh(path, surface_of(labels, label))
+        save_mesh(path, surface_of(labels, label, probabilities))
     return list(paths.values())
 
 

@@ -56,12 +56,16 @@ class ExportButtons(QWidget):
         self.report.setToolTip("Save pictures, tables, limits and advice as one page that a browser shows.")
         self.row = QGridLayout(self)
         self.row.setContentsMargins(0, 0, 0, 0)
-        for column, button in enumerate((self.objects, self.surfaces, self.report)):
-            self.row.addWidget(button, 0, column)
+        for place, button in ((2, self.objects), (3, self.surfaces), (4, self.report)):
+            self.add(button, place)
         self.objects.clicked.connect(self._save_objects)
         self.surfaces.clicked.connect(self._save_surfaces)
         self.report.clicked.connect(self._save_report)
         self.bridge.returned.connect(lambda text: self.told.emit(text))
+
+    def add(self, button: QPushButton, place: int) -> None:
+        """Put a button at one of six places, three a row."""
+        self.row.addWidget(button, *divmod(place, 3))
 
     def _save_objects(self) -> None:
         path, _ = QFileDialog.getSaveFileName(self, "Save the object table", "objects.csv", "Table (*.csv)")

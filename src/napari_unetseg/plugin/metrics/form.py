@@ -57,6 +57,7 @@ class MetricsRows(QObject):
         self.predicted_box = LayerBox(self._viewer, _is_segmentation, follows=False)
         self.reference_box = LayerBox(self._viewer, _is_segmentation, follows=False, none="none: measure only")
         self.image_box = LayerBox(self._viewer, lambda layer: isinstance(layer, Image), follows=False, none="none")
+        self.soft_box = LayerBox(self._viewer, lambda layer: isinstance(layer, Image), follows=False, none="none")
         self.values_box, self.each_box = combo(), combo()
         for text, objects in (("as the layers say", None), ("structures", False), ("numbered objects", True)):
             self.values_box.addItem(text, objects)
@@ -67,6 +68,8 @@ class MetricsRows(QObject):
             self.predicted_box: "The labels to be measured.",
             self.reference_box: "The labels that are right, on the same grid.",
             self.image_box: "For mean intensities.",
+            self.soft_box: "That the labels were made of, for volumes and surfaces finer than voxels: from 0 to 1,\n"
+            "background first, then structures, or the one structure alone.",
             self.values_box: help_of(MetricSettings, "objects"),
             self.each_box: "An object is a number of numbered objects, or a connected part of a structure.",
             self.painted: "1 is background, structures follow from 2; unknown voxels count for nothing.",
@@ -75,7 +78,7 @@ class MetricsRows(QObject):
             widget.setToolTip(tip)
         for label, box in (
             ("Prediction", self.predicted_box), ("Reference", self.reference_box), ("Values are", self.values_box),
-            ("Image", self.image_box), ("A row each", self.each_box),
+            ("Image", self.image_box), ("Probabilities", self.soft_box), ("A row each", self.each_box),
         ):  # fmt: skip
             self._layout.addRow(label, box)
             changed = box.layer_changed if isinstance(box, LayerBox) else box.currentIndexChanged
@@ -103,11 +106,14 @@ class MetricsRows(QObject):
             return None
         predicted = self._source(self.predicted)
         if self.reference is None:
-            image = self.image_box.layer
-            source = image and LayerSource.of(image, time=index_on_screen(self._viewer, image, "T"))
-            return MetricsRequest(predicted, image=source, each_object=self.each_box.currentData())
+            image, soft = (self._image(box.layer) for box in (self.image_box, self.soft_box))
+            each = self.each_box.currentData()
+            return MetricsRequest(predicted, image=image, each_object=each, probabilities=soft)
         settings = MetricSettings(tolerance=tolerance, objects=self.values_box.currentData())
         return MetricsRequest(predicted, self._source(self.reference), self.painted.isChecked(), settings)
+
+    def _image(self, layer: Image | None) -> LayerSource | None:
+        return None if layer is None else LayerSource.of(layer, time=index_on_screen(self._viewer, layer, "T"))
 
     def _source(self, layer: LabelsLayer) -> LabelsSource:
         return LabelsSource.of(layer, index_on_screen(self._viewer, layer, "T"), self.values_box.currentData())
@@ -123,6 +129,7 @@ class MetricsRows(QObject):
             with signals_blocked(self.each_box):
                 self.each_box.setCurrentIndex(self.each_box.findData(self._holds_objects))
         show_row(self._layout, self.image_box, alone)
+        show_row(self._layout, self.soft_box, alone)
         show_row(self._layout, self.each_box, alone)
         self.painted.setVisible(not alone)
         for layer in self._watched:

@@ -42,6 +42,8 @@ class MetricsRequest:
         For mean intensities, where there is no reference.
     each_object : bool
         A row an object instead of a row a structure, where there is no reference.
+    probabilities : LayerSource or None
+        That the labels were made of, where there is no reference: sizes are measured finer than voxels.
     """
 
     predicted: LabelsSource
@@ -50,12 +52,13 @@ class MetricsRequest:
     settings: MetricSettings = MetricSettings()
     image: LayerSource | None = None
     each_object: bool = False
+    probabilities: LayerSource | None = None
 
     def check(self) -> None:
         """See that the layers lie on one grid, without looking at a voxel; raises `InputError`, saying what differs."""
-        other = self.reference or self.image
-        if other is not None:
-            common_grid(self.predicted.outline(), other.outline())
+        for other in (self.reference, self.image, self.probabilities):
+            if other is not None:
+                common_grid(self.predicted.outline(), other.outline())
 
     @property
     def rows_are_labels(self) -> bool:
@@ -71,8 +74,8 @@ def measure_layers(worker: Worker, request: MetricsRequest) -> Job[MetricsReport
     yield Progress(0, 1, "Reading the layers")
     labels = request.predicted.labels()
     if request.reference is None:
-        image = None if request.image is None else request.image.volume()
-        return (yield from worker.run(measure, labels, image, request.each_object))
+        image, soft = (None if one is None else one.volume() for one in (request.image, request.probabilities))
+        return (yield from worker.run(measure, labels, image, request.each_object, soft))
     return (yield from worker.run(score, labels, request.reference.labels(), request.painted, request.settings))
 
 

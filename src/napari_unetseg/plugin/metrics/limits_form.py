@@ -33,6 +33,7 @@ class LimitsForm(QCollapsible):
     def __init__(self) -> None:
         super().__init__("Edit limits")
         self.setDuration(0)
+        self.layout().setContentsMargins(0, 0, 0, 0)
         self._unit = "mm"
         self.preset = combo()
         for name in ("planning", *(name for name in PRESETS if name != "planning")):
@@ -117,16 +118,17 @@ class LimitsForm(QCollapsible):
         self.tolerance.setSuffix(f" {self._unit}")
 
 
-class _Level(QDoubleSpinBox):
+class ShortNumber(QDoubleSpinBox):
     """A number with the digits that it has."""
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """At most four of them."""
         return f"{value:.4g}"
 
 
 def _spin_box(zero: str) -> QDoubleSpinBox:
     """A number that says `zero` at 0."""
-    box = _Level()
+    box = ShortNumber()
     box.setLocale(QLocale.c())
     box.setRange(0, 1e9)
     box.setDecimals(3)

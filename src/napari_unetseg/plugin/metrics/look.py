@@ -26,8 +26,8 @@ class MeasuredLook:
         self._layer: LabelsLayer | None = None
         self._own: Any = None
 
-    def show(self, layer: LabelsLayer, rows: Sequence[Row], key: str | None, hidden: frozenset[int]) -> None:
-        """Colour a layer's labels by a figure, and hide some of them.
+    def show(self, layer: LabelsLayer, rows: Sequence[Row], key: str | None, hidden: frozenset[int]) -> bool:
+        """Colour a layer's labels by a figure, and hide some of them; tells whether its colours have changed.
 
         Parameters
         ----------
@@ -39,8 +39,7 @@ class MeasuredLook:
         if not same_layer(layer, self._layer):
             self.restore()
         if key is None and not hidden:
-            self.restore()
-            return
+            return self.restore()
         if self._layer is None:
             self._layer, self._own = layer, layer.colormap
         else:
@@ -50,12 +49,15 @@ class MeasuredLook:
         shown: dict[int | None, Any] = {None: UNKNOWN, 0: "transparent"}
         shown |= {label: "transparent" if label in hidden else colours[label] for label in labels}
         layer.colormap = DirectLabelColormap(color_dict=shown)
+        return True
 
-    def restore(self) -> None:
-        """Give the layer its own colours back."""
+    def restore(self) -> bool:
+        """Give the layer its own colours back; tells whether it had others."""
+        had_others = self._layer is not None
         if self._layer is not None:
             self._layer.colormap = self._own
         self._layer = self._own = None
+        return had_others
 
     @staticmethod
     def _own_colours(layer: LabelsLayer, labels: Sequence[int]) -> dict[int, Any]:

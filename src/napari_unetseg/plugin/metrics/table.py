@@ -67,6 +67,11 @@ class MetricsModel(QAbstractTableModel):
         self._judge()
         self._tell_all()
 
+    def set_colours(self, colours: Sequence[QColor]) -> None:
+        """Show other colours beside the rows."""
+        self._swatches = [_swatch(colour) for colour in colours]
+        self._tell_all()
+
     def row(self, number: int) -> Row:
         """The figures of a row, counted in the order in which they came."""
         return self._rows[number]

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from qtpy.QtCore import QLocale, Signal
 from qtpy.QtGui import QAction
-from qtpy.QtWidgets import QDoubleSpinBox, QHBoxLayout, QLabel, QMenu, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QGridLayout, QHBoxLayout, QLabel, QMenu, QToolButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_unetseg.core.io.cache import user_cache
 from napari_unetseg.core.metrics.columns import Column, Row, first_columns
+from napari_unetseg.plugin.metrics.limits_form import ShortNumber
 from napari_unetseg.plugin.parts.fields import combo, narrow
 
 KIND, KEY = "metrics", "columns"
@@ -34,6 +35,7 @@ class ViewForm(QWidget):
     def _build(self) -> None:
         self.columns_button = QToolButton()
         self.columns_button.setText("Columns")
+        self.columns_button.setStyleSheet("padding-right: 14px;")  # room for the arrow
         self.columns_button.setToolTip("Which figures the table shows. The choice is kept.")
         self.columns_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.menu = QMenu(self.columns_button)
@@ -49,15 +51,16 @@ class ViewForm(QWidget):
         line.setContentsMargins(0, 0, 0, 0)
         for widget in (QLabel("from"), self.low, QLabel("to"), self.high):
             line.addWidget(widget, 1 if isinstance(widget, QDoubleSpinBox) else 0)
-        first = QHBoxLayout()
-        first.addWidget(self.columns_button)
-        first.addWidget(self.colour_box, 1)
-        first.addWidget(self.filter_box, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(first)
-        column.addWidget(self.range)
+        self._titles = (QLabel("Colour by"), QLabel("Show"))
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        for row, (title, box) in enumerate(zip(self._titles, (self.colour_box, self.filter_box), strict=True)):
+            grid.addWidget(title, row, 0)
+            grid.addWidget(box, row, 1)
+        grid.addWidget(self.columns_button, 0, 2)
+        grid.addWidget(self.range, 2, 1, 1, 2)
         self.range.hide()
         self.colour_box.currentIndexChanged.connect(lambda: self.changed.emit())
         self.filter_box.currentIndexChanged.connect(self._choose_filter)
@@ -66,19 +69,19 @@ class ViewForm(QWidget):
 
     def set_columns(self, columns: tuple[Column, ...], *, of_labels: bool) -> None:
         """Offer the columns of a table; `of_labels`: each of its rows is a label of the layer."""
-        self.colour_box.setVisible(of_labels)
-        self.filter_box.setVisible(of_labels)
+        for part in (*self._titles, self.colour_box, self.filter_box):
+            part.setVisible(of_labels)
         if columns == self._columns:
             return
         self._columns = columns
         self._fill_menu()
-        for box, nothing in ((self.colour_box, "own colours"), (self.filter_box, "all shown")):
+        for box, nothing in ((self.colour_box, "own colours"), (self.filter_box, "all")):
             key = box.currentData()
             with signals_blocked(box):
                 box.clear()
                 box.addItem(nothing, None)
                 for column in columns:
-                    box.addItem(column.heading, column.key)
+                    box.addItem(f"{column.heading} …" if box is self.filter_box else column.heading, column.key)
                 box.setCurrentIndex(max(0, box.findData(key)))
         self.range.setVisible(self._filter is not None)
 
@@ -155,7 +158,7 @@ def _kept() -> dict[str, bool]:
 
 def _number(nothing: str) -> QDoubleSpinBox:
     """A number that says `nothing` at its smallest."""
-    box = QDoubleSpinBox()
+    box = ShortNumber()
     box.setLocale(QLocale.c())
     box.setDecimals(4)
     box.setRange(-1e9, 1e9)

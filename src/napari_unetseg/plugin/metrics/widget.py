@@ -73,8 +73,8 @@ class MetricsWidget(Panel):
         self.copy_button, self.save_button = QPushButton("Copy"), QPushButton("Save CSV…")
         self.copy_button.setToolTip("Copy the table, tab-separated, for a spreadsheet.")
         self.save_button.setToolTip("Save all figures with all their digits.")
-        for column, button in enumerate((self.errors_button, self.copy_button, self.save_button)):
-            self.exports.row.addWidget(button, 1, column)
+        for place, button in ((0, self.copy_button), (1, self.save_button), (5, self.errors_button)):
+            self.exports.add(button, place)
         self.rows.addWidget(self.line)
         self.rows.addWidget(self.view)
         self.rows.addWidget(self.table)
@@ -198,7 +198,8 @@ class MetricsWidget(Panel):
         if self.report is not None and self.choice.predicted is not None and self._rows_are_labels:
             rows = self.report.rows
             hidden = frozenset(label_of(row) for row in rows if self.view.hides(row))
-            self.look.show(self.choice.predicted, rows, self.view.colour_key, hidden)
+            if self.look.show(self.choice.predicted, rows, self.view.colour_key, hidden):
+                self.table.figures.set_colours(colours_of(self.choice.predicted, [label_of(row) for row in rows]))
 
     @property
     def is_compared(self) -> bool:
