@@ -102,9 +102,10 @@ def test_the_table_holds_the_core_s_figures_in_the_structures_colours(dock, pred
     assert names(widget) == ["cell", "golgi"]
     for heading, metric in (
         ("Dice", "dice"), ("IoU", "iou"), ("Sensitivity", "sensitivity"), ("HD95 [mm]", "hausdorff95"),
-        ("ASSD [mm]", "assd"), ("NSD", "nsd"), ("Volume [mm³]", "volume"),
+        ("ASSD [mm]", "assd"), ("NSD", "nsd"),
     ):  # fmt: skip
         assert texts(widget, heading) == [cell(getattr(score, metric)) for score in evaluation.structures]
+    assert texts(widget, "Volume [mL]") == [cell(score.volume / 1000) for score in evaluation.structures]
     swatches = [widget.table.figures.headerData(row, Qt.Orientation.Vertical, Qt.ItemDataRole.DecorationRole)
                 for row in range(2)]  # fmt: skip
     assert [swatch.toImage().pixelColor(5, 5).name() for swatch in swatches] == ["#e69f00", "#56b4e9"]
@@ -265,7 +266,7 @@ def test_a_good_result_needs_no_advice(dock, predicted):
 def test_without_a_reference_the_labels_are_measured(dock, viewer, qtbot, predicted):
     viewer.add_image(np.full((8, 20, 24), 7.0), scale=(2, 1, 1), units=("mm",) * 3, name="image")
     widget = dock(predicted)
-    assert texts(widget, "Volume [mm³]") == [cell(550 * 2.0), cell(48 * 2.0)]
+    assert texts(widget, "Volume [mL]") == ["1.100", "0.096"]
     with qtbot.waitSignal(widget.bridge.returned, timeout=PATIENCE):
         widget.choice.image_box.choose(viewer.layers["image"])
     assert [row["mean_intensity"] for row in widget.report.rows] == [7, 7]
