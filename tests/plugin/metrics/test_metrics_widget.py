@@ -19,7 +19,6 @@ from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.source import labels_of
 from napari_unetseg.plugin.learn.widget import LearnWidget
 from napari_unetseg.plugin.metrics.table import TINTS
-from napari_unetseg.plugin.metrics.widget import MetricsWidget
 from support import PATIENCE
 
 GRID = Grid((2.0, 1.0, 1.0), "mm")
@@ -61,8 +60,7 @@ def dock(viewer, qtbot):
         for one in labels:
             data, attributes, _ = labels_layer(one)
             viewer.add_labels(data, **attributes)
-        widget = MetricsWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Metrics")
+        _, widget = viewer.window.add_plugin_dock_widget("napari-unetseg", "Metrics")
         qtbot.waitUntil(lambda: widget.report is not None, timeout=PATIENCE)
         qtbot.wait(50)  # the table is laid out
         return widget
@@ -239,9 +237,8 @@ def test_paint_as_reference_scores_known_voxels_alone(dock, viewer, qtbot, predi
 @pytest.mark.parametrize("is_open", [False, True])
 def test_advice_on_a_bad_result_is_taken_to_the_learning_settings(dock, viewer, qtbot, predicted, reference, is_open):
     """Of the golgi, half is missing and nothing is found elsewhere: it wants twice the weight."""
-    learn = LearnWidget(viewer) if is_open else None
+    learn = viewer.window.add_plugin_dock_widget("napari-unetseg", "Learn")[1] if is_open else None
     if learn is not None:
-        viewer.window.add_dock_widget(learn, name="Learn")
         learn.choices.more.form["boundary_weight"].value = 0.2
     widget = dock(reference, predicted)
     assert "50% of it is found" in widget.advice.text.text()

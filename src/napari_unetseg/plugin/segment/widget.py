@@ -242,7 +242,7 @@ class SegmentWidget(Panel):
             self._viewer.add_layer(layer)
         result = shown.finding.segmentation
         self.job.say(f"Done in {duration(time.monotonic() - self._clicked)} on {result.device}.")
-        unit = result.labels.grid.unit + ("²" if result.labels.array.shape[0] == 1 else "³")
-        self.table.show_structures(shown.finding.structures, unit)
+        dimensions = 2 if result.labels.array.shape[0] == 1 else 3
+        self.table.show_structures(shown.finding.structures, result.labels.grid.unit, dimensions)
         self.table.show()
         self.notes.setText("\n".join(result.notes))
