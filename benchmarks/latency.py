@@ -17,10 +17,11 @@ from typing import Any
 import napari
 import numpy as np
 from napari._qt.qt_event_loop import get_qapp
-from qtpy.QtCore import QPoint, Qt, QTimer
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 from fewshot import facts
+from heartbeat import Heartbeat
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.plugin.learn.loop import Judged, SliceSeen
@@ -28,37 +29,8 @@ from napari_unetseg.plugin.learn.widget import LearnWidget
 
 SIDE, SLICES, Z = 512, 8, 3
 LONGEST_WAIT = 400.0
-BEAT = 5
-"""Milliseconds."""
 STALL = 0.1
 """Seconds: no gap in the event loop should be longer."""
-SCHEDULING = Path("/proc/thread-self/schedstat")
-
-
-class Heartbeat:
-    """Gaps in the event loop: by the clock, and without the time in which other programs had the processor."""
-
-    def __init__(self) -> None:
-        self.gaps: list[tuple[float, float]] = []
-        self._last = self._now()
-        self._timer = QTimer()
-        self._timer.timeout.connect(self._beat)
-        self._timer.start(BEAT)
-
-    def _now(self) -> tuple[float, float]:
-        waited = int(SCHEDULING.read_text().split()[1]) / 1e9 if SCHEDULING.exists() else 0.0
-        return time.perf_counter(), waited
-
-    def _beat(self) -> None:
-        now = self._now()
-        gap, waited = now[0] - self._last[0], now[1] - self._last[1]
-        self.gaps.append((gap, gap - waited))
-        self._last = now
-
-    @property
-    def longest(self) -> tuple[float, float]:
-        """Seconds: the longest gap by the clock, and the longest without waiting for the processor."""
-        return max(gap for gap, _ in self.gaps), max(own for _, own in self.gaps)
 
 
 class Painter:

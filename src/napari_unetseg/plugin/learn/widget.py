@@ -20,6 +20,7 @@ from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.section import PaintSection
 from napari_unetseg.plugin.annotate.store import model_beside
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
@@ -59,6 +60,7 @@ class LearnWidget(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        ContextHolder(napari_viewer, self)
         self._watched: Layer | None = None
         self.bridge = Bridge(self)
         self.session = LearnSession(self.bridge, self.request, self._slice_on_screen)
