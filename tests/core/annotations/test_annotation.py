@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.annotations.annotation import AnnotatedImage, Annotation, SentImage, changed_box
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.errors import InputError
 
 SHAPE = (3, 8, 9)
@@ -12,11 +13,11 @@ SHAPE = (3, 8, 9)
 def test_the_changed_box_holds_all_that_differs_and_no_more():
     before = np.zeros(SHAPE, np.uint8)
     after = before.copy()
-    assert changed_box(before, after) is None
+    assert changed_box(PaintedStack.of(before), PaintedStack.of(after)) is None
     after[1, 2, 7], after[2, 5, 3] = 2, 1
-    assert changed_box(before, after) == ((1, 3), (2, 6), (3, 8))
-    assert changed_box(after, before) == ((1, 3), (2, 6), (3, 8))
-    assert changed_box(before[:0], after[:0]) is None
+    assert changed_box(PaintedStack.of(before), PaintedStack.of(after)) == ((1, 3), (2, 6), (3, 8))
+    assert changed_box(PaintedStack.of(after), PaintedStack.of(before)) == ((1, 3), (2, 6), (3, 8))
+    assert changed_box(PaintedStack.of(before[:0]), PaintedStack.of(after[:0])) is None
 
 
 def test_strokes_and_undone_strokes_add_up_to_the_same_paint():
@@ -54,6 +55,20 @@ def test_a_record_that_does_not_follow_is_left_alone_until_a_whole_one_comes():
     sent.change(painted)
     assert received.take(sent.whole(painted))
     assert (received.sequence, received.painted.min()) == (sent.sequence, 3)
+
+
+def test_the_first_record_of_a_large_image_is_as_large_as_its_paint():
+    painted = np.zeros((64, 512, 512), np.uint8)
+    painted[30, 100:104, 200:206], painted[32, 90:92, 210:212] = 1, 2
+    sent, received = SentImage(), AnnotatedImage(painted.shape)
+    first = sent.change(painted)
+    assert (first.box, first.is_whole) == (((30, 33), (90, 104), (200, 212)), True)
+    received.take(Annotation(((5, 6), (0, 1), (0, 1)), np.ones((1, 1, 1), np.uint8)))
+    assert received.take(first)
+    assert np.array_equal(received.painted, painted)
+    cleared = np.zeros_like(painted)
+    assert received.take(sent.whole(cleared))
+    assert not received.painted.any()
 
 
 def test_who_holds_the_paint_keeps_it_as_it_was():

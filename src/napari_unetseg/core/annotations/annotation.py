@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.core.geometry.tiles import Box
 from napari_unetseg.errors import InputError
 
@@ -35,6 +36,8 @@ class Annotation:
     sequence : int
         1, 2, … for the records of one image, in their order.
     kind : ``"paint"``
+    is_whole : bool
+        Whether nothing is painted outside of the box; such a record need not follow the one before.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class Annotation:
     time: int = 0
     sequence: int = 1
     kind: Literal["paint"] = "paint"
+    is_whole: bool = False
 
     def __post_init__(self) -> None:
         shape = tuple(stop - start for start, stop in self.box)
@@ -75,6 +79,7 @@ class AnnotatedImage:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.painted: Array = np.zeros(shape, np.uint8)
         """Replaced by each record, never written to: who holds it keeps it as it was."""
+        self._slices: set[int] = set()
         self.sequence = 0
         """Of the last record that was taken; 0 before the first one."""
 
@@ -89,16 +94,29 @@ class AnnotatedImage:
         shape = self.painted.shape
         if any(stop > size for (_, stop), size in zip(annotation.box, shape, strict=True)):
             raise InputError(f"Expected paint within an image of shape {shape}; got a box {annotation.box}.")
-        if annotation.values.shape == shape:
-            self.painted = annotation.values
+        if annotation.is_whole or annotation.values.shape == shape:
+            self.painted, self._slices = np.zeros(shape, annotation.values.dtype), set()
         elif annotation.sequence == self.sequence + 1:
-            painted = self.painted.astype(np.promote_types(self.painted.dtype, annotation.values.dtype))
-            painted[annotation.place] = annotation.values
-            self.painted = painted
+            self.painted = self._copied(np.promote_types(self.painted.dtype, annotation.values.dtype))
         else:
             return False
+        self._put(annotation)
         self.sequence = annotation.sequence
         return True
+
+    def _copied(self, dtype: np.dtype[Any]) -> Array:
+        """A copy, in the time and memory of the slices that hold paint."""
+        painted = np.zeros(self.painted.shape, dtype)
+        for z in self._slices:
+            painted[z] = self.painted[z]
+        return painted
+
+    def _put(self, annotation: Annotation) -> None:
+        first, (_, *place) = annotation.box[0][0], annotation.place
+        for z, values in enumerate(annotation.values, start=first):
+            if z in self._slices or values.any():
+                self.painted[z, *place] = values
+                self._slices.add(z)
 
 
 class SentImage:
@@ -106,47 +124,46 @@ class SentImage:
 
     def __init__(self, image: int = 0, time: int = 0) -> None:
         self._image, self._time = image, time
-        self._sent: Array | None = None
+        self._sent: PaintedStack | None = None
         self.sequence = 0
         """Of the last record."""
 
-    def change(self, painted: Array) -> Annotation | None:
-        """What has changed since the last record; None where nothing has. The array must not be written to later.
+    def change(self, painted: PaintedStack | Array) -> Annotation | None:
+        """What has changed since the last record; None where nothing has.
 
         Parameters
         ----------
-        painted : ndarray of whole numbers, (Z, Y, X)
+        painted : PaintedStack, or ndarray of whole numbers, (Z, Y, X)
         """
-        if self._sent is None or (self._sent.shape, self._sent.dtype) != (painted.shape, painted.dtype):
-            return self.whole(painted)
-        box = changed_box(self._sent, painted)
-        self._sent = painted
-        return self._record(box, painted) if box is not None else None
+        stack, before = PaintedStack.of(painted), self._sent
+        if before is None or (before.shape, before.dtype) != (stack.shape, stack.dtype):
+            return self.whole(stack)
+        box = changed_box(before, stack)
+        self._sent = stack
+        return self._record(box, stack) if box is not None else None
 
-    def whole(self, painted: Array) -> Annotation:
+    def whole(self, painted: PaintedStack | Array) -> Annotation:
         """All of it, whatever the other side holds."""
-        self._sent = painted
-        z, y, x = painted.shape
-        return self._record(((0, z), (0, y), (0, x)), painted)
+        stack = self._sent = PaintedStack.of(painted)
+        box = changed_box(PaintedStack.empty(stack.shape, stack.dtype), stack)
+        return self._record(box or ((0, 1), (0, 1), (0, 1)), stack, is_whole=True)
 
-    def _record(self, box: Box, painted: Array) -> Annotation:
+    def _record(self, box: Box, stack: PaintedStack, *, is_whole: bool = False) -> Annotation:
         self.sequence += 1
-        values = painted[tuple(slice(*span) for span in box)]
-        return Annotation(box, values, self._image, self._time, self.sequence)
+        return Annotation(box, stack.part(box), self._image, self._time, self.sequence, is_whole=is_whole)
 
 
-def changed_box(before: Array, after: Array) -> Box | None:
-    """The smallest box that holds all voxels (Z, Y, X) in which two arrays of one shape differ; None where none do."""
-    slices = [z for z in range(len(after)) if not np.array_equal(before[z], after[z])]
+def changed_box(before: PaintedStack, after: PaintedStack) -> Box | None:
+    """The smallest box that holds all voxels (Z, Y, X) in which two stacks of one shape differ; None where none do."""
+    slices = after.changed_since(before)
     if not slices:
         return None
-    first, last = slices[0], slices[-1] + 1
     rows, columns = np.zeros(after.shape[1], bool), np.zeros(after.shape[2], bool)
     for z in slices:
-        differ = before[z] != after[z]
+        differ = before.plane(z) != after.plane(z)
         rows |= differ.any(axis=1)
         columns |= differ.any(axis=0)
-    return (first, last), _span(rows), _span(columns)
+    return (slices[0], slices[-1] + 1), _span(rows), _span(columns)
 
 
 def _span(marked: npt.NDArray[np.bool_]) -> tuple[int, int]:

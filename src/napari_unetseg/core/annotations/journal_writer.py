@@ -13,6 +13,7 @@ from typing import IO, Self
 import numpy as np
 
 from napari_unetseg.core.annotations import journal, journal_lock
+from napari_unetseg.core.annotations.painted_stack import PaintedStack, slices_with_paint
 from napari_unetseg.core.io.atomic import atomic_path, tidy
 from napari_unetseg.errors import InputError, OutputError
 
@@ -71,6 +72,7 @@ class Journal:
                 f"{self.path} holds paint of shape {recovered.painted.shape}, and the image has {shape}. Move it."
             )
         self.painted, self.note = recovered.painted, recovered.note
+        self._recorded: PaintedStack | None = None
         self._go_to(recovered.size)
         return recovered.size
 
@@ -133,12 +135,12 @@ class Journal:
         self._file.seek(size)
         self._file.truncate()
 
-    def record(self, painted: journal.Array) -> int:
+    def record(self, painted: PaintedStack | journal.Array) -> int:
         """Append what has changed since the last call, and wait until it is on the disk.
 
         Parameters
         ----------
-        painted : ndarray of whole numbers below 65536, of the journal's shape
+        painted : PaintedStack, or ndarray, of whole numbers below 65536, of the journal's shape
 
         Returns
         -------
@@ -154,13 +156,29 @@ class Journal:
         OutputError
             If the disk is full. The next call writes the stroke again.
         """
-        changed = np.flatnonzero(painted != self.painted)
+        stack = PaintedStack.of(painted)
+        changed, values = self._changed(stack)
         if changed.size:
-            values = journal.values_at(painted, changed)
             self._append(journal.record_of(b"S", journal.stroke_of(changed, values)))
             self.painted.reshape(-1)[changed] = values
+            self._recorded = stack  # it counts as written, whatever becomes of making the file smaller
             self._compact_if_large()
+        self._recorded = stack
         return int(changed.size)
+
+    def _changed(self, stack: PaintedStack) -> journal.Painted:
+        """Flat indices of changed voxels, in order, and their values: only slices that may have changed are looked at."""
+        if self._recorded is not None:
+            slices = stack.changed_since(self._recorded)
+        else:
+            slices = sorted({*stack.planes, *slices_with_paint(self.painted)})
+        changed, values = [np.zeros(0, np.int64)], [np.zeros(0, np.uint16)]
+        for z in slices:
+            plane = stack.plane(z)
+            where = np.flatnonzero(plane != self.painted[z])
+            changed.append(where + z * plane.size)
+            values.append(journal.values_at(plane, where))
+        return np.concatenate(changed), np.concatenate(values)
 
     def write_note(self, note: journal.Note) -> None:
         """Append a note: JSON-able facts that belong to the paint. It replaces the last one."""
