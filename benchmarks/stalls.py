@@ -1,10 +1,10 @@
 """Stalls of the window with a large image, beside those of napari alone; seconds to the first preview, and memory.
 
-``xvfb-run -a -s "-screen 0 1280x1024x24" python benchmarks/stalls.py`` builds a stack of blobs (256 × 1024 × 1024, uint8)
-and opens it in two napari, one after the other: in one, layers are added and painted by hand; in the other the plugin's
-widgets are docked from the menu, and the same strokes of a real mouse are learned from. Where we add a layer, napari
-alone adds one like it. A stall is the longest gap in the window's event loop, without the time in which other programs
-had the processor.
+``xvfb-run -a -s "-screen 0 1280x1024x24" python benchmarks/stalls.py`` builds a stack of blobs (256 × 1024 × 1024
+voxels, uint8) and opens it in two napari, one after the other: in one, layers are added and painted by hand; in the
+other the plugin's widgets are docked from the menu, and the same strokes of a real mouse are learned from. Where we add
+a layer, napari alone adds one like it. A stall is the longest gap in the window's event loop, without the time in
+which other programs had the processor.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ class Window:
 
 
 def alone(image: Path, _model: str, explains: bool) -> dict[str, Any]:
-    """napari without the plugin."""
+    """The viewer without the plugin."""
     window = Window(image, explains)
     viewer, middle = window.viewer, window.middle
     layer = viewer.add_labels(np.zeros(window.stack.shape, np.uint8), name="paint")

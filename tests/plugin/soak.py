@@ -107,7 +107,7 @@ class Soak:
             self._wait(0.05)
         self._settle()
         if self.learn.paint.canvas is not None:
-            self.painted[image] = self.learn.paint.canvas.last.copy()
+            self.painted[image] = np.asarray(self.learn.paint.canvas.last)
         self._close()
 
     def _bring_paint_back(self, image: Path) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.annotations.next_slice import SliceUncertainty, UncertaintyMap, next_slice, occupied
+from napari_unetseg.core.annotations.next_slice import SliceUncertainty, UncertaintyMap, next_slice
 
 
 def painted_at(*slices, length=9):
@@ -67,13 +67,3 @@ def test_without_paint_the_middle_of_the_uncertainty_is_next():
 
 def test_where_everything_is_painted_there_is_no_next():
     assert next_slice(np.ones((3, 1)), painted_at(0, 1, 2, length=3)) is None
-
-
-def test_paint_occupies_slices_along_each_axis():
-    painted = np.zeros((2, 3, 4), np.uint8)
-    painted[1, 0, 2] = painted[1, 2, 2] = 1
-    assert [along.tolist() for along in occupied(painted)] == [
-        [False, True],
-        [True, False, True],
-        [False, False, True, False],
-    ]

@@ -93,7 +93,7 @@ def survives(start: Start, image: Path, seeds: list[int]) -> list[str]:
         if states[0][1] != checksum(painted):
             wrong.append(f"kill {seed}: the program did not begin with the paint that was found before")
         found = find_paint(image.parent / FOLDER / f"{image.name}.paint", SHAPE)
-        painted = found.painted.astype(np.uint8) if found is not None else np.zeros(SHAPE, np.uint8)
+        painted = np.asarray(found.painted, np.uint8) if found is not None else np.zeros(SHAPE, np.uint8)
         due = max(0, sum(at < when - GRACE for at, _ in states) - 1)
         if checksum(painted) not in [state for _, state in states[due:]]:
             wrong.append(f"kill {seed}: {np.count_nonzero(painted)} voxels were found, which was never the paint")

@@ -74,7 +74,10 @@ def test_kept_paint_is_found_with_its_names(tmp_path):
     painted[1, 2, 3] = 2
     keeper = keep_on(path, painted.shape)
     keeper.keep(painted, {2: "cell"})
-    assert keeper.survey(painted).result().counts == (23, 0, 1)
+    survey = keeper.survey(painted).result()
+    assert survey.counts == (23, 0, 1)
+    expected = [painted.any(others) for others in ((1, 2), (0, 2), (0, 1))]
+    assert all(map(np.array_equal, survey.occupied, expected))
     keeper.close()
     kept = find_paint(path, painted.shape)
     assert np.array_equal(kept.painted, painted)

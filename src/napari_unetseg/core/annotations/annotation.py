@@ -112,10 +112,10 @@ class AnnotatedImage:
         return painted
 
     def _put(self, annotation: Annotation) -> None:
-        first, (_, *place) = annotation.box[0][0], annotation.place
+        first, (_, rows, columns) = annotation.box[0][0], annotation.place
         for z, values in enumerate(annotation.values, start=first):
             if z in self._slices or values.any():
-                self.painted[z, *place] = values
+                self.painted[z, rows, columns] = values
                 self._slices.add(z)
 
 

@@ -167,7 +167,7 @@ class Journal:
         return int(changed.size)
 
     def _changed(self, stack: PaintedStack) -> journal.Painted:
-        """Flat indices of changed voxels, in order, and their values: only slices that may have changed are looked at."""
+        """Flat indices of changed voxels, in order, and their values; slices that cannot have changed are left out."""
         if self._recorded is not None:
             slices = stack.changed_since(self._recorded)
         else:

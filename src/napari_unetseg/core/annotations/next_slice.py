@@ -61,12 +61,6 @@ class UncertaintyMap:
         return total
 
 
-def occupied(painted: Array) -> tuple[npt.NDArray[np.bool_], ...]:
-    """Which slices along z, y and x of (Z, Y, X) hold paint."""
-    plane, front = np.any(painted, axis=0), np.any(painted, axis=2)
-    return np.any(front, axis=1), np.any(plane, axis=1), np.any(plane, axis=0)
-
-
 def next_slice(uncertainty: npt.NDArray[np.float64], is_painted: npt.NDArray[np.bool_]) -> int | None:
     """The slice that would bring paint nearest to what the model is unsure of; None where every slice is painted.
 

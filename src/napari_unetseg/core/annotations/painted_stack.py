@@ -56,6 +56,11 @@ class PaintedStack:
         """The largest painted value; 0 where nothing is painted."""
         return max((int(plane.max()) for plane in self.planes.values()), default=0)
 
+    @cached_property
+    def voxels(self) -> int:
+        """How many voxels are painted."""
+        return sum(int(np.count_nonzero(plane)) for plane in self.planes.values())
+
     def any(self) -> bool:
         """Whether anything is painted."""
         return bool(self.planes)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.annotations.painted_stack import slices_with_paint
 from napari_unetseg.errors import InputError
 
 UNPAINTED, BACKGROUND = 0, 1  # in painted layers
@@ -88,7 +89,7 @@ def check_painted(painted: Sequence[Array], shapes: Sequence[tuple[int, ...]], k
         raise InputError(f"Expected one painted file for each image; got {len(shapes)} images and {len(painted)}.")
     for paint, shape in zip(painted, shapes, strict=True):
         _check_one(paint, shape)
-    _check_classes(sorted({int(value) for paint in painted for value in np.unique(paint)} - {UNPAINTED}), known)
+    _check_classes(sorted({value for paint in painted for value in painted_values(paint)}), known)
 
 
 def _check_one(paint: Array, shape: tuple[int, ...]) -> None:
@@ -116,13 +117,36 @@ def _check_classes(values: list[int], known: int) -> None:
         raise InputError(f"Expected painted values up to {HIGHEST}; got {values[-1]}. Paint structures with 2, 3, ….")
 
 
+def painted_values(painted: Array) -> set[int]:
+    """The values of painted labels (Z, Y, X), without `UNPAINTED`."""
+    planes = [painted[z] for z in slices_with_paint(painted)]
+    return {int(value) for plane in planes for value in np.unique(plane[plane != UNPAINTED])}
+
+
+def painted_counts(painted: Array, classes: int) -> npt.NDArray[np.int64]:
+    """Painted voxels (Z, classes) of each slice along z and each value 1, …, `classes`."""
+    counts = np.zeros((painted.shape[0], classes), np.int64)
+    for z in slices_with_paint(painted):
+        counts[z] = np.bincount(painted[z].ravel(), minlength=classes + 1)[1:]
+    return counts
+
+
+def _places(painted: Array) -> npt.NDArray[np.intp]:
+    """Indices (3, P) of the painted voxels, in order; of a large image the slices without paint are passed over."""
+    parts = [np.zeros((3, 0), np.intp)]
+    for z in slices_with_paint(painted):
+        y, x = np.nonzero(painted[z])
+        parts.append(np.stack([np.full_like(y, z), y, x]))
+    return np.concatenate(parts, axis=1)
+
+
 def painted_planes(painted: Array) -> list[Plane]:
     """The planes, in any of the three orientations, that hold the paint; the fullest first.
 
     Each voxel is counted once: planes are taken greedily, by how many voxels they explain that no earlier one did.
     Nothing painted gives an empty list.
     """
-    where = np.array(np.nonzero(painted))
+    where = _places(painted)
     planes = []
     while where.shape[1]:
         counts = [np.bincount(along, minlength=1) for along in where]
@@ -142,21 +166,36 @@ def hold_out(painted: Sequence[Array]) -> Split:
     little of it lies on other planes, gives every fourth block of its own region as well. The split depends on the
     paint alone. A class is never taken away from the learning part altogether: its voxels are then given back.
     """
+    depths = [np.array(slices_with_paint(p), np.intp) for p in painted]
+    compact = [p[z] for p, z in zip(painted, depths, strict=True)]
+    parts = zip(painted, compact, depths, _held_out(compact, depths), strict=True)
+    split = Split([], [])
+    for paint, slices, z, mask in parts:
+        split.learning.append(_among(paint, z, np.where(mask, UNPAINTED, slices)))
+        split.held_out.append(_among(paint, z, np.where(mask, slices, UNPAINTED)))
+    return split
+
+
+def _among(painted: Array, depths: Array, slices: Array) -> Array:
+    """Slices at their depths, in an array like `painted` that takes memory for them only."""
+    found = np.zeros(painted.shape, painted.dtype)
+    found[depths] = slices
+    return found
+
+
+def _held_out(painted: Sequence[Array], depths: Sequence[Array]) -> list[npt.NDArray[np.bool_]]:
+    """Which voxels to score on, of the slices with paint alone; `depths` are their indices along z."""
     planes = _fair_planes(painted)
     masks = [np.zeros(p.shape, dtype=bool) for p in painted]
     if len(planes) >= 3:
         for image, plane in _spread(painted, planes):
             masks[image][plane.where] = True
     else:
-        masks = [_every_fourth_block(p > 0) for p in painted]
+        masks = [_every_fourth_block(p > 0, z) for p, z in zip(painted, depths, strict=True)]
     for value in range(BACKGROUND, class_count(painted) + 1):
-        _divide(value, painted, masks)
+        _divide(value, painted, masks, depths)
     _give_back(painted, masks)
-    pairs = list(zip(painted, masks, strict=True))
-    return Split(
-        [np.where(mask, UNPAINTED, paint).astype(paint.dtype) for paint, mask in pairs],
-        [np.where(mask, paint, UNPAINTED).astype(paint.dtype) for paint, mask in pairs],
-    )
+    return masks
 
 
 def chance(held_out: Sequence[Array]) -> float:
@@ -173,7 +212,7 @@ def chance(held_out: Sequence[Array]) -> float:
 
 def _painted_tiles(painted: Array) -> int:
     """Tiles of `ALIKE` pixels along y and x, slice by slice, that have paint."""
-    z, y, x = np.nonzero(painted)
+    z, y, x = _places(painted)
     _, height, width = painted.shape
     return int(np.unique((z * height + y // ALIKE) * width + x // ALIKE).size)
 
@@ -197,15 +236,15 @@ def _is_divided(held: Array, everything: Array) -> npt.NDArray[np.bool_]:
     return np.asarray((np.minimum(held, everything - held) >= LEAST_PART * everything) & (everything > 0))
 
 
-def _divide(value: int, painted: Sequence[Array], masks: list[npt.NDArray[np.bool_]]) -> None:
+def _divide(value: int, painted: Sequence[Array], masks: list[npt.NDArray[np.bool_]], depths: Sequence[Array]) -> None:
     """Hold out blocks of a class's region, where the masks do not divide the class."""
     of_class = [p == value for p in painted]
     everything = np.sum([where.sum() for where in of_class])
     held = np.sum([(where & mask).sum() for where, mask in zip(of_class, masks, strict=True)])
     if everything and not _is_divided(held, everything):
-        for where, mask in zip(of_class, masks, strict=True):
+        for where, mask, z in zip(of_class, masks, depths, strict=True):
             mask[where] = False
-            mask |= _every_fourth_block(where)
+            mask |= _every_fourth_block(where, z)
 
 
 def _fair_planes(painted: Sequence[Array]) -> list[tuple[int, Plane]]:
@@ -216,18 +255,27 @@ def _fair_planes(painted: Sequence[Array]) -> list[tuple[int, Plane]]:
     return sorted(fair, key=lambda pair: (pair[0], pair[1].axis, pair[1].index))
 
 
-def _every_fourth_block(where: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Blocks of the bounding box of some voxels, every fourth along its diagonals, so that none touches another."""
+def _every_fourth_block(where: npt.NDArray[np.bool_], depths: Array) -> npt.NDArray[np.bool_]:
+    """Blocks of the bounding box of some voxels, every fourth along its diagonals, so that none touches another.
+
+    Parameters
+    ----------
+    where : ndarray of bool (slices, Y, X)
+    depths : ndarray of whole numbers (slices,)
+        Their indices along z, in order.
+    """
     found = np.zeros(where.shape, dtype=bool)
     if not where.any():
         return found
-    spans = [(int(along.min()), int(along.max()) + 1) for along in np.nonzero(where)]
-    total = np.zeros([stop - start for start, stop in spans], dtype=np.int64)
-    for axis, (start, stop) in enumerate(spans):
-        block = np.arange(stop - start) * BLOCKS // max(stop - start, BLOCKS)
+    along = [depths, np.arange(where.shape[1]), np.arange(where.shape[2])]
+    inside = [axis[where.any(tuple({0, 1, 2} - {number}))] for number, axis in enumerate(along)]
+    near = [(axis >= i[0]) & (axis <= i[-1]) for axis, i in zip(along, inside, strict=True)]
+    total = np.zeros([int(n.sum()) for n in near], dtype=np.int64)
+    for axis, (places, n, i) in enumerate(zip(along, near, inside, strict=True)):
+        block = (places[n] - i[0]) * BLOCKS // max(int(i[-1] - i[0]) + 1, BLOCKS)
         shift = np.array([1, 1, 2])[axis]  # (y + 2x) mod 4: no two neighbours, every row and column is met
         total += (block * shift).reshape([-1 if a == axis else 1 for a in range(where.ndim)])
-    found[tuple(slice(*span) for span in spans)] = total % 4 == 1
+    found[np.ix_(*near)] = total % 4 == 1
     return found
 
 

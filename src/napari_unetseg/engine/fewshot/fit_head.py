@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, class_count, to_classes
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, class_count, painted_counts, to_classes
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.engine.fewshot.head_training import HeadSettings, fit_head, fresh_head
 from napari_unetseg.engine.fewshot.validation import class_dice, mean_dice
@@ -58,16 +58,11 @@ def painted_slices(painted: Sequence[Array], most: int = MOST_SLICES) -> list[Pa
     painted : sequence of ndarray (Z, Y, X)
         Painted labels, one for each image.
     """
-    counts = np.concatenate([_counts(p, class_count(painted)) for p in painted])
+    counts = np.concatenate([painted_counts(p, class_count(painted)) for p in painted])
     places = [(image, z) for image, p in enumerate(painted) for z in range(p.shape[0])]
     worth = (counts / counts.sum(0).clip(1)).sum(1)
     chosen = [i for i in np.argsort(-worth, kind="stable")[:most] if worth[i] > 0]
     return [_painted_slice(painted[places[i][0]], *places[i]) for i in sorted(chosen)]
-
-
-def _counts(painted: Array, classes: int) -> Array:
-    """Painted voxels (Z, classes) of each slice and class."""
-    return np.array([np.bincount(plane.ravel(), minlength=classes + 1)[1:] for plane in painted])
 
 
 def _painted_slice(painted: Array, image: int, z: int) -> PaintedSlice:

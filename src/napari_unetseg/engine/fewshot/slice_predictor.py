@@ -127,6 +127,8 @@ class Slices:
     def prepare(self, painted: Sequence[Array]) -> Job[None]:
         """Compute the features of the painted slices, where they are not kept."""
         slices = painted_slices(painted)
+        for image, source in enumerate(self.sources):
+            source.wanted = frozenset(points.z for points in slices if points.image == image)
         for done, points in enumerate(slices):
             yield Progress(done, len(slices), "Looking at the painted slices")
             self.sources[points.image][points.z]

@@ -56,7 +56,9 @@ class Schedule:
         """That of a run that begins now; other labels, models to begin with or settings have other checkpoints."""
         card = run.pretrained and run.pretrained.card
         known = repr((run.settings, card, [volume.name for volume in run.dataset.volumes]))
-        mark = zlib.crc32(b"".join(p.tobytes() for p in run.dataset.painted), zlib.crc32(known.encode()))
+        mark = zlib.crc32(known.encode())
+        for paint in run.dataset.painted:
+            mark = zlib.crc32(np.ascontiguousarray(paint).reshape(-1).view(np.uint8).data, mark)
         marked = checkpoint and checkpoint.with_name(f"{checkpoint.name}.{mark:08x}")
         return cls(run.settings, time.monotonic(), marked)
 

@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.sparse_labels import UNPAINTED
+from napari_unetseg.core.annotations.painted_stack import slices_with_paint
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, painted_counts
 from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.volume import Volume
@@ -45,9 +46,12 @@ class SparseLabels:
     @classmethod
     def of(cls, painted: Array) -> SparseLabels:
         """That of painted labels (Z, Y, X)."""
-        where = np.flatnonzero(painted)
-        fits = painted.size < 2**32
-        return cls(where.astype(np.uint32) if fits else where, painted.ravel()[where], painted.shape)
+        area, slices = int(np.prod(painted.shape[1:])), slices_with_paint(painted)
+        flat = [np.flatnonzero(painted[z]) for z in slices]
+        places = [np.zeros(0, np.int64), *(z * area + where for z, where in zip(slices, flat, strict=True))]
+        values = [np.zeros(0, painted.dtype), *(painted[z].ravel()[w] for z, w in zip(slices, flat, strict=True))]
+        kind = np.uint32 if painted.size < 2**32 else np.int64
+        return cls(np.concatenate(places).astype(kind), np.concatenate(values), painted.shape)
 
     @property
     def dense(self) -> Array:
@@ -108,7 +112,15 @@ class Accepted:
     def unseen(self, dataset: AnnotationDataset) -> list[Array]:
         """Held-out labels that `validation` has not learned from."""
         parts = zip(dataset.painted, dataset.split.held_out, self.known or (), strict=True)
-        return [np.where(painted == known.dense, UNPAINTED, held) for painted, held, known in parts]
+        return [_without_known(painted, held, known.dense) for painted, held, known in parts]
+
+
+def _without_known(painted: Array, held_out: Array, known: Array) -> Array:
+    """Held-out labels (Z, Y, X) but where the paint is as it was known."""
+    found = np.zeros_like(held_out)
+    for z in slices_with_paint(held_out):
+        found[z] = np.where(painted[z] == known[z], UNPAINTED, held_out[z])
+    return found
 
 
 class Versions:
@@ -152,9 +164,8 @@ class Versions:
 
 def version_of(kind: str, dice: Mapping[int, float], dataset: AnnotationDataset) -> Version:
     """A version without a number yet, with the held-out voxels behind each Dice."""
-    most = dataset.outputs + 1
-    counts = sum((np.bincount(part.ravel(), minlength=most) for part in dataset.split.held_out), np.zeros(most, int))
-    held_out = {label: int(counts[label + 1]) for label in dice}
+    counts = sum(painted_counts(part, dataset.outputs).sum(0) for part in dataset.split.held_out)
+    held_out = {label: int(counts[label]) for label in dice}
     return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in dataset.painted))
 
 

@@ -14,6 +14,7 @@ from napari.layers import Labels as LabelsLayer
 from napari.utils.notifications import show_warning
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.store import PaintKeeper, Survey
@@ -35,20 +36,20 @@ class PaintCopy:
 
     Parameters
     ----------
-    painted : ndarray of whole numbers, (Z, Y, X)
-        Of the image in view; a copy that nobody writes to.
+    painted : PaintedStack, or ndarray of whole numbers, (Z, Y, X)
+        Of the image in view; nobody writes to it.
     names : mapping
         Names of structures by output label.
-    others : tuple of ndarray
+    others : tuple
         The same of other images that are learned from.
     """
 
-    painted: npt.NDArray[Any]
+    painted: PaintedStack | npt.NDArray[Any]
     names: Mapping[int, str]
-    others: tuple[npt.NDArray[Any], ...] = ()
+    others: tuple[PaintedStack | npt.NDArray[Any], ...] = ()
 
     @property
-    def all(self) -> tuple[npt.NDArray[Any], ...]:
+    def all(self) -> tuple[PaintedStack | npt.NDArray[Any], ...]:
         """The paint of every image, that in view first."""
         return (self.painted, *self.others)
 
@@ -63,8 +64,8 @@ class Canvas:
         What it is painted on.
     keeper : PaintKeeper or None
         None where the paint cannot be kept.
-    last : ndarray or None
-        The paint (Z, Y, X) that was kept last.
+    last : PaintedStack or None
+        The paint that was kept last.
     survey : Survey or None
         Of that paint, soon after it was kept.
     learned : LearnImage or None
@@ -79,7 +80,7 @@ class Canvas:
     target: AnnotationTarget
     structures: PaintStructures
     keeper: PaintKeeper | None
-    last: npt.NDArray[Any] | None = None
+    last: PaintedStack | None = None
     survey: Survey | None = None
     learned: LearnImage | None = None
     taught: LearnImage | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
@@ -18,12 +18,14 @@ from napari_unetseg.plugin.layers.source import METADATA, LayerSource, appearanc
 BRUSH = 10
 
 
-def new_layer(source: LayerSource, structures: PaintStructures, painted: npt.NDArray[Any] | None = None) -> LabelsLayer:
-    """A layer to paint on, empty or with earlier paint (Z, Y, X), where an image lies."""
-    if painted is None:
-        painted = np.zeros(source.shape[1:], np.uint8)
-    dtype = np.uint8 if painted.max(initial=0) < 256 else np.uint16
-    labels = Labels(painted.astype(dtype), source.grid, structures.painted, name=source.name)
+def new_layer(source: LayerSource, structures: PaintStructures, painted: PaintedStack | None = None) -> LabelsLayer:
+    """A layer to paint on, empty or with earlier paint, where an image lies; only slices with paint take memory yet."""
+    dtype = np.uint8 if painted is None or painted.highest < 256 else np.uint16
+    array = np.zeros(source.shape[1:], dtype)
+    if painted is not None:
+        for z, plane in painted.planes.items():
+            array[z] = plane
+    labels = Labels(array, source.grid, structures.painted, name=source.name)
     data, attributes = source.labels(labels, f"{source.name} (painted)")
     layer = LabelsLayer(data, opacity=0.8, **attributes)
     layer.brush_size = BRUSH
@@ -98,19 +100,8 @@ def _picker(value: int, picked: Callable[[int], None]) -> Callable[[LabelsLayer]
     return paint_with
 
 
-def copy_of(layer: LabelsLayer, source: LayerSource, time: int = 0) -> npt.NDArray[Any]:
-    """A copy of the paint (Z, Y, X) on an image; take it on the GUI's thread, between two strokes.
-
-    Raises
-    ------
-    InputError
-        If the layer has another shape than the image, or lies elsewhere.
-    """
-    return labels_on(layer, source, time).array
-
-
-def labels_on(layer: LabelsLayer, source: LayerSource, time: int = 0) -> Labels:
-    """A copy of a layer's labels, which must lie on an image.
+def paint_on(layer: LabelsLayer, source: LayerSource, time: int = 0) -> LayerSource:
+    """Where to read the paint on an image: the layer as it is, not a copy.
 
     Raises
     ------
@@ -119,16 +110,21 @@ def labels_on(layer: LabelsLayer, source: LayerSource, time: int = 0) -> Labels:
     """
     if layer.multiscale:
         raise InputError("Expected a painted layer of one resolution; got a multiscale one. Add a painted layer.")
-    labels = labels_of(layer, time=time)
+    paint = LayerSource.of(layer, time=time, channel=0)
     mend = f"Add a painted layer for {source.name}."
-    if labels.array.shape != source.shape[1:]:
+    if paint.shape[1:] != source.shape[1:]:
         raise InputError(
-            f"Expected paint of the image's shape {source.shape[1:]} (z, y, x); got {labels.array.shape}. {mend}"
+            f"Expected paint of the image's shape {source.shape[1:]} (z, y, x); got {paint.shape[1:]}. {mend}"
         )
-    paint, image = labels.grid, source.grid
     first = 1 if source.shape[1] == 1 else 0  # one slice has no place along z
-    near = np.allclose(paint.origin[first:], image.origin[first:], atol=0.5 * min(image.spacing))
-    alike = paint.unit == image.unit and np.allclose(paint.spacing[first:], image.spacing[first:], rtol=1e-3)
-    if not (near and alike):
+    near = np.allclose(paint.grid.origin[first:], source.grid.origin[first:], atol=0.5 * min(source.grid.spacing))
+    alike = np.allclose(paint.grid.spacing[first:], source.grid.spacing[first:], rtol=1e-3)
+    if not (near and alike and paint.grid.unit == source.grid.unit):
         raise InputError(f"Expected paint that lies on the image; {layer.name} lies elsewhere. {mend}")
-    return labels
+    return paint
+
+
+def labels_on(layer: LabelsLayer, source: LayerSource, time: int = 0) -> Labels:
+    """A copy of a layer's labels, which must lie on an image; raises as `paint_on`."""
+    paint_on(layer, source, time)
+    return labels_of(layer, time=time)

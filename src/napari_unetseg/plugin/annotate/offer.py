@@ -6,7 +6,6 @@ import datetime
 from enum import Enum
 from pathlib import Path
 
-import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import signals_blocked
@@ -100,7 +99,7 @@ class PaintOffer(QWidget):
         for button in (self.read_button, self.copy_button):
             button.setVisible(owner is not None)
         if self.kept is not None:
-            count = f"{np.count_nonzero(self.kept.painted):,}".replace(",", " ")
+            count = f"{self.kept.painted.voxels:,}".replace(",", " ")
             self.line.setText(
                 f"Another window ({display_text(str(owner))}) paints on this image: {count} voxels so far."
                 if owner is not None

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import numpy as np
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 from napari.utils.notifications import show_info, show_warning
@@ -15,24 +14,25 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from napari_unetseg.core.annotations.journal import FOLDER
-from napari_unetseg.errors import UnetsegError
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
+from napari_unetseg.errors import InputError, UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.classes import PaintStructures
 from napari_unetseg.plugin.annotate.layer import (
     bind_keys,
-    copy_of,
     dress,
     holds_structures,
     labels_on,
     new_layer,
     paint_of_labels,
+    paint_on,
     pick,
     structures_in,
 )
 from napari_unetseg.plugin.annotate.offer import Claim, PaintOffer
 from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_afresh, keep_copy, keep_on, other_owner, place_of
 from napari_unetseg.plugin.annotate.table import PaintTable
-from napari_unetseg.plugin.annotate.watch import PaintWatch
+from napari_unetseg.plugin.annotate.watch import PaintReader, PaintWatch, up_to_date
 from napari_unetseg.plugin.bridge import tell
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
@@ -66,7 +66,7 @@ class PaintSection(QWidget):
         self._image: Image | None = None
         self._source: LayerSource | None = None
         self._canvases = Canvases()
-        self._watch = PaintWatch(self)
+        self._watch, self._reader = PaintWatch(self), PaintReader(self)
         self.writer = PaintWriter(self)
         self._build()
         self._connect()
@@ -108,6 +108,7 @@ class PaintSection(QWidget):
         self._watch.stroked.connect(self._take)
         self._watch.touched.connect(lambda: self._take(only_changed=True))
         self._watch.picked.connect(self.table.mark)
+        self._reader.read.connect(self._took)
         self.writer.surveyed.connect(self._after_survey)
         self._viewer.layers.selection.events.active.connect(self._visit)
 
@@ -150,8 +151,13 @@ class PaintSection(QWidget):
         canvas = self.canvas
         if canvas is None or self._source is None:
             raise UnetsegError("Nothing is painted. Add a painted layer, and paint some background and a structure.")
-        painted = copy_of(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
-        return PaintCopy(painted, canvas.structures.output_names)
+        return PaintCopy(up_to_date(canvas.last, self._paint_on(canvas)), canvas.structures.output_names)
+
+    def _paint_on(self, canvas: Canvas) -> LayerSource:
+        """Where to read a canvas; raises `InputError` if it does not lie on the image."""
+        if self._source is None:
+            raise InputError("Expected an image to paint on.")
+        return paint_on(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
 
     def offer_model(self, waits: bool) -> None:
         """Whether the last accepted model of what is painted here is on offer."""
@@ -216,7 +222,7 @@ class PaintSection(QWidget):
             return
         painted, names = (kept.painted, kept.names) if keeper is None else (keeper.painted, keeper.names)
         structures = PaintStructures(names)
-        structures.cover(int(painted.max()))
+        structures.cover(painted.highest)
         layer = new_layer(source, structures, painted)
         layer.editable = keeper is not None
         self._add(layer, structures, keeper)
@@ -277,10 +283,11 @@ class PaintSection(QWidget):
 
     def _keep_what_is_due(self) -> None:
         """Have the newest strokes written before another layer or image is looked at."""
-        canvas = self._canvases.of(self._watch.due())
+        due = self._watch.due()
+        canvas = self._reader.drop() or self._canvases.of(due)
         if canvas is not None and self._source is not None and same_layer(canvas.image, self._image):
             with suppress(UnetsegError):
-                canvas.last = copy_of(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
+                canvas.last = up_to_date(canvas.last, self._paint_on(canvas))
                 self.writer.write(canvas)
 
     def _convert(self, layer: LabelsLayer, source: LayerSource) -> None:
@@ -293,7 +300,7 @@ class PaintSection(QWidget):
             own = self._canvases.at(self._target)
             self.layer_box.choose(own.layer if own is not None else None)
             return
-        copy = new_layer(source, structures, painted)
+        copy = new_layer(source, structures, PaintedStack.of(painted))
         self._add(copy, structures, self._keep_afresh(source))
         tell(
             f"{layer.name} holds structures, not paint. It was copied to {copy.name}, with background as 1 and each "
@@ -302,21 +309,20 @@ class PaintSection(QWidget):
         )
 
     def _take(self, *, only_changed: bool = False) -> None:
-        """Copy the paint, have it written, and tell who wants to learn from it."""
+        """Have the paint read, written, and told of to who wants to learn from it."""
         canvas = self.canvas
-        if canvas is None or self._source is None:
+        if canvas is not None:
+            with suppress(UnetsegError):  # said when someone wants to learn from it
+                self._reader.look(canvas, self._paint_on(canvas), only_changed=only_changed)
+
+    def _took(self, canvas: Canvas, painted: PaintedStack, only_changed: bool) -> None:
+        if only_changed and painted is canvas.last:
             return
-        try:
-            copy = self.copy()
-        except UnetsegError:
-            return  # said when someone wants to learn from it
-        if only_changed and canvas.last is not None and np.array_equal(copy.painted, canvas.last):
-            return
-        is_new = canvas.last is None and not copy.painted.any()
-        canvas.last = copy.painted
+        is_new = canvas.last is None and not painted.any()
+        canvas.last = painted
         self.writer.write(canvas)
-        if not is_new:
-            self.painted.emit(copy)
+        if not is_new and canvas is self.canvas:
+            self.painted.emit(PaintCopy(painted, canvas.structures.output_names))
 
     def _after_survey(self, canvas: Canvas) -> None:
         """There is a row for every value that is painted, and in it how much."""

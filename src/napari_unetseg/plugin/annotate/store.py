@@ -17,7 +17,7 @@ import numpy.typing as npt
 from napari_unetseg.core.annotations.journal import FOLDER, journal_path, read_journal, shape_of_strokes
 from napari_unetseg.core.annotations.journal_lock import JournalInUseError, Owner, owner_of
 from napari_unetseg.core.annotations.journal_writer import Journal, JournalTakenError
-from napari_unetseg.core.annotations.next_slice import occupied
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.preferences import preferences
 
@@ -31,7 +31,7 @@ class KeptPaint:
 
     Parameters
     ----------
-    painted : ndarray of uint16, (Z, Y, X)
+    painted : PaintedStack of uint16
     names : mapping
         Names by painted value.
     owner : Owner or None
@@ -39,7 +39,7 @@ class KeptPaint:
     """
 
     path: Path
-    painted: npt.NDArray[Any]
+    painted: PaintedStack
     names: Mapping[int, str]
     owner: Owner | None = None
 
@@ -60,9 +60,19 @@ class Survey:
     occupied: tuple[npt.NDArray[np.bool_], ...]
 
     @classmethod
-    def of(cls, painted: npt.NDArray[Any]) -> Survey:
-        """That of painted labels (Z, Y, X)."""
-        return cls(tuple(np.bincount(painted.ravel()).tolist()), occupied(painted))
+    def of(cls, painted: PaintedStack | npt.NDArray[Any]) -> Survey:
+        """That of painted labels (Z, Y, X); only slices with paint are looked at."""
+        stack = PaintedStack.of(painted)
+        depth, height, width = stack.shape
+        counts = np.zeros(stack.highest + 1, np.int64)
+        along = [np.zeros(size, bool) for size in stack.shape]
+        for z, plane in stack.planes.items():
+            counts += np.bincount(plane.ravel(), minlength=len(counts))
+            along[0][z] = True
+            along[1] |= plane.any(axis=1)
+            along[2] |= plane.any(axis=0)
+        counts[0] += (depth - len(stack.planes)) * height * width
+        return cls(tuple(counts.tolist()), tuple(along))
 
 
 class PaintKeeper:
@@ -78,7 +88,7 @@ class PaintKeeper:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self.painted, self.names = journal.painted.copy(), _names(journal.note)
+        self.painted, self.names = PaintedStack.of(journal.painted), _names(journal.note)
         self._thread = ThreadPoolExecutor(1, "napari-unetseg paint")
 
     @property
@@ -86,7 +96,7 @@ class PaintKeeper:
         """Where the paint is kept."""
         return self._journal.path
 
-    def keep(self, painted: npt.NDArray[Any], names: Mapping[int, str]) -> Future[Path | None]:
+    def keep(self, painted: PaintedStack | npt.NDArray[Any], names: Mapping[int, str]) -> Future[Path | None]:
         """Write what has changed since the last call; the future ends when it is on the disk.
 
         It gives the copy where the paint is kept from now on, if another window has taken the journal over. Its
@@ -94,11 +104,11 @@ class PaintKeeper:
         """
         return self._thread.submit(self._write, painted, dict(names))
 
-    def survey(self, painted: npt.NDArray[Any]) -> Future[Survey]:
+    def survey(self, painted: PaintedStack | npt.NDArray[Any]) -> Future[Survey]:
         """How much is painted, and where; looked up in the same thread."""
         return self._thread.submit(Survey.of, painted)
 
-    def _write(self, painted: npt.NDArray[Any], names: Mapping[int, str]) -> Path | None:
+    def _write(self, painted: PaintedStack | npt.NDArray[Any], names: Mapping[int, str]) -> Path | None:
         try:
             self._record(painted, names)
         except JournalTakenError:
@@ -108,7 +118,7 @@ class PaintKeeper:
             return self.path
         return None
 
-    def _record(self, painted: npt.NDArray[Any], names: Mapping[int, str]) -> None:
+    def _record(self, painted: PaintedStack | npt.NDArray[Any], names: Mapping[int, str]) -> None:
         self._journal.record(painted)
         self._journal.write_note({NAMES: {str(value): name for value, name in names.items()}})
 
@@ -208,9 +218,12 @@ def find_paint(path: Path, shape: tuple[int, ...]) -> KeptPaint | None:
         recovered = read_journal(path)
     except InputError:
         return None
-    if recovered.painted.shape != tuple(shape) or not recovered.painted.any():
+    if recovered.painted.shape != tuple(shape):
         return None
-    return KeptPaint(path, recovered.painted, _names(recovered.note), other_owner(path))
+    painted = PaintedStack.of(recovered.painted)
+    if not painted.any():
+        return None
+    return KeptPaint(path, painted, _names(recovered.note), other_owner(path))
 
 
 def _names(note: Mapping[str, Any]) -> Mapping[int, str]:

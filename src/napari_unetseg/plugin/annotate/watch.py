@@ -1,16 +1,31 @@
-"""The watch over a painted layer: copies are due soon after a stroke, later after anything else that may change it."""
+"""The watch over a painted layer: it is read soon after a stroke, later after anything else that may change it.
+
+napari tells of a brush, a fill and a polygon (`events.paint`), but an undone stroke looks like a move to another slice
+(`events.set_data`), and scripts write as they like. So nothing is believed about what has changed: after each of these
+every voxel is compared with what was there before, in a thread, and only slices that differ are copied.
+"""
 
 from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 from napari.layers import Labels as LabelsLayer
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_unetseg.core.annotations.painted_stack import PaintedStack
+from napari_unetseg.plugin.annotate.annotations import Canvas
 from napari_unetseg.plugin.layers.identity import same_layer
+from napari_unetseg.plugin.layers.source import LayerSource
 
 SOON = 100
 """Milliseconds from the end of a stroke until its paint is copied."""
 LATER = 600
 """The same after a change that may be no paint at all, such as a move to another slice, or an undone stroke."""
+
+
+POLL = 10
+"""Milliseconds between looks whether paint has been read."""
 
 
 class PaintWatch(QObject):
@@ -73,3 +88,65 @@ class PaintWatch(QObject):
     def _tell(self) -> None:
         if not self._soon.isActive():
             self.touched.emit()
+
+
+def up_to_date(before: PaintedStack | None, paint: LayerSource) -> PaintedStack:
+    """Paint as it is now; the very stack that was there before, where nothing has changed."""
+    array = paint.volume().array[0]
+    if before is None or before.shape != array.shape:
+        before = PaintedStack.empty(array.shape, array.dtype)
+    return before.brought_up_to(array)
+
+
+@dataclass(frozen=True)
+class _Look:
+    canvas: Canvas
+    paint: LayerSource
+    only_changed: bool
+
+
+class PaintReader(QObject):
+    """Reads the paint of one canvas after another in a thread.
+
+    What is painted meanwhile may be seen in part; the event that tells of it makes it be read again.
+    """
+
+    read = Signal(object, object, bool)
+    """A `Canvas`, its paint as a `PaintedStack`, and whether that matters only where it has changed."""
+
+    def __init__(self, parent: QObject) -> None:
+        super().__init__(parent)
+        self._thread = ThreadPoolExecutor(1, "napari-unetseg paint reader")
+        self._reading: tuple[_Look, Future[PaintedStack]] | None = None
+        self._next: _Look | None = None
+        self._timer = QTimer(self)
+        self._timer.setInterval(POLL)
+        self._timer.timeout.connect(self._poll)
+
+    def look(self, canvas: Canvas, paint: LayerSource, *, only_changed: bool) -> None:
+        """Read a canvas, after what is being read now."""
+        waits = self._next is not None and self._next.canvas is canvas and not self._next.only_changed
+        self._next = _Look(canvas, paint, only_changed and not waits)
+        if self._reading is None:
+            self._begin()
+
+    def drop(self) -> Canvas | None:
+        """Leave what is being read, for someone reads it anew; returns its canvas, None where there is none."""
+        look = self._next or (self._reading[0] if self._reading is not None else None)
+        self._reading = self._next = None
+        self._timer.stop()
+        return look.canvas if look is not None else None
+
+    def _begin(self) -> None:
+        look, self._next = self._next, None
+        if look is not None:
+            self._reading = (look, self._thread.submit(up_to_date, look.canvas.last, look.paint))
+            self._timer.start()
+
+    def _poll(self) -> None:
+        if self._reading is None or not self._reading[1].done():
+            return
+        (look, future), self._reading = self._reading, None
+        self._timer.stop()
+        self._begin()
+        self.read.emit(look.canvas, future.result(), look.only_changed)

@@ -1,7 +1,7 @@
 """The OpenGL context of the canvas, held current while napari frees what a removed layer was drawn with.
 
-napari (0.9.2, `napari._vispy.canvas`) carries out vispy's queued deletions as soon as a layer is removed, outside of any
-drawing, and does not make its canvas's context current for that. What is current then is whatever drew last, mostly
+napari (0.9.2, `napari._vispy.canvas`) carries out vispy's queued deletions as soon as a layer is removed, outside of
+any drawing, and does not make its canvas's context current for that. What is current then is whatever drew last, mostly
 Qt's own context, which shares programs with the canvas: the programs are deleted there, Mesa's software renderer still
 looks at one of them at the next frame, and the process dies in `glDrawArrays`. It happens whenever what is drawn first
 thereafter is no layer, such as the brush's circle when all layers are gone.

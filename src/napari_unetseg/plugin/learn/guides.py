@@ -18,9 +18,10 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from napari_unetseg.core.annotations.next_slice import UncertaintyMap, occupied
+from napari_unetseg.core.annotations.next_slice import UncertaintyMap
 from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.annotate.annotations import Canvas
+from napari_unetseg.plugin.annotate.store import Survey
 from napari_unetseg.plugin.layers.viewport import go_next
 
 
@@ -51,8 +52,8 @@ def show_next(viewer: Viewer, canvas: Canvas | None, uncertainties: UncertaintyM
     """Move to the slice that is worth painting next; returns what to say about it."""
     if canvas is None or canvas.last is None:
         return "Add a painted layer first, and paint in one slice."
-    painted = canvas.survey.occupied if canvas.survey is not None else occupied(canvas.last)
-    found = go_next(viewer, canvas.layer, uncertainties, painted)
+    survey = canvas.survey or Survey.of(canvas.last)
+    found = go_next(viewer, canvas.layer, uncertainties, survey.occupied)
     if found is None:
         return "There is paint in every slice along this axis."
     return f"Slice {found[1]} along {found[0].lower()} is worth painting next."

@@ -34,7 +34,7 @@ class _SliceLayer(QObject):
     Parameters
     ----------
     data : ndarray
-        Zeros, with the `kept_axes` of the image.
+        Zeros that nobody else writes to, with the `kept_axes` of the image; they take memory where something is shown.
     """
 
     def __init__(self, viewer: Viewer, source: LayerSource, data: npt.NDArray[Any], parent: QObject) -> None:
@@ -87,7 +87,7 @@ class Preview(_SliceLayer):
     def __init__(self, viewer: Viewer, source: LayerSource, parent: QObject) -> None:
         empty = Labels(np.zeros(source.shape[1:], np.uint8), source.grid, name=source.name)
         data, self._attributes = source.labels(empty, f"{source.name} (learning)")
-        super().__init__(viewer, source, np.array(data), parent)
+        super().__init__(viewer, source, data, parent)
         self._attributes["metadata"][METADATA][PREVIEW] = True
         self._structures: tuple[Structure, ...] = ()
 
@@ -115,7 +115,7 @@ class UncertaintyView(_SliceLayer):
 
     def __init__(self, viewer: Viewer, source: LayerSource, parent: QObject) -> None:
         data, self._attributes = source.image(np.zeros(source.shape[1:], np.uint8))
-        super().__init__(viewer, source, np.array(data), parent)
+        super().__init__(viewer, source, data, parent)
         self._name = f"{source.name} (uncertainty)"
 
     def set_shown(self, shown: bool) -> None:

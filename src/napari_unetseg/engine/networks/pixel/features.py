@@ -20,7 +20,7 @@ from napari_unetseg.engine.networks.pixel.filters import Filters, FilterSettings
 from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet
 
-CACHE_BYTES = 2 * 1024**3
+CACHE_BYTES = 768 * 1024**2
 """What cached features may take; a slice of 512×512 takes about 80 MB."""
 
 
@@ -145,6 +145,8 @@ class FeatureSource:
     ) -> None:
         self.volume, self.read, self.device, self.room = volume, read, device, room
         self.extractor = extractor.to(device)
+        self.wanted: frozenset[int] = frozenset()
+        """Slices that will be asked for again and again: where room is scarce, the others are given up first."""
         self._features: OrderedDict[int, SliceFeatures] = OrderedDict()
         self._planes: OrderedDict[int, torch.Tensor] = OrderedDict()
 
@@ -155,10 +157,11 @@ class FeatureSource:
         """Features of slice `z`."""
         if z not in self._features:
             self._features[z] = self._computed(z)
-            while len(self._features) > 1 and sum(f.nbytes for f in self._features.values()) > self.room:
-                self._features.popitem(last=False)
         self._features.move_to_end(z)
-        return self._features[z]
+        features = self._features[z]
+        while len(self._features) > 1 and sum(f.nbytes for f in self._features.values()) > self.room:
+            del self._features[next((i for i in self._features if i not in self.wanted), next(iter(self._features)))]
+        return features
 
     def _computed(self, z: int) -> SliceFeatures:
         reach = self.extractor.filters.settings.halo[0]
