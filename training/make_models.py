@@ -22,7 +22,7 @@ from napari_unetseg.engine.networks.registry import architecture_of
 from napari_unetseg.engine.training.loop import Trained, TrainProgress, TrainSettings, iter_train
 from napari_unetseg.engine.training.patches import Batches, Case
 from training.data import seen
-from training.descriptors import descriptors_of
+from training.descriptors import appearance_of_cases
 from training.halo import measured_halo
 from training.held_out import RULES
 from training.recipe import Recipe, Split
@@ -111,7 +111,7 @@ def finish_model(recipe: Recipe, split: Split, trained: Trained[Network], data: 
         patch=(1,) * (3 - len(recipe.batches.patch)) + recipe.batches.patch,
         halo=measured_halo(network, largest),
         minimum_object=recipe.minimum_object,
-        looks=descriptors_of(split.train) if recipe.structures else (),
+        appearance=appearance_of_cases(split.train) if recipe.structures else None,
         training_data=recipe.sources,
         training=f"{recipe.training} {trained.steps} steps of {recipe.batches.batch} patches, "
         f"{trained.seconds / 60:.0f} minutes.",

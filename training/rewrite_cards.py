@@ -1,8 +1,7 @@
 """Bring the cards of finished models up to date, without touching a weight: ``python -m training.rewrite_cards``.
 
 Only the text in the header of a model file is written anew: where the held-out images lie, plain names for their
-groups, and with ``--data DIR`` the looks of its training images, and the scores on the held-out ones, as prediction
-gives them now. The bytes of the tensors stay as they are.
+groups, and with ``--data DIR`` the scores on the held-out ones, as prediction gives them now. The bytes of the tensors stay as they are.
 """
 
 from __future__ import annotations
@@ -16,9 +15,7 @@ from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import BUNDLED, CARD_KEY, read_card
 from napari_unetseg.core.models.verification import Check
-from training.descriptors import descriptors_of
 from training.held_out import RULES
-from training.make_models import recipe_named
 
 RENAMED = {
     "fluo": "fluorescence",
@@ -47,12 +44,6 @@ def measured(card: ModelCard, checks: tuple[Check, ...]) -> ModelCard:
     return card.model_copy(update={"scores": scores})
 
 
-def with_looks(card: ModelCard, data: Path) -> ModelCard:
-    """The card with what its training images look like; a start is proposed for nothing."""
-    looks = () if card.is_start else descriptors_of(recipe_named(card.name).data(data).train)
-    return card.model_copy(update={"looks": looks})
-
-
 def replace_card(path: Path, card: ModelCard) -> None:
     """Write another card into a model file: 8 bytes of length, a JSON header, then the tensors' bytes as they were."""
     content = path.read_bytes()
@@ -76,7 +67,6 @@ def main() -> None:
         replace_card(path, rewritten(read_card(path)))
         if asked.data is not None:
             replace_card(path, measured(read_card(path), verify(path, asked.data)))
-            replace_card(path, with_looks(read_card(path), asked.data))
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import Score
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import anonymous_labels
-from napari_unetseg.core.models.selection import select_model
+from napari_unetseg.core.models.selection import NEAREST, select_model
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.from_prediction import (
     classes_of,
@@ -90,8 +90,9 @@ def segment(
     volume : Volume, path, or ndarray of shape (Y, X), (Z, Y, X) or (C, Z, Y, X)
         A bare array has no voxel size; give a `Volume` where it is known.
     model : Model, str, Path or None
-        A loaded model, a bundled model's name or a model file. None takes the bundled model whose dimensions,
-        channels, voxel size and training images are nearest, and says so in the notes.
+        A loaded model, a bundled model's name or a model file. None takes the bundled model whose channels, voxel size
+        and training images are nearest, and says so in the notes; where none was made for such images, it is refused.
+        ``"nearest"`` takes that one all the same.
     on_progress : callable
         Called with each `Progress`.
 
@@ -100,7 +101,7 @@ def segment(
     InputError
         If the volume cannot be read.
     ModelError
-        If the model cannot be read or does not fit the volume.
+        If the model cannot be read or does not fit the volume, or none was named and none was made for such images.
     SettingsError
         If the settings ask for what the model cannot give.
     ResourceError
@@ -250,9 +251,14 @@ def iter_verify(model: str | Path, folder: str | Path) -> Job[tuple[Check, ...]]
 
 def _as_model(model: Model | str | Path | None, volume: Volume) -> tuple[Model, tuple[str, ...]]:
     """The loaded model, and a note where it was chosen here."""
-    if isinstance(model, (str, Path)):
+    if isinstance(model, (str, Path)) and model != NEAREST:
         return load_model(model), ()
-    if model is not None:
+    if model is not None and not isinstance(model, (str, Path)):
         return model, ()
-    card = select_model(list_models(), volume, describe_image(volume))
-    return load_model(card.name), (f"No model was named: took {card.name}, by the image's voxel size and its look.",)
+    proposal = select_model(list_models(), volume, describe_image(volume))
+    name = proposal.ranked[0].name
+    if proposal.is_likely:
+        return load_model(name), (f"No model was named: took {name}, by the image's voxel size and its look.",)
+    if model != NEAREST:
+        raise ModelError(f"{proposal.warning} Name a model (--model), or take that one (--model {NEAREST}).")
+    return load_model(name), (f"{proposal.warning} It was taken, as asked.",)

@@ -104,7 +104,12 @@ def segment(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, DICOM folders, folders of images.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="File to write; for several images, an existing folder.")],
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A bundled model's name or a model file. Default: by the image.")
+        str | None,
+        typer.Option(
+            "-m",
+            "--model",
+            help="A bundled model's name or a model file; or 'nearest', made for such images or not. Default: by the image.",
+        ),
     ] = None,
     device: Annotated[str, option(SegmentSettings, "device")] = DEFAULTS.device,
     write: Annotated[str, option(SegmentSettings, "write")] = DEFAULTS.write,
@@ -127,6 +132,7 @@ def segment(
     """Segment images into labels, numbered objects or probabilities."""
     from napari_unetseg import api
     from napari_unetseg.core.io.batch import plan_tasks
+    from napari_unetseg.core.models.selection import NEAREST
     from napari_unetseg.core.steps import parse_step
 
     steps = tuple(parse_step(text) for text in step) if step else None
@@ -136,7 +142,7 @@ def segment(
     ending = "probabilities" if write == "probabilities" else "labels"
     tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
     terminal.hide([task.source for task in tasks], names=anonymous)
-    loaded = api.load_model(model) if model else None
+    loaded = model if model == NEAREST else api.load_model(model) if model else None
     if len(tasks) == 1:
         record = _segment_one(tasks[0], loaded, selection, settings, anonymous)
     else:
@@ -150,7 +156,7 @@ def segment(
 
 
 def _segment_one(
-    task: Task, model: Model | None, selection: Selection, settings: SegmentSettings, anonymous: bool
+    task: Task, model: Model | str | None, selection: Selection, settings: SegmentSettings, anonymous: bool
 ) -> dict[str, Any]:
     """Segment one file, say where the result is, and return the record for programs."""
     from napari_unetseg import api
@@ -168,7 +174,7 @@ def _segment_one(
 
 
 def _segment_all(
-    tasks: Sequence[Task], model: Model | None, selection: Selection, settings: SegmentSettings, anonymous: bool
+    tasks: Sequence[Task], model: Model | str | None, selection: Selection, settings: SegmentSettings, anonymous: bool
 ) -> dict[str, Any]:
     """Segment many files; one that fails is told of and does not stop the others."""
     started = time.perf_counter()
@@ -322,7 +328,7 @@ def info(
     if file.suffix == MODEL_SUFFIX or (str(file) in (card.name for card in list_models()) and not file.exists()):
         card = read_card(find_model(file))
         picture = str(picture_of(file) or "")
-        record = card.model_dump(mode="json", exclude={"looks"}) | {"picture": picture or None}
+        record = card.model_dump(mode="json", exclude={"looks", "appearance"}) | {"picture": picture or None}
         shown = {**terminal.card_facts(card), "picture": picture}
     else:
         from napari_unetseg.core.io.loadsave import inspect

@@ -50,7 +50,7 @@ def models(
 
 
 def _record(card: ModelCard, picture: Path | None) -> dict[str, Any]:
-    return card.model_dump(mode="json", exclude={"looks"}) | {"picture": picture and str(picture)}
+    return card.model_dump(mode="json", exclude={"looks", "appearance"}) | {"picture": picture and str(picture)}
 
 
 def _verify(names: Iterable[str], data: Path | None) -> dict[str, tuple[Check, ...]]:

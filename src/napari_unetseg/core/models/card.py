@@ -16,8 +16,8 @@ Spacing = tuple[Size, Size, Size]
 Side = Annotated[int, Field(ge=1, le=65536)]
 Margin = Annotated[int, Field(ge=0, le=65536)]
 Index = Annotated[int, Field(ge=0, lt=2**31)]
-ImageDescriptor = tuple[Annotated[float, Field(allow_inf_nan=False)], ...]
-"""The appearance of an image, in numbers; see `core.models.appearance`."""
+ImageDescriptor = tuple[Annotated[float, Field(allow_inf_nan=False)] | None, ...]
+"""The appearance of a slice, in numbers; see `core.models.appearance`."""
 
 
 U_NET, PIXEL_CLASSIFIER = "unet", "light"
@@ -70,6 +70,30 @@ class DataSource(_Record):
     source: str
     licence: str
     credit: str = ""
+
+
+class Appearance(_Record):
+    """What training images look like.
+
+    Parameters
+    ----------
+    version : int
+        Of what the numbers mean.
+    descriptors : tuple of ImageDescriptor
+        Of slices and of parts of them.
+    groups : tuple of int
+        For each, of which image or place it is: those of one group do not tell how much images differ.
+    """
+
+    version: Index
+    descriptors: tuple[ImageDescriptor, ...]
+    groups: tuple[Index, ...]
+
+    @model_validator(mode="after")
+    def _is_a_table(self) -> Self:
+        if len(self.groups) != len(self.descriptors) or len({len(one) for one in self.descriptors}) > 1:
+            raise ValueError("expected descriptors of one length, with a group for each")
+        return self
 
 
 class VerificationSet(_Record):
@@ -153,7 +177,10 @@ class ModelCard(_Record):
     cleanup : tuple of Step
         Clean-up that its results are given, in order. Steps in physical units need images with a voxel size.
     looks : tuple of ImageDescriptor
-        Of training images: a model is proposed for images that look like these.
+        Of training images, as earlier versions described them; nothing goes by it any more.
+    appearance : Appearance or None
+        Of training images: a model is proposed for images that look like these. Those of the bundled models lie beside
+        them, in one file.
     held_out : tuple of VerificationSet
         The images that `scores` were measured on, so that anyone who has them can measure again.
     """
@@ -176,6 +203,7 @@ class ModelCard(_Record):
     training_data: tuple[DataSource, ...] = ()
     training: str = ""
     looks: tuple[ImageDescriptor, ...] = ()
+    appearance: Appearance | None = None
     licence: str = ""
     scores: tuple[Score, ...] = ()
     held_out: tuple[VerificationSet, ...] = ()

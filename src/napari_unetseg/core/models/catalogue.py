@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -13,11 +14,13 @@ import pydantic
 import safetensors
 
 from napari_unetseg.core.models.architecture import least_weights
-from napari_unetseg.core.models.card import U_NET, ModelCard
+from napari_unetseg.core.models.card import U_NET, Appearance, ModelCard
 from napari_unetseg.core.volume import MadeBy
 from napari_unetseg.errors import ModelError
 
 BUNDLED = Path(__file__).parents[2] / "weights"
+APPEARANCES = "appearances.json"
+"""Beside the bundled models, what their training images look like, by model: it may change where no weight does."""
 CARD_KEY = "unetseg_card"
 CHECKSUM_KEY = "unetseg_weights_sha256"
 """Of all that follows the header; files of earlier versions have none."""
@@ -26,8 +29,17 @@ CUT_OFF = ("MetadataIncompleteBuffer", "incomplete metadata")
 
 
 def list_models() -> list[ModelCard]:
-    """The cards of the bundled models, by name."""
-    return [read_card(path) for path in sorted(BUNDLED.glob("*.safetensors"))]
+    """The cards of the bundled models, by name, with what their training images look like."""
+    appearances = _appearances(BUNDLED / APPEARANCES)
+    cards = [read_card(path) for path in sorted(BUNDLED.glob("*.safetensors"))]
+    return [card.model_copy(update={"appearance": appearances.get(card.name, card.appearance)}) for card in cards]
+
+
+@functools.cache
+def _appearances(path: Path) -> dict[str, Appearance]:
+    if not path.is_file():
+        return {}
+    return pydantic.TypeAdapter(dict[str, Appearance]).validate_json(path.read_bytes())
 
 
 def find_model(model: str | Path) -> Path:

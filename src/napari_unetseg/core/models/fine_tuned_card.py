@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from napari_unetseg.core.models.appearance import describe_image
+from napari_unetseg.core.models.appearance import appearance_of_volumes
 from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score, VoxelSize
 from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.settings import check_limits, setting
@@ -232,7 +232,7 @@ def _scores(structures: Sequence[Structure], learned: LearnedFrom) -> tuple[Scor
 
 def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume]) -> ModelCard:
     """A card as its file has it: named after the file, and with the descriptors of what the model learned from."""
-    return card.model_copy(update={"name": model_name(stem), "looks": tuple(map(describe_image, volumes))})
+    return card.model_copy(update={"name": model_name(stem), "appearance": appearance_of_volumes(volumes)})
 
 
 def anonymous_card(card: ModelCard) -> ModelCard:

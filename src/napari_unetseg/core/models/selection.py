@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_unetseg.core.geometry.tiles import Box, Span
-from napari_unetseg.core.models.appearance import descriptor_distances
 from napari_unetseg.core.models.card import ImageDescriptor, ModelCard
 from napari_unetseg.core.models.compatibility import map_input
+from napari_unetseg.core.models.likeness import LIKELY, doubt, likeness
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import UNITS, Triple, Volume
 from napari_unetseg.errors import ModelError
@@ -18,65 +18,99 @@ NEAR = 4.0
 """Up to this factor a voxel size speaks for a model; beyond it, against."""
 CLOSE, ANY, UNSTATED, FAR = range(4)
 """What the voxel size says of a model, the best first."""
+HANDICAP = 1.15
+"""How much nearer the training images of a 2D model must be on a stack than those of a 3D one."""
+NEAREST = "nearest"
+"""Named instead of a model: the first one of those ranked, likely or not."""
+NOTHING_FITS = "No bundled model was made for such images. Nearest: {}."
 SIDE = {2: 512, 3: 176}
 """Network voxels along y and x that a 2D or 3D model is tried on, at most."""
 TRIED = 2**19
 """Network voxels that a 3D model is tried on, at most: about a second on two CPU cores."""
 
 
-def rank_models(
-    cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None = None
-) -> list[ModelCard]:
-    """The models that can take a volume, the most likely one first.
-
-    A model fits by its dimensions and its channels; a start to learn from fits nothing. Those whose voxel size is
-    more than `NEAR` times off come last. Among the others, those come first whose training images look most like this
-    one. Where that is not known, it is the voxel size again: first the nearest one (a model for any voxel size has
-    those that it was measured at); then models for any voxel size; then, where the volume has none, all others in the
-    order given.
+@dataclass(frozen=True)
+class Proposal:
+    """Which model is proposed for an image, and whether it was made for such images.
 
     Parameters
     ----------
-    descriptor : ImageDescriptor or None
-        Of the volume, see `core.models.appearance`; None where it is not to be read yet.
-
-    Returns
-    -------
-    list of ModelCard
-        Empty where no model fits.
+    ranked : tuple of ModelCard
+        All that can see the image, the most likely one first; empty where none can.
+    is_likely : bool
+        Whether the first was trained on images like this one; True too where nothing is known that would deny it.
     """
-    return _ranked([card for card in cards if _fits(card, volume)], volume, descriptor)
+
+    ranked: tuple[ModelCard, ...]
+    is_likely: bool
+
+    @property
+    def warning(self) -> str:
+        """What to say where no model was made for the image; empty where one was, or none can see it."""
+        return "" if self.is_likely or not self.ranked else NOTHING_FITS.format(self.ranked[0].name)
 
 
-def select_model(cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None = None) -> ModelCard:
-    """The first of `rank_models`.
+def propose_model(
+    cards: Sequence[ModelCard], volume: Volume, descriptors: Sequence[ImageDescriptor] | None = None
+) -> Proposal:
+    """Rank the models that can see a volume, and tell whether the first was made for such images.
+
+    A model can see a volume by its channels, and by its dimensions: 2D ones take stacks slice by slice. A start to
+    learn from finds nothing. Those whose voxel size is more than `NEAR` times off come last. Among the others, those
+    come first whose training images look most like this one, see `core.models.likeness`; on a stack, a 2D model must
+    be nearer by `HANDICAP`. Where that is not known, it is the dimensions, and then the voxel size: first the nearest
+    one (a model for any voxel size has those that it was measured at); then models for any voxel size; then, where the
+    volume has none, all others in the order given.
+
+    Parameters
+    ----------
+    descriptors : sequence of ImageDescriptor, or None
+        Of the volume, see `core.models.appearance`; None where it is not to be read yet: then nothing is denied.
+    """
+    seeing = [card for card in cards if _can_see(card, volume)]
+    looks = likeness(descriptors or (), [card.appearance for card in seeing] if descriptors else ())
+    distances = [
+        distance * (HANDICAP if _is_sliced(card, volume) else 1)
+        for card, distance in zip(seeing, looks.distances or [math.inf] * len(seeing), strict=True)
+    ]
+    ranked = sorted(zip(seeing, distances, strict=True), key=lambda pair: _order(*pair, volume))
+    is_likely = not looks.is_calibrated or (_by_voxel_size(ranked[0][0], volume)[0] != FAR and _doubt(ranked) <= LIKELY)
+    return Proposal(tuple(card for card, _ in ranked), is_likely)
+
+
+def rank_models(
+    cards: Sequence[ModelCard], volume: Volume, descriptors: Sequence[ImageDescriptor] | None = None
+) -> list[ModelCard]:
+    """The models that can see a volume, the most likely one first; see `propose_model`."""
+    return list(propose_model(cards, volume, descriptors).ranked)
+
+
+def select_model(
+    cards: Sequence[ModelCard], volume: Volume, descriptors: Sequence[ImageDescriptor] | None = None
+) -> Proposal:
+    """`propose_model` where there must be a model.
 
     Raises
     ------
     ModelError
-        If no model fits.
+        If no model can see the volume.
     """
-    ranked = rank_models(cards, volume, descriptor)
-    if not ranked:
+    proposal = propose_model(cards, volume, descriptors)
+    if not proposal.ranked:
         kind = "2D" if volume.is_2d else "3D"
         names = ", ".join(card.name for card in cards) or "none"
         raise ModelError(f"No model takes {kind} images of {len(volume.channels)} channels; there are: {names}.")
-    return ranked[0]
+    return proposal
 
 
 def trial_models(
-    cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None = None
+    cards: Sequence[ModelCard], volume: Volume, descriptors: Sequence[ImageDescriptor] | None = None
 ) -> list[ModelCard]:
     """The models that are worth trying on a volume, the most likely one first.
 
-    Those of `rank_models` and then, for a stack, the 2D ones, which take it slice by slice; all without those whose
-    voxel size is so far off that they would refuse the volume.
+    Those of `rank_models`, without those whose voxel size is so far off that they would refuse the volume.
     """
-    ranked = rank_models(cards, volume, descriptor)
-    if not volume.is_2d:
-        flat = [card for card in cards if card.dimensions == 2 and _takes_channels(card, volume)]
-        ranked += _ranked(flat, volume, descriptor)
-    return [card for card in ranked if not _is_refused(card, volume)]
+    return [card for card in rank_models(cards, volume, descriptors) if not _is_refused(card, volume)]
 
 
 @dataclass(frozen=True)
@@ -142,20 +176,26 @@ def _takes_channels(card: ModelCard, volume: Volume) -> bool:
     return len(card.channels) == len(volume.channels) or (len(card.channels) == 1 and volume.is_colour)
 
 
-def _fits(card: ModelCard, volume: Volume) -> bool:
-    return not card.is_start and card.dimensions == (2 if volume.is_2d else 3) and _takes_channels(card, volume)
+def _can_see(card: ModelCard, volume: Volume) -> bool:
+    return not card.is_start and not (volume.is_2d and card.dimensions == 3) and _takes_channels(card, volume)
 
 
-def _ranked(cards: Sequence[ModelCard], volume: Volume, descriptor: ImageDescriptor | None) -> list[ModelCard]:
-    unlike = descriptor_distances(descriptor, [card.looks for card in cards]) if descriptor else [0.0] * len(cards)
-    ranked = sorted(zip(cards, unlike, strict=True), key=lambda pair: _order(pair[0], pair[1], volume))
-    return [card for card, _ in ranked]
+def _is_sliced(card: ModelCard, volume: Volume) -> bool:
+    return card.dimensions == 2 and not volume.is_2d
 
 
-def _order(card: ModelCard, unlike: float, volume: Volume) -> tuple[bool, float, int, float]:
-    """Far off or not; the distance in appearance; what the voxel size says; the factor between the two, as |log|."""
+def _doubt(ranked: Sequence[tuple[ModelCard, float]]) -> float:
+    """About the first model; that another one finds the same structures casts none on it."""
+    (first, distance), *others = ranked
+    named = {structure.name for structure in first.structures}
+    rivals = (far for card, far in others if named.isdisjoint(structure.name for structure in card.structures))
+    return doubt(distance, min(rivals, default=math.inf))
+
+
+def _order(card: ModelCard, unlike: float, volume: Volume) -> tuple[bool, float, bool, int, float]:
+    """Far off or not; the distance in appearance; whether it sees slices only; the voxel size, and its factor."""
     says, distance = _by_voxel_size(card, volume)
-    return says == FAR, unlike, says, distance
+    return says == FAR, unlike, _is_sliced(card, volume), says, distance
 
 
 def _by_voxel_size(card: ModelCard, volume: Volume) -> tuple[int, float]:
