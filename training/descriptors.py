@@ -21,16 +21,17 @@ from napari_unetseg.engine.training.patches import Case
 
 PLACES = 128
 """Places of the training images that are described, each whole and a part of it."""
-FEW = 5
-"""Up to so many images, each place is a group of its own."""
 
 
 def appearance_of_cases(cases: Sequence[Case]) -> Appearance:
-    """What `PLACES` random places in slices look like; of every so many cases one, or several of each."""
+    """What `PLACES` random places in slices look like; of every so many cases one, or several of each.
+
+    Those of one case are a group; of a single case, those of one place.
+    """
     random = np.random.default_rng(0)
     chosen = [place * len(cases) // PLACES for place in range(PLACES)]
     planes = [_plane(cases[index], random) for index in chosen]
-    return appearance_of(planes, chosen if len(cases) > FEW else range(PLACES))
+    return appearance_of(planes, chosen if len(cases) > 1 else range(PLACES))
 
 
 def _plane(case: Case, random: np.random.Generator) -> npt.NDArray[np.float32]:

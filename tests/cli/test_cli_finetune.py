@@ -33,7 +33,7 @@ def test_what_finetune_makes_segments(command: Command, stripes: tuple[Path, Pat
     assert set(outcome.json) == {"model", "steps", "held_out_dice", "seconds"}
     assert (outcome.json["model"], outcome.json["steps"]) == (str(model), 0)
     assert outcome.json["held_out_dice"] > 0.95
-    assert read_card(model).looks == (describe_image(load_volume(image)),)
+    assert set(describe_image(load_volume(image))) <= set(read_card(model).appearance.descriptors)
     outcome = command("segment", image, "-o", out, "--model", model, "--json")
     assert outcome.code == 0, outcome.err
     assert outcome.json["model"] == "stripes"

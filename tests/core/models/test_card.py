@@ -46,6 +46,8 @@ def test_a_seed_channel_makes_objects():
         {"unheard_of": 1},
         {"patch": (1, 2)},
         {"looks": ((0.5, float("nan")),)},
+        {"appearance": {"version": 2, "descriptors": ((0.5, 1.0), (0.5,)), "groups": (0, 0)}},
+        {"appearance": {"version": 2, "descriptors": ((0.5, 1.0),), "groups": ()}},
         {"structures": ({"label": 2, "name": "a", "colour": "#000000"},)},
         {"structures": ({"label": 1, "name": "a", "colour": "red"},)},
     ],

@@ -1,8 +1,11 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
-from napari_unetseg.core.models.card import ModelCard, VerificationSet, VoxelSize
-from napari_unetseg.core.models.selection import rank_models, select_model, trial_models, trial_part
+from napari_unetseg.core.models.appearance import LENGTH, VERSION
+from napari_unetseg.core.models.card import Appearance, ImageDescriptor, ModelCard, VerificationSet, VoxelSize
+from napari_unetseg.core.models.selection import Proposal, propose_model, rank_models, select_model, trial_models, trial_part
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.errors import ModelError
@@ -38,26 +41,30 @@ def image(spacing: float, unit: str, channels: int = 1, depth: int = 4, names: t
     return Volume(np.zeros((channels, depth, 4, 4), np.uint8), Grid((spacing,) * 3, unit), names)
 
 
+def chosen(cards: list[ModelCard], volume: Volume, descriptors: Sequence[ImageDescriptor] | None = None) -> str:
+    return select_model(cards, volume, descriptors).ranked[0].name
+
+
 def test_the_nearest_voxel_size_comes_first_whatever_the_unit() -> None:
-    assert [c.name for c in rank_models(CARDS, image(4e-4, "mm"))] == ["nuclei", "any", "membrane", "brain"]
-    assert select_model(CARDS, image(0.02, "µm")).name == "membrane"
-    assert select_model(CARDS, image(900, "µm")).name == "brain"
+    assert [c.name for c in rank_models(CARDS, image(4e-4, "mm"))] == ["nuclei", "any", "flat", "membrane", "brain"]
+    assert chosen(CARDS, image(0.02, "µm")) == "membrane"
+    assert chosen(CARDS, image(900, "µm")) == "brain"
 
 
 def test_a_model_for_any_voxel_size_is_near_what_it_was_measured_at() -> None:
     rule = VerificationSet(name="cells", images="*.tif", spacing=(0.5, 0.3, 0.3), unit="µm")
     measured = card("measured", 3, None).model_copy(update={"held_out": (rule,)})
-    assert select_model([*CARDS, measured], image(0.31, "µm")).name == "measured"
-    assert select_model([*CARDS, measured], image(0.2, "µm")).name == "nuclei"
-    assert select_model([*CARDS, measured], image(5, "µm")).name == "any"
+    assert chosen([*CARDS, measured], image(0.31, "µm")) == "measured"
+    assert chosen([*CARDS, measured], image(0.2, "µm")) == "nuclei"
+    assert chosen([*CARDS, measured], image(5, "µm")) == "any"
 
 
 def test_a_voxel_size_that_is_far_off_speaks_against_a_model() -> None:
-    assert select_model(CARDS, image(5, "µm")).name == "any"
+    assert chosen(CARDS, image(5, "µm")) == "any"
 
 
 def test_without_a_voxel_size_the_order_of_the_cards_stays() -> None:
-    assert [c.name for c in rank_models(CARDS, image(1, "pixel"))] == ["any", "brain", "nuclei", "membrane"]
+    assert [c.name for c in rank_models(CARDS, image(1, "pixel"))] == ["any", "brain", "nuclei", "membrane", "flat"]
 
 
 def test_only_models_of_the_dimension_and_the_channels_fit() -> None:
@@ -74,7 +81,7 @@ def test_where_no_model_fits_the_message_lists_them() -> None:
 
 def test_a_start_to_learn_from_is_never_chosen() -> None:
     start = card("general", 3, None).model_copy(update={"structures": ()})
-    assert select_model([start, *CARDS], image(0.2, "µm")).name == "nuclei"
+    assert chosen([start, *CARDS], image(0.2, "µm")) == "nuclei"
     assert rank_models([start], image(0.2, "µm")) == trial_models([start], image(0.2, "µm")) == []
 
 
@@ -90,21 +97,84 @@ def test_2d_models_are_tried_on_stacks_too_and_those_that_would_refuse_are_not()
     assert trial_models(cards, image(1, "µm", channels=5)) == []
 
 
+def looking(name: str, base: float, groups: int = 30, dimensions: int = 3, spacing: float | None = None) -> ModelCard:
+    """A model whose training images have numbers around `base`."""
+    random = np.random.default_rng(int(abs(base) * 10))
+    table = random.normal(base, 1, (groups, LENGTH))
+    appearance = Appearance(
+        version=VERSION, descriptors=tuple(map(tuple, table.tolist())), groups=tuple(range(groups))
+    )
+    made = Structure(label=1, name=f"{name} thing", colour="#ff0000")
+    return card(name, dimensions, spacing).model_copy(update={"appearance": appearance, "structures": (made,)})
+
+
+def like(base: float) -> list[ImageDescriptor]:
+    return [tuple(np.random.default_rng(5).normal(base, 1, LENGTH).tolist())]
+
+
 def test_the_look_decides_among_models_whose_voxel_size_is_not_far_off() -> None:
-    like = {"any": (5.0, 5.0), "brain": (0.0, 0.0), "nuclei": (9.0, 9.0), "membrane": (1.0, 1.0)}
-    cards = [c.model_copy(update={"looks": (like[c.name],)}) if c.name in like else c for c in CARDS]
-    unknown, descriptor = image(1, "pixel"), (0.0, 0.2)
-    assert [c.name for c in rank_models(cards, unknown, descriptor)] == ["brain", "membrane", "any", "nuclei"]
-    assert [c.name for c in rank_models(cards, image(0.2, "µm"), descriptor)] == ["any", "nuclei", "brain", "membrane"]
-    assert [c.name for c in trial_models(cards, unknown, descriptor)] == ["brain", "membrane", "any", "nuclei", "flat"]
-    assert select_model(cards, unknown, descriptor).name == "brain"
-    assert select_model(cards, unknown).name == "any"
-    assert select_model([*cards, card("own", 3, None)], image(0.2, "µm"), descriptor).name == "any"
+    cards = [looking("zero", 0), looking("four", 4), looking("small", 8, spacing=0.2), card("plain", 3, None)]
+    unknown = image(1, "pixel")
+    assert [c.name for c in rank_models(cards, unknown, like(0))] == ["zero", "four", "small", "plain"]
+    assert [c.name for c in rank_models(cards, unknown, like(8))] == ["small", "four", "zero", "plain"]
+    assert [c.name for c in rank_models(cards, image(5, "µm"), like(8))] == ["four", "zero", "plain", "small"]
+    assert chosen(cards, unknown, like(4)) == "four"
+    assert chosen(cards, unknown) == "zero"
 
 
-def test_a_look_that_no_card_can_be_compared_with_changes_nothing() -> None:
-    for seen in (image(0.2, "µm"), image(1, "pixel")):
-        assert rank_models(CARDS, seen, (1.0, 2.0)) == rank_models(CARDS, seen)
+def test_a_model_is_likely_only_for_images_like_its_own() -> None:
+    cards, unknown = [looking("zero", 0), looking("four", 4)], image(1, "pixel")
+    assert propose_model(cards, unknown, like(0)).is_likely
+    assert propose_model(cards, unknown, like(0)).warning == ""
+    between = propose_model(cards, unknown, like(2.3))
+    assert between.warning == "No bundled model was made for such images. Nearest: four."
+    assert not propose_model(cards, unknown, like(-9)).is_likely
+
+
+def test_nothing_is_denied_where_nothing_is_known() -> None:
+    unknown = image(1, "pixel")
+    assert propose_model([looking("zero", 0)], unknown).is_likely
+    assert propose_model(CARDS, unknown, like(99)).is_likely
+    assert propose_model([], unknown, like(0)) == Proposal((), is_likely=True)
+    assert propose_model([], unknown, like(0)).warning == ""
+
+
+def test_models_without_descriptors_of_this_version_never_block_and_are_ranked_last() -> None:
+    old = card("old", 3, None).model_copy(update={"looks": ((0.5,) * 15,)})
+    other = looking("future", 0)
+    future = other.model_copy(update={"appearance": other.appearance.model_copy(update={"version": VERSION + 1})})  # type: ignore[union-attr]
+    ranked = propose_model([old, future, looking("zero", 0)], image(1, "pixel"), like(0))
+    assert [c.name for c in ranked.ranked] == ["zero", "old", "future"]
+    assert ranked.is_likely
+
+
+def test_a_user_s_model_of_one_image_counts() -> None:
+    own = looking("own", -6, groups=1)
+    proposal = propose_model([looking("zero", 0), looking("four", 4), own], image(1, "pixel"), [own.appearance.descriptors[0]])  # type: ignore[union-attr]
+    assert proposal.ranked[0].name == "own"
+    assert proposal.is_likely
+
+
+def test_a_voxel_size_that_is_far_off_denies_even_what_looks_alike() -> None:
+    proposal = propose_model([looking("small", 0, spacing=0.2)], image(90, "µm"), like(0))
+    assert proposal.warning == "No bundled model was made for such images. Nearest: small."
+
+
+def test_a_2d_model_is_proposed_for_stacks_that_look_like_its_images_alone() -> None:
+    cards, stack = [looking("flat", 0, dimensions=2), looking("solid", 6)], image(1, "pixel")
+    assert chosen(cards, stack, like(0)) == "flat"
+    assert propose_model(cards, stack, like(0)).is_likely
+    assert [c.name for c in rank_models(cards, image(1, "pixel", depth=1), like(6))] == ["flat"]
+    twin = looking("twin", 0)
+    assert chosen([*cards, twin], stack, like(0)) == "twin"
+
+
+def test_a_number_that_small_training_images_lack_speaks_against_them() -> None:
+    table = [(number, *(None,) * (LENGTH - 1)) for number in np.linspace(-1, 1, 20).tolist()]
+    tiny = Appearance(version=VERSION, descriptors=tuple(table), groups=tuple(range(20)))
+    cards = [card("tiny", 3, None).model_copy(update={"appearance": tiny}), looking("zero", 0)]
+    assert chosen(cards, image(1, "pixel"), like(0)) == "zero"
+    assert chosen(cards, image(1, "pixel"), [table[3]]) == "tiny"
 
 
 PLAIN = SegmentSettings()

@@ -100,7 +100,7 @@ def test_a_saved_model_has_the_names_of_today_and_begins_the_next_session(volume
     session.save(path, {1: "left"})
     card = read_card(path)
     assert (card.name, card.structures[0].name, card.scores[0].structure) == ("left-side", "left", "left")
-    assert card.looks == (describe_image(volume),)
+    assert set(describe_image(volume)) <= set(card.appearance.descriptors)
     again = LearningSession([volume], None, "cpu", kept=load_model(path))
     assert [(version.number, version.kind) for version in again.versions] == [(1, "restored")]
     assert (again.predict(1).labels == session.predict(1).labels).mean() > 0.99

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
 from napari_unetseg.core.models.architecture import MOST, check_architecture
@@ -94,6 +97,12 @@ class Appearance(_Record):
         if len(self.groups) != len(self.descriptors) or len({len(one) for one in self.descriptors}) > 1:
             raise ValueError("expected descriptors of one length, with a group for each")
         return self
+
+    @functools.cached_property
+    def table(self) -> npt.NDArray[np.float64]:
+        """The descriptors as an array (descriptors, numbers); NaN where a slice was too small for a number."""
+        numbers = len(self.descriptors[0]) if self.descriptors else 0
+        return np.array(self.descriptors, np.float64).reshape(-1, numbers)
 
 
 class VerificationSet(_Record):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_unetseg.core.models.appearance import LENGTH, VERSION
 from napari_unetseg.core.models.card import Appearance, ImageDescriptor
 
-LIKELY = 1.04
+LIKELY = 0.95
 """The doubt up to which a model is proposed.
 
 It keeps 95 of 100 descriptors of training images, their own image left out, in the mean over the bundled kinds of
@@ -20,8 +20,11 @@ images. Nothing held out, and nothing that no model was made for, had a say; see
 """
 FLOOR = 0.03
 """Share of the variance over all models that counts within each: what hardly varies there does not decide alone."""
-UNSEEN = 1.0
-"""What counts for a number that an image has, and the small images of a model have not: its variance within models."""
+UNSEEN = 1.5
+"""What counts for a number that an image has and a model's small images have not, in variances within models.
+
+Two images of one model, drawn at random, differ by 2; the nearest ones by less than 1.
+"""
 OWN = 0.9
 """Share of a model's descriptors that lie within its spread of others of its own."""
 Numbers = npt.NDArray[np.float64]
@@ -58,7 +61,7 @@ def likeness(seen: Sequence[ImageDescriptor], known: Sequence[Appearance | None]
         One for each model.
     """
     measure = _measure(known)
-    image = _numbers(seen)
+    image = np.array(seen, np.float64).reshape(-1, LENGTH)
     return Likeness(
         tuple(
             math.inf if numbers is None else float(np.median(_apart(image, numbers, measure.weights).min(axis=1))) / spread
@@ -104,7 +107,7 @@ class _Measure:
 
 
 def _measure(known: Sequence[Appearance | None]) -> _Measure:
-    sets = tuple(_numbers(one.descriptors) if one is not None and _is_current(one) else None for one in known)
+    sets = tuple(one.table if one is not None and _is_current(one) else None for one in known)
     weights = _weights([numbers for numbers in sets if numbers is not None])
     pairs = zip(sets, known, strict=True)
     own = [_spread(numbers, one.groups, weights) if numbers is not None and one else None for numbers, one in pairs]
@@ -115,11 +118,6 @@ def _measure(known: Sequence[Appearance | None]) -> _Measure:
 
 def _is_current(one: Appearance) -> bool:
     return one.version == VERSION and bool(one.descriptors) and len(one.descriptors[0]) == LENGTH
-
-
-def _numbers(descriptors: Sequence[ImageDescriptor]) -> Numbers:
-    """Descriptors (n, LENGTH); NaN where a slice was too small."""
-    return np.array(descriptors, np.float64).reshape(-1, LENGTH)
 
 
 def _weights(sets: Sequence[Numbers]) -> Numbers:

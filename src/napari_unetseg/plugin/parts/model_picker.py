@@ -15,7 +15,7 @@ from napari_unetseg.core.models.catalogue import find_model, list_models, pictur
 from napari_unetseg.core.text import display_text
 from napari_unetseg.errors import ModelError
 from napari_unetseg.plugin.bridge import tell
-from napari_unetseg.plugin.parts.fields import combo, rich_note
+from napari_unetseg.plugin.parts.fields import combo, note, rich_note
 from napari_unetseg.plugin.parts.text import card_details, card_lines
 
 CARD = int(Qt.ItemDataRole.UserRole) + 1
@@ -125,7 +125,16 @@ class ModelPicker(QWidget):
 
 
 class ModelBox(ModelPicker):
-    """Chooses what to look for, and shows the chosen model's card in short, and its picture."""
+    """Chooses what to look for, and shows the chosen model's card in short, and its picture.
+
+    A model that is proposed may be one that was not made for such images: then `warn` says so, and nothing is segmented
+    until a person has chosen one.
+    """
+
+    chosen_by_hand = Signal()
+    """A person chose: an entry of the box, the same one again, or a file."""
+    learn_asked = Signal()
+    """A person would rather have a model made."""
 
     def __init__(self) -> None:
         super().__init__(card for card in list_models() if not card.is_start)  # a start finds nothing by itself
@@ -137,7 +146,32 @@ class ModelBox(ModelPicker):
         card.addWidget(self.about, 1, Qt.AlignmentFlag.AlignTop)
         card.addWidget(self.picture, 0, Qt.AlignmentFlag.AlignTop)
         self.column.addLayout(card)
+        self.warning, self.learn = note(), QPushButton("Learn")
+        self.learn.setToolTip("Paint what you look for in a few slices, and make a model for such images.")
+        self.learn.clicked.connect(self.learn_asked)
+        self.column.addWidget(self.warning)
+        self.column.addWidget(self.learn)
+        self.box.activated.connect(self.chosen_by_hand)
+        self.warn("")
         self._show()
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether the chosen model was not made for such images, and no person chose it."""
+        return bool(self.warning.text())
+
+    def warn(self, text: str) -> None:
+        """Say why no model is proposed with confidence, and what to do; nothing where the text is empty."""
+        self.warning.setText(f"{text}\nCompare models, choose one yourself, or learn a new one." if text else "")
+        self.warning.setVisible(bool(text))
+        self.learn.setVisible(bool(text))
+
+    def add_file(self, path: str | Path) -> None:
+        """Offer a model file and choose it, as by hand; shows one notification where it is not a model file."""
+        count = self.box.count()
+        super().add_file(path)
+        if self.box.count() > count:
+            self.chosen_by_hand.emit()
 
     def choose_card(self, card: ModelCard) -> None:
         """Choose the model of one of `cards`."""

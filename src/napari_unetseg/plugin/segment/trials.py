@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.geometry.tiles import Box
-from napari_unetseg.core.models.appearance import descriptor_boxes, mean_descriptor
+from napari_unetseg.core.models.appearance import describe_parts, descriptor_boxes
 from napari_unetseg.core.models.card import ImageDescriptor, ModelCard
 from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.models.normalisation import normaliser
@@ -92,11 +92,11 @@ def _tried(worker: Worker, request: SegmentRequest, candidate: Candidate, centre
     return Tried(candidate, trial.picture, trial.found)
 
 
-def describe_layer(source: LayerSource) -> ImageDescriptor | None:
-    """What a layer looks like; None for a lazy one, of which nothing is computed for a mere proposal."""
+def describe_layer(source: LayerSource) -> tuple[ImageDescriptor, ...] | None:
+    """What slices of a layer look like; None for a lazy one, of which nothing is computed for a mere proposal."""
     if not isinstance(source.data, np.ndarray) or not source.data.size:
         return None
-    return mean_descriptor(_cropped(source, box).volume() for box in descriptor_boxes(source.shape[1:]))
+    return describe_parts(_cropped(source, box).volume() for box in descriptor_boxes(source.shape[1:]))
 
 
 def _cropped(source: LayerSource, crop: Box) -> LayerSource:

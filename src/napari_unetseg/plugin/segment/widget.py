@@ -13,7 +13,7 @@ from superqt import QCollapsible
 from superqt.utils import qdebounced
 
 from napari_unetseg.core.models.card import ModelCard
-from napari_unetseg.core.models.selection import rank_models, trial_models
+from napari_unetseg.core.models.selection import propose_model, trial_models
 from napari_unetseg.core.settings import LARGEST_SCALE, SegmentSettings, help_of
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
@@ -121,7 +121,8 @@ class SegmentWidget(Panel):
         self.layer.layer_box.layer_changed.connect(self._suggest_model)
         self.layer.changed.connect(self._refresh)
         self.model.model_changed.connect(self._refresh)
-        self.model.box.activated.connect(self._keep_model)
+        self.model.chosen_by_hand.connect(self._keep_model)
+        self.model.learn_asked.connect(self._open_learn)
         self.layer.layer_box.layer_changed.connect(self.compare.clear)
         self.compare.asked.connect(self._compare)
         self.compare.chosen.connect(self._choose)
@@ -154,16 +155,28 @@ class SegmentWidget(Panel):
         return SegmentRequest(source, grid, self.model.model, self.settings)
 
     def _suggest_model(self) -> None:
-        """Choose the model that fits the layer best, unless the user's own choice fits it as well."""
+        """Choose the model that fits the layer best, unless the user's own choice fits it as well; or say that none does."""
         request = self.request()
         if request is None:
+            self.model.warn("")
             return
-        fitting = rank_models(self.model.cards, request.outline.volume(), describe_layer(request.source))
-        if fitting and not (self._model_is_chosen and self.model.card in fitting):
-            self.model.choose_card(fitting[0])
+        proposal = propose_model(self.model.cards, request.outline.volume(), describe_layer(request.source))
+        is_kept = self._model_is_chosen and self.model.card in proposal.ranked
+        if proposal.ranked and not is_kept:
+            self.model.choose_card(proposal.ranked[0])
+        self.model.warn("" if is_kept else proposal.warning)
+        self._refresh()
 
     def _keep_model(self) -> None:
         self._model_is_chosen = True
+        self.model.warn("")
+        self._refresh()
+
+    def _open_learn(self) -> None:
+        """Bring *Learn* to the front."""
+        dock, _ = self._viewer.window.add_plugin_dock_widget("napari-unetseg", "Learn", tabify=True)
+        dock.show()
+        dock.raise_()
 
     def _choose(self, card: ModelCard) -> None:
         """Take the model whose picture was clicked."""
@@ -192,7 +205,8 @@ class SegmentWidget(Panel):
     def _refresh(self) -> None:
         """Bring what depends on the choices up to date, and ask for a forecast when they rest."""
         request = self.request()
-        self.job.button.setEnabled(request is not None or self.bridge.is_running)
+        can_start = request is not None and not self.model.is_doubted
+        self.job.button.setEnabled(can_start or self.bridge.is_running)
         self.compare.button.setEnabled(request is not None and not self.bridge.is_running)
         self.compare.mark(self.model.card)
         flat = request is not None and request.source.shape[1] == 1
@@ -223,7 +237,7 @@ class SegmentWidget(Panel):
 
     def _start(self) -> None:
         request = self.request()
-        if request is not None:
+        if request is not None and not self.model.is_doubted:
             self.table.hide()
             self.notes.setText("")
             self._clicked = time.monotonic()
