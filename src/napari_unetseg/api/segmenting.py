@@ -122,11 +122,11 @@ def iter_segment(
     `read` is how intensities are read where the volume is a part of a larger one; None measures the volume itself.
     `corrections` is paint on the volume, of which the result keeps every voxel as a person painted it.
     """
-    from napari_unetseg.engine.inference.predict import iter_predict
-
     started = time.perf_counter()
     volume = as_volume(volume)
     loaded, note = _as_model(model, volume)
+    from napari_unetseg.engine.inference.predict import iter_predict  # what is refused needs no torch
+
     card, objects = loaded.card, wants_objects(loaded.card, settings)
     steps = card.cleanup if settings.cleanup is None else settings.cleanup
     weighing = leading_probability_steps(steps)

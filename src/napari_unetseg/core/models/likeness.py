@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ def likeness(seen: Sequence[ImageDescriptor], known: Sequence[Appearance | None]
     known : sequence of Appearance or None
         One for each model.
     """
-    measure = _measure(known)
+    measure = _measure(tuple(known))
     image = np.array(seen, np.float64).reshape(-1, LENGTH)
     return Likeness(
         tuple(
@@ -76,7 +77,7 @@ def distances_within(known: Sequence[Appearance | None], index: int) -> Numbers:
 
     What `LIKELY` is measured by. Infinite where a model has no descriptors, or no other group.
     """
-    measure = _measure(known)
+    measure = _measure(tuple(known))
     own, about = measure.sets[index], known[index]
     if own is None or about is None:
         return np.empty((0, len(known)))
@@ -106,7 +107,8 @@ class _Measure:
     is_calibrated: bool
 
 
-def _measure(known: Sequence[Appearance | None]) -> _Measure:
+@functools.lru_cache(maxsize=8)
+def _measure(known: tuple[Appearance | None, ...]) -> _Measure:
     sets = tuple(one.table if one is not None and _is_current(one) else None for one in known)
     weights = _weights([numbers for numbers in sets if numbers is not None])
     pairs = zip(sets, known, strict=True)
