@@ -5,10 +5,10 @@ models by the look, and prints a Markdown table of held-out images; then of imag
 bundled kind with all models of it left out, and kinds that no model knows; and of laboratories that are left out of
 the descriptors of a kind that has several.
 
-Who had a say: the threshold, and the weights of the numbers, come from descriptors of training images alone, so no image
-of this table had one in them. Where a kind is left out, both are measured again without it (`threshold`). Which numbers
-describe an image, and four settings (`FLOOR`, `UNSEEN`, `OWN`, and the form of `doubt`) were chosen among some forty
-variants with these same held-out images and unknown kinds in view; all variants that were good at one were good at all.
+Who had a say: the threshold, and the weights of the numbers, come from descriptors of training images of the bundled
+kinds alone, each left out in turn, so no image of this table had one in them. Where a kind is left out, both are measured
+again without it (`threshold`). Which numbers describe an image, and four settings (`FLOOR`, `UNSEEN`, `OWN`, the form of
+`doubt`), were chosen among some forty variants with these same held-out images, unknown kinds and the gala stack in view.
 """
 
 from __future__ import annotations
@@ -75,7 +75,9 @@ def threshold(cards: Sequence[ModelCard]) -> float:
         found = [doubt(a, b) for a, b in zip(own, others, strict=True) if np.isfinite(a)]
         doubts.setdefault(kind(card), []).append(found)
     grid = np.arange(0.5, 3, 0.005)
-    kept = np.mean([np.mean([[np.mean(np.array(d) <= t) for t in grid] for d in of], axis=0) for of in doubts.values()], 0)
+    kept = np.mean(
+        [np.mean([[np.mean(np.array(d) <= t) for t in grid] for d in of], axis=0) for of in doubts.values()], 0
+    )
     return float(grid[np.argmax(kept >= KEPT)])
 
 

@@ -1,7 +1,8 @@
 """Bring the cards of finished models up to date, without touching a weight: ``python -m training.rewrite_cards``.
 
 Only the text in the header of a model file is written anew: where the held-out images lie, plain names for their
-groups, and with ``--data DIR`` the scores on the held-out ones, as prediction gives them now. The bytes of the tensors stay as they are.
+groups, and with ``--data DIR`` the scores on the held-out ones, as prediction gives them now. The bytes of the tensors
+stay as they are.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ def test_each_of_few_cases_is_looked_at_several_times_whole_and_in_part():
 
 
 def test_many_cases_are_spread_and_places_of_a_single_stack_are_groups():
-    assert set(appearance_of_cases([case(seed, 9, 9) for seed in range(2 * PLACES)]).groups) == set(range(0, 2 * PLACES, 2))
+    assert set(appearance_of_cases([case(seed, 9, 9) for seed in range(2 * PLACES)]).groups) == set(
+        range(0, 2 * PLACES, 2)
+    )
     stack = [case(0, 12, 600, 40)]
     found = appearance_of_cases(stack)
     assert len(set(found.descriptors)) > PLACES // 2

@@ -5,7 +5,14 @@ import pytest
 
 from napari_unetseg.core.models.appearance import LENGTH, VERSION
 from napari_unetseg.core.models.card import Appearance, ImageDescriptor, ModelCard, VerificationSet, VoxelSize
-from napari_unetseg.core.models.selection import Proposal, propose_model, rank_models, select_model, trial_models, trial_part
+from napari_unetseg.core.models.selection import (
+    Proposal,
+    propose_model,
+    rank_models,
+    select_model,
+    trial_models,
+    trial_part,
+)
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Grid, Structure, Volume
 from napari_unetseg.errors import ModelError
@@ -101,9 +108,7 @@ def looking(name: str, base: float, groups: int = 30, dimensions: int = 3, spaci
     """A model whose training images have numbers around `base`."""
     random = np.random.default_rng(int(abs(base) * 10))
     table = random.normal(base, 1, (groups, LENGTH))
-    appearance = Appearance(
-        version=VERSION, descriptors=tuple(map(tuple, table.tolist())), groups=tuple(range(groups))
-    )
+    appearance = Appearance(version=VERSION, descriptors=tuple(map(tuple, table.tolist())), groups=tuple(range(groups)))
     made = Structure(label=1, name=f"{name} thing", colour="#ff0000")
     return card(name, dimensions, spacing).model_copy(update={"appearance": appearance, "structures": (made,)})
 
@@ -150,7 +155,9 @@ def test_models_without_descriptors_of_this_version_never_block_and_are_ranked_l
 
 def test_a_user_s_model_of_one_image_counts() -> None:
     own = looking("own", -6, groups=1)
-    proposal = propose_model([looking("zero", 0), looking("four", 4), own], image(1, "pixel"), [own.appearance.descriptors[0]])  # type: ignore[union-attr]
+    proposal = propose_model(
+        [looking("zero", 0), looking("four", 4), own], image(1, "pixel"), [own.appearance.descriptors[0]]
+    )  # type: ignore[union-attr]
     assert proposal.ranked[0].name == "own"
     assert proposal.is_likely
 

@@ -65,7 +65,9 @@ def likeness(seen: Sequence[ImageDescriptor], known: Sequence[Appearance | None]
     image = np.array(seen, np.float64).reshape(-1, LENGTH)
     return Likeness(
         tuple(
-            math.inf if numbers is None else float(np.median(_apart(image, numbers, measure.weights).min(axis=1))) / spread
+            math.inf
+            if numbers is None
+            else float(np.median(_apart(image, numbers, measure.weights).min(axis=1))) / spread
             for numbers, spread in zip(measure.sets, measure.spreads, strict=True)
         ),
         measure.is_calibrated,
