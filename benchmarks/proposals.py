@@ -6,9 +6,9 @@ bundled kind with all models of it left out, and kinds that no model knows; and 
 the descriptors of a kind that has several.
 
 Who had a say: the threshold, and the weights of the numbers, come from descriptors of training images of the bundled
-kinds alone, each left out in turn, so no image of this table had one in them. Where a kind is left out, both are measured
-again without it (`threshold`). Which numbers describe an image, and four settings (`FLOOR`, `UNSEEN`, `OWN`, the form of
-`doubt`), were chosen among some forty variants with these same held-out images, unknown kinds and the gala stack in view.
+kinds alone, each left out in turn, so no image of this table had one in them. Where a kind is left out, both are
+measured again without it (`threshold`). Which numbers describe an image, and four settings (`FLOOR`, `UNSEEN`, `OWN`,
+the form of `doubt`), were chosen among some forty variants with these same images, unknown kinds and gala in view.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ def segment(
         typer.Option(
             "-m",
             "--model",
-            help="A bundled model's name or a model file; or 'nearest', made for such images or not. Default: by the image.",
+            help="A bundled model's name or a model file, or 'nearest', likely or not. Default: by the image.",
         ),
     ] = None,
     device: Annotated[str, option(SegmentSettings, "device")] = DEFAULTS.device,

@@ -134,7 +134,8 @@ def _cropped(plane: Plane, random: np.random.Generator) -> Plane:
 
 def _normalised(plane: npt.NDArray[np.generic]) -> Plane:
     part = Volume(plane[None, None])
-    return np.clip(normaliser(part, Normalisation())(part.array)[0, 0], -0.5, 1.5)
+    values: Plane = np.clip(normaliser(part, Normalisation())(part.array)[0, 0], -0.5, 1.5)
+    return values
 
 
 def _intensities(values: Plane) -> list[float]:

@@ -73,7 +73,7 @@ def propose_model(
         distance * (HANDICAP if _is_sliced(card, volume) else 1)
         for card, distance in zip(seeing, looks.distances or [math.inf] * len(seeing), strict=True)
     ]
-    ranked = sorted(zip(seeing, distances, strict=True), key=lambda pair: _order(*pair, volume))
+    ranked = sorted(zip(seeing, distances, strict=True), key=lambda pair: _order(pair[0], pair[1], volume))
     is_likely = not looks.is_calibrated or (_by_voxel_size(ranked[0][0], volume)[0] != FAR and _doubt(ranked) <= LIKELY)
     return Proposal(tuple(card for card, _ in ranked), is_likely)
 

@@ -155,7 +155,7 @@ class SegmentWidget(Panel):
         return SegmentRequest(source, grid, self.model.model, self.settings)
 
     def _suggest_model(self) -> None:
-        """Choose the model that fits the layer best, unless the user's own choice fits it as well; or say that none does."""
+        """Choose the model that fits best, unless the user's own choice fits as well; or say that none does."""
         request = self.request()
         if request is None:
             self.model.warn("")
