@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton
 from napari_unetseg.core.annotations.corrections import painted_structures
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, UNPAINTED
 from napari_unetseg.core.models.catalogue import BUNDLED, find_maker, list_models
+from napari_unetseg.core.units import quantity
 from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.layer import BRUSH, bind_keys, is_paint, labels_on
@@ -29,7 +30,6 @@ from napari_unetseg.plugin.parts.docks import open_widget
 from napari_unetseg.plugin.parts.fields import LayerBox, Panel, form, note, show_row
 from napari_unetseg.plugin.parts.job_bar import PLAIN, RED
 from napari_unetseg.plugin.parts.model_picker import ModelPicker
-from napari_unetseg.plugin.parts.text import quantity
 
 RIGHT_KEY = "Control-Enter"
 OPACITY = 0.6
