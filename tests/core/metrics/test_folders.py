@@ -74,7 +74,7 @@ def test_a_case_that_ends_every_process_is_named_in_one_line(
         worker.send_signal(number)
     out, err = program.communicate(timeout=60)
     assert program.returncode == 2
-    assert (out, err.count("\n")) == ("", 1)
+    assert (out, err.count("\n")) == ("", 1), err
     assert err.startswith("error: 0: the process that scored it ")
     assert words in err
     assert number.name in err
