@@ -163,7 +163,7 @@ def _widget(parameter: Parameter, value: Any) -> Any:
     if kind in (int, float):
         widget.min, widget.max = parameter.limits
         widget.step = 1 if kind is int else parameter.step
-    widget.tooltip = parameter.help
+    widget.tooltip = plain(parameter.help)
     widget.value = value
     return widget
 

@@ -41,6 +41,11 @@ def markup(text: object) -> str:
     return html.escape(display_text(text))
 
 
+def plain(text: str) -> str:
+    """A help text as people read it, without the marks of code that names of options have in it."""
+    return text.replace("`", "")
+
+
 def tip(*lines: object) -> str:
     """Lines with text of others as a tool tip.
 
