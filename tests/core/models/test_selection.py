@@ -227,3 +227,10 @@ def test_a_2d_model_sees_one_slice_of_a_stack() -> None:
     trial = trial_part(card("flat", 2, None), stack((100, 1000, 1000)), (50, 500, 500), PLAIN)
     assert trial.crop == ((50, 51), (244, 756), (244, 756))
     assert trial.shown == ((0, 1), (168, 344), (168, 344))
+
+
+def test_models_that_were_read_twice_are_compared_as_ever() -> None:
+    first, again = looking("zero", 0), looking("zero", 0)
+    for cards in ([first, looking("four", 4)], [again, looking("four", 4)]):
+        assert propose_model(cards, image(1, "pixel"), like(0)).is_likely
+    assert first == again

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -98,7 +97,7 @@ class Appearance(_Record):
             raise ValueError("expected descriptors of one length, with a group for each")
         return self
 
-    @functools.cached_property
+    @property
     def table(self) -> npt.NDArray[np.float64]:
         """The descriptors as an array (descriptors, numbers); NaN where a slice was too small for a number."""
         numbers = len(self.descriptors[0]) if self.descriptors else 0
