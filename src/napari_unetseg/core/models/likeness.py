@@ -17,7 +17,7 @@ LIKELY = 0.95
 """The doubt up to which a model is proposed.
 
 It keeps 95 of 100 descriptors of training images, their own image left out, in the mean over the bundled kinds of
-images. Nothing held out, and nothing that no model was made for, had a say; see ``benchmarks/proposals.py``.
+images. What else had a say is told in ``benchmarks/proposals.py``.
 """
 FLOOR = 0.03
 """Share of the variance over all models that counts within each: what hardly varies there does not decide alone."""
