@@ -11,7 +11,7 @@ from support import PATIENCE
 
 FORBIDDEN = re.compile(
     r"`|light head|light model|\bforecast\b|\bcanvas\b|\bckpt\b|\bstride\b|\blogits?\b|bfloat16|traceback|"
-    r"\bNone\b|\bnan\b|"
+    r"\bnan\b|(?-i:\bNone\b)|"
     r"--\w+(?<!--limits)\b",
     re.IGNORECASE,
 )

@@ -21,7 +21,7 @@ from napari_unetseg.plugin.layers.source import METADATA
 from napari_unetseg.plugin.layers.viewport import index_on_screen, slice_on_screen
 from napari_unetseg.plugin.parts.fields import LayerBox, Panel, combo, form, note
 from napari_unetseg.plugin.parts.job_bar import JobBar
-from napari_unetseg.plugin.parts.text import plain
+from napari_unetseg.plugin.parts.text import without_marks
 
 REST = 300
 """Milliseconds without a change after which the preview is made again."""
@@ -64,7 +64,9 @@ class CleanupWidget(Panel):
         self.kind_box.addItem("add…")
         for kind in KINDS:
             self.kind_box.addItem(title(kind), kind)
-            self.kind_box.setItemData(self.kind_box.count() - 1, plain(about(kind)), Qt.ItemDataRole.ToolTipRole)
+            self.kind_box.setItemData(
+                self.kind_box.count() - 1, without_marks(about(kind)), Qt.ItemDataRole.ToolTipRole
+            )
         top.addRow("Labels", self.labels_box)
         self.context = ContextRows(top, self._viewer)
         top.addRow("Step", self.kind_box)

@@ -23,6 +23,7 @@ from qtpy.QtCore import QLocale, Signal
 from qtpy.QtWidgets import QAbstractSpinBox, QCheckBox, QDoubleSpinBox, QWidget
 
 from napari_unetseg.plugin.parts.fields import form
+from napari_unetseg.plugin.parts.text import without_marks
 
 DIGITS = 4
 """Behind the point, of a number whose step follows its size."""
@@ -163,7 +164,7 @@ def _widget(parameter: Parameter, value: Any) -> Any:
     if kind in (int, float):
         widget.min, widget.max = parameter.limits
         widget.step = 1 if kind is int else parameter.step
-    widget.tooltip = plain(parameter.help)
+    widget.tooltip = without_marks(parameter.help)
     widget.value = value
     return widget
 

@@ -41,7 +41,7 @@ def markup(text: object) -> str:
     return html.escape(display_text(text))
 
 
-def plain(text: str) -> str:
+def without_marks(text: str) -> str:
     """A help text as people read it, without the marks of code that names of options have in it."""
     return text.replace("`", "")
 

@@ -19,6 +19,7 @@ from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.viewport import voxel_in_view
+from napari_unetseg.plugin.parts.docks import open_widget
 from napari_unetseg.plugin.parts.fields import Panel, combo, form, narrow, note
 from napari_unetseg.plugin.parts.job_bar import JobBar
 from napari_unetseg.plugin.parts.layer_form import LayerRows
@@ -122,7 +123,7 @@ class SegmentWidget(Panel):
         self.layer.changed.connect(self._refresh)
         self.model.model_changed.connect(self._refresh)
         self.model.chosen_by_hand.connect(self._keep_model)
-        self.model.learn_asked.connect(self._open_learn)
+        self.model.learn_asked.connect(lambda: open_widget(self._viewer, "Learn"))
         self.layer.layer_box.layer_changed.connect(self.compare.clear)
         self.compare.asked.connect(self._compare)
         self.compare.chosen.connect(self._choose)
@@ -171,12 +172,6 @@ class SegmentWidget(Panel):
         self._model_is_chosen = True
         self.model.warn("")
         self._refresh()
-
-    def _open_learn(self) -> None:
-        """Bring *Learn* to the front."""
-        dock, _ = self._viewer.window.add_plugin_dock_widget("napari-unetseg", "Learn", tabify=True)
-        dock.show()
-        dock.raise_()
 
     def _choose(self, card: ModelCard) -> None:
         """Take the model whose picture was clicked."""
