@@ -29,9 +29,16 @@ def _messages(_folder: Path) -> Samples:
     box = ((0, 4), (0, 12), (0, 16))
     places = [Place(path="a.tif")]
     calls: dict[str, dict[str, Any]] = {
-        "segment": {"volume": volume, "model": "tiny", "settings": SegmentSettings()},
+        "segment": {"volume": volume, "model": "tiny", "settings": SegmentSettings(), "corrections": None},
         "session.paint": {"token": "a", "strokes": [Annotation(box, samples.paint().array)]},
-        "session.open": {"token": "a", "volumes": [volume], "places": places, "start": None, "kept": None},
+        "session.open": {
+            "token": "a",
+            "volumes": [volume],
+            "places": places,
+            "start": None,
+            "kept": None,
+            "corrects": False,
+        },
         "session.learn": {"token": "a", "names": {1: "nucleus"}, "settings": FineTuneSettings(steps=1)},
         "inspect": {"path": Path("a.tif")},
         "load": {"path": Path("a.tif"), "selection": Selection(), "as_labels": False},

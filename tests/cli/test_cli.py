@@ -201,7 +201,8 @@ def test_evaluate_prints_a_table(command: Command, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", two_blocks(), photometric="minisblack")
     outcome = command("evaluate", tmp_path / "a.tif", tmp_path / "a.tif")
     lines = [line.split() for line in outcome.out.splitlines()]
-    assert ["1", "structure", "1", "1.000", "1.000", "1.000", "1.000", "0.000", "0.000"] in lines
+    (row,) = (line for line in lines if line[:3] == ["1", "structure", "1"])
+    assert row[3:7] == ["1.000"] * 4
 
 
 def test_evaluate_of_different_shapes_is_refused(command: Command, tmp_path: Path) -> None:

@@ -113,8 +113,8 @@ def test_three_functions_print_and_what_they_are_given_has_been_made_text() -> N
             called = {_name(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
             if called & {"print", "echo", "secho", "write", "print_json", "log", "input"}:
                 printing[f"{path.stem}.{function.name}"] = called
-    assert printing.keys() == {"terminal._line", "terminal._table", "terminal.facts"}
-    assert all("display_text" in printing[name] for name in ("terminal._table", "terminal.facts"))
+    assert printing.keys() == {"terminal._line", "terminal.print_table", "terminal.facts"}
+    assert all("display_text" in printing[name] for name in ("terminal.print_table", "terminal.facts"))
     lines = [
         {_name(argument.func) for argument in call.args if isinstance(argument, ast.Call)}
         for call in ast.walk(ast.parse((CLI / "terminal.py").read_text(encoding="utf-8")))

@@ -6,6 +6,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -32,6 +33,11 @@ widget.job.button.click()
 napari.run()
 print("over", flush=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def warm_child():
+    """Children are ended here, not handed on to the next test."""
 
 
 def test_closing_the_window_ends_the_program_and_its_child(qtbot, tiny_model):

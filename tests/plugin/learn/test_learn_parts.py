@@ -101,7 +101,7 @@ def test_paint_lies_beside_the_file_or_in_the_data_folder(tmp_path, monkeypatch)
     monkeypatch.setattr("platformdirs.user_data_path", lambda *_: tmp_path / "data")
     file = tmp_path / "stack.tif"
     file.touch()
-    assert place_of(str(file), "stack", (1, 2, 2)) == tmp_path / "stack.tif.paint"
+    assert place_of(str(file), "stack", (1, 2, 2)) == tmp_path / "napari-unetseg" / "stack.tif.paint"
     assert place_of(None, "stack", (1, 2, 2)).is_relative_to(tmp_path / "data")
     assert place_of(str(tmp_path / "gone.tif"), "stack", (1, 2, 2)).is_relative_to(tmp_path / "data")
 

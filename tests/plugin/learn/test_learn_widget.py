@@ -9,7 +9,7 @@ import pytest
 import tifffile
 from mouse import stroke
 
-from napari_unetseg.core.annotations.journal import read_journal
+from napari_unetseg.core.annotations.journal import FOLDER, read_journal
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.core.models.catalogue import read_card
@@ -97,7 +97,7 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
     paint(viewer, widget, truth, 1, 15)
     assert set(np.unique(layer.data)) == {0, 1, 2}
     written(qtbot, widget)
-    assert np.array_equal(read_journal(tmp_path / "brain.tif.paint").painted, layer.data)
+    assert np.array_equal(read_journal(tmp_path / FOLDER / "brain.tif.paint").painted, layer.data)
 
     widget.bar.button.click()
     finished(qtbot, widget)
@@ -189,7 +189,7 @@ def test_kept_paint_is_offered_restored_and_put_aside(viewer, dock, qtbot, crop,
 
     second.paint.add_button.click()
     assert not second.paint.canvas.layer.data.any()
-    assert np.array_equal(read_journal(tmp_path / "brain.tif.paint.1").painted, painted)
+    assert np.array_equal(read_journal(tmp_path / FOLDER / "brain.tif.paint.1").painted, painted)
 
 
 def test_keys_pick_structures_and_do_not_collide(viewer, dock, qtbot, blocks):
@@ -325,7 +325,7 @@ def test_paint_is_on_the_disk_within_two_seconds(viewer, dock, qtbot, crop):
     widget.paint._pick(2)
     stroke(viewer, (40, 40), (40, 50))
     began = time.monotonic() - waited("self")
-    journal = path.with_name("brain.tif.paint")
+    journal = path.parent / FOLDER / "brain.tif.paint"
     qtbot.waitUntil(lambda: np.array_equal(read_journal(journal).painted, layer.data), timeout=10_000)
     assert time.monotonic() - waited("self") - began < 2
     assert layer.data.any()

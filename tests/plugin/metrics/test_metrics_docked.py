@@ -150,6 +150,7 @@ def test_columns_are_chosen_in_a_menu_and_kept(viewer, measured, dock, qtbot):
 
 
 def test_a_result_is_the_prediction_and_paint_says_that_it_is(viewer, objects, dock, qtbot):
+    from napari_unetseg.core.annotations.painted_stack import PaintedStack
     from napari_unetseg.plugin.annotate.classes import PaintStructures
     from napari_unetseg.plugin.annotate.layer import new_layer
 
@@ -158,7 +159,7 @@ def test_a_result_is_the_prediction_and_paint_says_that_it_is(viewer, objects, d
     add_result(viewer, objects, image)
     paint = np.zeros(objects.array.shape, np.uint8)
     paint[5] = np.where(objects.array[5] > 0, 2, 1)
-    viewer.add_layer(new_layer(LayerSource.of(image), PaintStructures({2: "nucleus"}), paint))
+    viewer.add_layer(new_layer(LayerSource.of(image), PaintStructures({2: "nucleus"}), PaintedStack.of(paint)))
     widget = dock()
     assert (widget.choice.predicted.name, widget.choice.reference.name) == ("nuclei", "image (painted)")
     assert widget.choice.painted.isChecked()
