@@ -22,6 +22,7 @@ from napari_unetseg.plugin.annotate.layer import BRUSH, bind_keys, is_paint, lab
 from napari_unetseg.plugin.annotate.table import DICE, PaintTable
 from napari_unetseg.plugin.annotate.watch import PaintWatch
 from napari_unetseg.plugin.correct.correction import Correction
+from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import MENDED, is_mended, is_preview
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
@@ -57,6 +58,7 @@ class CorrectWidget(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
+        ContextHolder(napari_viewer, self)
         self._correction: Correction | None = None
         self._touched: set[int] = set()
         self._watch = PaintWatch(self)
