@@ -6,7 +6,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDockWidget
 
-from napari_unetseg.plugin.parts.docks import DISPLAY_NAME, PLUGIN, dock_of, menu_name, open_widget
+from napari_unetseg.plugin.parts.docks import DISPLAY_NAME, dock_of, menu_name, open_widget
+from napari_unetseg.plugin.preferences import PLUGIN
 from support import PATIENCE
 
 

@@ -11,15 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_unetseg import __version__
-from napari_unetseg.cli import labels, models, terminal
-from napari_unetseg.cli.correcting import CorrectedFiles, check_corrected, learn_corrected
+from napari_unetseg.cli import labels, learning, models, terminal
 from napari_unetseg.cli.options import (
     AllowMissing,
     Anonymous,
@@ -30,9 +28,6 @@ from napari_unetseg.cli.options import (
     option,
     selection_of,
 )
-from napari_unetseg.cli.session import replay
-from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
-from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
@@ -198,122 +193,7 @@ def _segment_all(
     }
 
 
-@app.command()
-def finetune(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Model file to write, .safetensors.")],
-    inputs: Annotated[list[Path] | None, typer.Argument(metavar="INPUT...", help="Images of one kind.")] = None,
-    painted: Annotated[
-        list[Path] | None,
-        typer.Option("--painted", help="Painted labels, once for each image: 0 unknown, 1 background, 2… structures."),
-    ] = None,
-    corrected: Annotated[
-        list[Path] | None,
-        typer.Option("--corrected", help="A result as a person has corrected it, once for each image, with --result."),
-    ] = None,
-    result: Annotated[
-        list[Path] | None,
-        typer.Option("--result", help="The same result as it was. The model that made it goes on learning."),
-    ] = None,
-    right: Annotated[
-        list[str] | None,
-        typer.Option("--right", metavar="AXIS=N,N…", help="Corrected slices that are right as a whole: z=12,40."),
-    ] = None,
-    labels_out: Annotated[
-        Path | None,
-        typer.Option("--labels-out", help="Also write the next result, with all corrections; of several: a folder."),
-    ] = None,
-    session: Annotated[
-        Path | None,
-        typer.Option("--session", help="Make the model of a recorded session again: M.session.json, beside M."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("-m", "--model", help="A model to begin with. Default: the most general one.")
-    ] = None,
-    minutes: Annotated[float | None, option(FineTuneSettings, "minutes")] = None,
-    steps: Annotated[int | None, option(FineTuneSettings, "steps")] = None,
-    spacing: Spacing = None,
-    device: Annotated[str, option(FineTuneSettings, "device")] = "auto",
-    seed: Annotated[int, option(FineTuneSettings, "seed")] = 0,
-    whole: Annotated[bool, option(FineTuneSettings, "whole")] = False,
-    keep_structures: Annotated[bool, option(FineTuneSettings, "keep_structures")] = False,
-    structure_weight: Annotated[float, option(FineTuneSettings, "structure_weight")] = 1.0,
-    boundary_weight: Annotated[float, option(FineTuneSettings, "boundary_weight")] = 0.0,
-    learning_rate: Annotated[float, option(FineTuneSettings, "learning_rate")] = 1.0,
-    several_scales: Annotated[bool, option(FineTuneSettings, "several_scales", "--several-scales")] = False,
-    allow_missing: AllowMissing = False,
-    anonymous: Anonymous = False,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Make a model that continues what was painted or corrected. Killed in the middle, the same command goes on."""
-    from napari_unetseg.core.io.outputs import MODEL, check_output
-
-    files = CorrectedFiles(inputs or (), corrected or (), result or (), right or (), labels_out)
-    read = [*files.read, *(painted or ())]
-    terminal.hide(read, names=anonymous)
-    check_output(out, MODEL, overwrite=overwrite, inputs=read)
-    if session is not None:
-        if anonymous:
-            raise typer.BadParameter("A recorded --session gives the model that it recorded: it cannot be --anonymous.")
-        shown = replay(session, out, inputs or ())
-    elif corrected or result:
-        _check_only_corrected(files, painted, whole=whole, keep_structures=keep_structures)
-        selection = selection_of(spacing, allow_missing=allow_missing)
-        settings = FineTuneSettings(minutes, steps, device, seed, corrects=True)
-        shown = learn_corrected(files, out, model, selection, settings, anonymous=anonymous, overwrite=overwrite)
-    elif right or labels_out is not None:
-        raise typer.BadParameter("Expected --right and --labels-out with a --result and its --corrected copy.")
-    elif inputs and painted:
-        settings = FineTuneSettings(
-            minutes, steps, device, seed, structure_weight, boundary_weight, learning_rate, whole, keep_structures,
-            several_scales,
-        )  # fmt: skip
-        selection = selection_of(spacing, allow_missing=allow_missing)
-        shown = _fine_tune((inputs, painted), out, model, selection, settings, anonymous)
-    else:
-        raise typer.BadParameter(
-            "Expected images and their --painted labels, or a --result with its --corrected copy, or a --session."
-        )
-    if as_json:
-        terminal.say_json(shown)
-    else:
-        terminal.facts({name: str(value) for name, value in shown.items()})
-
-
-def _check_only_corrected(
-    files: CorrectedFiles, painted: list[Path] | None, *, whole: bool, keep_structures: bool
-) -> None:
-    if painted or whole or keep_structures:
-        raise typer.BadParameter(
-            "Expected a --result and its --corrected copy alone: the model that made it is trained, and its structures "
-            "are kept, without --painted, --whole and --keep-structures."
-        )
-    check_corrected(files)
-
-
-def _fine_tune(
-    files: tuple[list[Path], list[Path]],
-    out: Path,
-    model: str | None,
-    selection: Selection,
-    settings: FineTuneSettings,
-    anonymous: bool,
-) -> dict[str, Any]:
-    """Learn from images and their painted labels, and return the record for programs."""
-    from napari_unetseg import api
-
-    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(files[0][0], anonymous)) as show:
-        images = [api.load_volume(path, selection) for path in files[0]]
-        paint = [api.load_labels(path, selection) for path in files[1]]
-        if anonymous:
-            images = [replace(image, name=neutral_name("image", i, len(images))) for i, image in enumerate(images)]
-        record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous)
-    for line in record.notes:
-        terminal.note(f"note: {line}")
-    return {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
-
-
-for _command in (*labels.ALL, *models.ALL):
+for _command in (learning.finetune, *labels.ALL, *models.ALL):
     app.command()(_command)
 
 

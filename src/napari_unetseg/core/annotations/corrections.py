@@ -60,21 +60,37 @@ def corrections(result: Labels, corrected: Labels, right: Right | None = None, e
         If a slice that is marked as right is not there.
     """
     grid = common_grid(result, corrected)
-    before, after = (_classes(labels) for labels in (result, corrected))
+    before, after = (classes_of_labels(labels) for labels in (result, corrected))
     structures = _structures(result, corrected, int(after.max(initial=0)))
-    is_said = before != after
+    is_right = np.zeros(before.shape, bool)
     for axis, indices in (right or {}).items():
-        _mark(is_said, axis, indices)
-    painted = np.where(is_said, after.astype(np.uint8) + np.uint8(BACKGROUND), np.uint8(UNPAINTED))
+        _mark(is_right, axis, indices)
     if earlier is not None:
         common_grid(result, earlier)
-        painted = np.where(is_said, painted, earlier.array).astype(np.uint8)
+    painted = paint_of_corrections(before, after, is_right, 0 if earlier is None else earlier.array)
     if not painted.any():
         raise InputError(
             f"{corrected.name} is the result as it was, and no slice is marked as right: there is nothing to learn. "
             "Correct some voxels, or mark a slice."
         )
     return Labels(painted, grid, painted_structures(structures), name=corrected.name)
+
+
+def paint_of_corrections(
+    before: Array, after: Array, is_right: npt.NDArray[np.bool_], earlier: Array | int = UNPAINTED
+) -> npt.NDArray[np.uint8]:
+    """What a person says of classes (…): those that they changed, and those that are right; else what was said earlier.
+
+    A label that no structure can have (`HIGHEST` and above, in `after`) says nothing.
+    """
+    is_said = ((before != after) | is_right) & (after < HIGHEST)
+    painted: npt.NDArray[np.uint8] = np.where(is_said, after.astype(np.uint8) + np.uint8(BACKGROUND), earlier)
+    return painted.astype(np.uint8, copy=False)
+
+
+def classes_of_labels(labels: Labels) -> Array:
+    """What a correction is compared by, (Z, Y, X): of numbered objects, what is one (1) and what is none (0)."""
+    return (labels.array > 0).astype(np.uint8) if labels.are_objects else labels.array
 
 
 def painted_structures(structures: Sequence[Structure]) -> tuple[Structure, ...]:
@@ -167,18 +183,14 @@ def keep_in_probabilities(probabilities: Volume, painted: Array) -> Volume:
     return replace(probabilities, array=array)
 
 
-def _classes(labels: Labels) -> Array:
-    return (labels.array > 0).astype(np.uint8) if labels.are_objects else labels.array
-
-
 def _structures(result: Labels, corrected: Labels, highest: int) -> tuple[Structure, ...]:
     """The result's structures, and those that a person added."""
     if result.are_objects != corrected.are_objects and corrected.structures:
         kinds = ("numbered objects" if labels.are_objects else "classes" for labels in (result, corrected))
         raise InputError("Expected the corrected copy of a result that holds {}; got {}.".format(*kinds))
     named = {s.label: s for s in (*corrected.structures, *result.structures)}
-    known = max((s.label for s in result.structures), default=int(_classes(result).max(initial=0)))
-    new = sorted({int(label) for label in np.unique(_classes(corrected)) if label > known})
+    known = max((s.label for s in result.structures), default=int(classes_of_labels(result).max(initial=0)))
+    new = sorted({int(label) for label in np.unique(classes_of_labels(corrected)) if label > known})
     if new and (new[-1] >= HIGHEST or new != list(range(known + 1, known + 1 + len(new)))):
         raise InputError(
             f"Expected new structures to follow the result's, from {known + 1} on and below {HIGHEST}; "

@@ -153,9 +153,8 @@ def label_of(row: Row) -> int:
 
 def cell(value: float | None) -> str:
     """A figure as the table shows it: a dash where it does not apply."""
-    if not _applies(value):
+    if value is None or not _applies(value):
         return "–"
-    assert value is not None  # noqa: S101 - for the type checker
     if isinstance(value, int):
         return quantity(value) if abs(value) >= 1000 else str(value)
     return f"{value:.3f}" if 0.0095 <= abs(value) < 9.9995 else quantity(value)

@@ -13,6 +13,7 @@ from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.annotate.classes import KEYS, PaintStructures
+from napari_unetseg.plugin.layers.marks import is_painted
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource, appearance, labels_of
 
 BRUSH = 10
@@ -50,13 +51,7 @@ def structures_in(layer: LabelsLayer) -> PaintStructures:
 
 def holds_structures(layer: LabelsLayer) -> bool:
     """Whether a layer is known to hold output labels, of which 1 is a structure: in paint it is background."""
-    return bool(layer.metadata.get(METADATA, {}).get("structures", ())) and not is_paint(layer)
-
-
-def is_paint(layer: LabelsLayer) -> bool:
-    """Whether a layer is known to hold paint: its first value is background."""
-    recorded = layer.metadata.get(METADATA, {}).get("structures", ())
-    return bool(recorded) and recorded[0] == PaintStructures().painted[0]
+    return bool(layer.metadata.get(METADATA, {}).get("structures", ())) and not is_painted(layer)
 
 
 def paint_of_labels(labels: Labels) -> tuple[npt.NDArray[np.uint8], PaintStructures]:

@@ -183,17 +183,26 @@ class PaintSection(QWidget):
         active = self._viewer.layers.selection.active
         canvas = self._canvases.of(active) if isinstance(active, LabelsLayer) else None
         if canvas is not None and not same_layer(canvas.image, self._image):
+            self.choose(canvas.layer)
+
+    def choose(self, layer: LabelsLayer) -> None:
+        """Have a painted layer, and the image that it belongs to, be the chosen ones."""
+        canvas = self._canvases.of(layer)
+        if canvas is not None and not same_layer(canvas.image, self._image):
             self.visited.emit(canvas.image)
+        self.layer_box.choose(layer)
 
     def correct(self, names: Mapping[int, str], model: str) -> LabelsLayer | None:
         """The layer that keeps corrections of this model's result on the image, by painted value; None without image.
 
         One that is there already goes on: what was corrected before stays.
         """
-        source = self._source
-        own = self._canvases.at(self._target)
-        if source is None or (own is not None and own.corrects == model and own.layer in self._viewer.layers):
-            return own.layer if own is not None and source is not None else None
+        source, own = self._source, self._canvases.at(self._target)
+        if source is None:
+            return None
+        if own is not None and own.corrects == model and own.layer in self._viewer.layers:
+            self.choose(own.layer)
+            return own.layer
         structures = PaintStructures(names)
         layer = new_layer(source, structures)
         layer.contour, layer.name = 1, f"{source.name} (corrections)"

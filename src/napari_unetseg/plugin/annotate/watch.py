@@ -116,7 +116,8 @@ class PaintReader(QObject):
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
-        self._thread = ThreadPoolExecutor(1, "napari-unetseg paint reader")
+        self._thread = thread = ThreadPoolExecutor(1, "napari-unetseg paint reader")
+        parent.destroyed.connect(lambda: thread.shutdown(wait=False))
         self._reading: tuple[_Look, Future[PaintedStack]] | None = None
         self._next: _Look | None = None
         self._timer = QTimer(self)

@@ -14,7 +14,6 @@ from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.cleanup.context_form import PREVIEW_MARK, ContextRows, is_segmentation
 from napari_unetseg.plugin.cleanup.form import KINDS, StepForm, about, describe, new_step, title
 from napari_unetseg.plugin.cleanup.job import STEPS, CleanRequest, clean_layer, is_previewed_by_slice, preview_layer
-from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA
@@ -41,9 +40,7 @@ class CleanupWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        ContextHolder(napari_viewer, self)
+        super().__init__(napari_viewer)
         self.steps: list[Step] = []
         self._preview: LabelsLayer | None = None
         self._hidden: LabelsLayer | None = None

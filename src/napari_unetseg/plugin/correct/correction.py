@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.annotations.corrections import AXES
-from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, HIGHEST
+from napari_unetseg.core.annotations.corrections import AXES, classes_of_labels, paint_of_corrections
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.plugin.layers.axes import kept_axes, to_volume
 from napari_unetseg.plugin.layers.source import LayerSource
@@ -44,7 +43,7 @@ class Correction:
     right: dict[str, set[int]] = field(default_factory=lambda: {axis: set() for axis in AXES})
 
     def __post_init__(self) -> None:
-        self._earlier = self._volume(self.paint).copy()
+        self._before, self._earlier = classes_of_labels(self.result), self._volume(self.paint).copy()
 
     @property
     def axes(self) -> str:
@@ -84,14 +83,11 @@ class Correction:
         }
 
     def _paint_of(self, z: int, mended: Array) -> Array:
-        before = self.result.array[z]
-        after = mended > 0 if self.result.are_objects else np.minimum(mended, HIGHEST - 1)
-        said = after != (before > 0 if self.result.are_objects else before)
-        said |= z in self.right["z"]
-        said[sorted(self.right["y"])] = True
-        said[:, sorted(self.right["x"])] = True
-        wanted: Array = np.where(said, after.astype(np.uint16) + BACKGROUND, self._earlier[z])
-        return wanted
+        is_right = np.full(mended.shape, z in self.right["z"])
+        is_right[sorted(self.right["y"])] = True
+        is_right[:, sorted(self.right["x"])] = True
+        after = (mended > 0).astype(np.uint8) if self.result.are_objects else mended
+        return paint_of_corrections(self._before[z], after, is_right, self._earlier[z])
 
     def _write(self, z: int, y: Array, x: Array, values: Array) -> None:
         """Paint as napari's tools do, so that whoever watches the layer hears of it."""

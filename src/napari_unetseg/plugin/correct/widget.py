@@ -17,14 +17,13 @@ from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, UNPAINTED
 from napari_unetseg.core.models.catalogue import BUNDLED, find_maker, list_models
 from napari_unetseg.core.units import quantity
 from napari_unetseg.core.volume import Labels, Structure
-from napari_unetseg.errors import UnetsegError
-from napari_unetseg.plugin.annotate.layer import BRUSH, bind_keys, is_paint, labels_on
+from napari_unetseg.errors import InputError, UnetsegError
+from napari_unetseg.plugin.annotate.layer import BRUSH, bind_keys, labels_on
 from napari_unetseg.plugin.annotate.table import DICE, PaintTable
 from napari_unetseg.plugin.annotate.watch import PaintWatch
 from napari_unetseg.plugin.correct.correction import Correction
-from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.identity import same_layer
-from napari_unetseg.plugin.layers.marks import MENDED, is_mended, is_preview
+from napari_unetseg.plugin.layers.marks import MENDED, is_mended, is_painted, is_preview
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.plugin.layers.viewport import axis_in_view, index_on_screen
 from napari_unetseg.plugin.parts.docks import open_widget
@@ -42,8 +41,8 @@ class Learns(Protocol):
     def correct(self, image: Layer, names: Mapping[int, str], model: str | None) -> LabelsLayer | None:
         """The layer that keeps corrections."""
 
-    def learn_now(self) -> None:
-        """Learn from them."""
+    def learn_from(self, paint: LabelsLayer) -> None:
+        """Learn from what such a layer keeps."""
 
 
 class CorrectWidget(Panel):
@@ -56,11 +55,10 @@ class CorrectWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        ContextHolder(napari_viewer, self)
+        super().__init__(napari_viewer)
         self._correction: Correction | None = None
         self._touched: set[int] = set()
+        self._maker: str | None = None
         self._watch = PaintWatch(self)
         self._build()
         self._connect()
@@ -69,7 +67,7 @@ class CorrectWidget(Panel):
     def _build(self) -> None:
         self._top = form()
         self.rows.addLayout(self._top)
-        self.result_box = LayerBox(self._viewer, _is_result)
+        self.result_box = LayerBox(self._viewer, _may_be_corrected)
         self.result_box.setToolTip("The labels to mend. They are left as they are: a copy is mended.")
         self.image_box = LayerBox(
             self._viewer, lambda layer: isinstance(layer, Image) and not is_preview(layer), follows=False
@@ -84,6 +82,7 @@ class CorrectWidget(Panel):
         self.correct_button.setToolTip("Add a copy of the result to mend, with napari's own brush, eraser and fill.")
         self.table = PaintTable()
         self.table.hideColumn(DICE)
+        self.table.setEditTriggers(PaintTable.EditTrigger.NoEditTriggers)  # structures are named in Learn
         self.right_button = QPushButton("This slice is right")
         self.right_button.setCheckable(True)
         self.right_button.setToolTip("All of the slice in view counts as corrected. Ctrl+Enter does the same.")
@@ -121,30 +120,24 @@ class CorrectWidget(Panel):
     def _show_result(self) -> None:
         """Guess the image and the model of another result."""
         result = self.result_box.layer
+        self._maker = maker_of(result) if result is not None else None
         if result is not None:
-            image = next((layer for layer in reversed(self._viewer.layers) if self._lies_on(result, layer)), None)
+            image = next((layer for layer in reversed(self._viewer.layers) if _lies_on(result, layer)), None)
             self.image_box.choose(image)
-            made_by = maker_of(result)
-            if made_by is not None:
-                self.model.take(made_by)
+            if self._maker is not None:
+                self.model.take(self._maker)
         self._show()
-
-    def _lies_on(self, result: LabelsLayer, image: Layer) -> bool:
-        if not isinstance(image, Image) or is_preview(image) or result.multiscale or image.multiscale:
-            return False
-        return LayerSource.of(image).shape[1:] == LayerSource.of(result).shape[1:]
 
     def _show(self) -> None:
         """Bring what depends on the choices up to date."""
         result, image = self.result_box.layer, self.image_box.layer
-        is_known = result is not None and maker_of(result) is not None
         needs_model = result is not None and not is_preview(result)
         show_row(self._top, self.model, needs_model)
         if result is None:
             self.about.setText("Segment an image, or open labels, to have something to correct.")
         elif image is None:
             self.about.setText("Open the image that these labels belong to.")
-        elif needs_model and not is_known:
+        elif needs_model and self._maker is None:
             self.about.setText("Which model made this is not recorded: choose the one to go on from.")
         else:
             self.about.setText("")
@@ -272,9 +265,10 @@ class CorrectWidget(Panel):
     def _learn(self) -> None:
         """Learn, and have the new result shown in place of the mended copy: it is what is corrected next."""
         self._follow_all()
-        self._learn_widget().learn_now()
-        if self._correction is not None:
-            self._correction.layer.opacity = 0.0
+        correction = self._correction
+        if correction is not None:
+            self._learn_widget().learn_from(correction.paint)
+            correction.layer.opacity = 0.0
             for layer in [layer for layer in self._viewer.layers if is_preview(layer)]:
                 self._show_learned(layer)
 
@@ -282,7 +276,7 @@ class CorrectWidget(Panel):
         correction = self._correction
         if correction is None or correction.layer.opacity or not isinstance(layer, LabelsLayer):
             return
-        if self._lies_on(layer, self.image_box.layer):
+        if _lies_on(layer, self.image_box.layer):
             layer.opacity = OPACITY
             self.result_box.choose(layer)
             self._tell("This is what the model finds now. Press Correct to go on with it.")
@@ -315,8 +309,18 @@ class CorrectWidget(Panel):
         self.line.setVisible(bool(text))
 
 
-def _is_result(layer: Layer) -> bool:
-    return isinstance(layer, LabelsLayer) and not is_paint(layer) and not is_mended(layer)
+def _may_be_corrected(layer: Layer) -> bool:
+    return isinstance(layer, LabelsLayer) and not is_painted(layer) and not is_mended(layer)
+
+
+def _lies_on(result: LabelsLayer, image: Layer | None) -> bool:
+    """Whether labels have the shape of an image's slices; where they lie is looked at when one begins."""
+    if not isinstance(image, Image) or is_preview(image) or result.multiscale or image.multiscale:
+        return False
+    try:
+        return LayerSource.of(image).shape[1:] == LayerSource.of(result).shape[1:]
+    except InputError:  # of too many axes
+        return False
 
 
 def maker_of(result: LabelsLayer) -> str | None:

@@ -7,8 +7,9 @@ from npe2 import PluginManager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton
 
-from napari_unetseg.plugin.parts.docks import PLUGIN, open_widget
+from napari_unetseg.plugin.parts.docks import open_widget
 from napari_unetseg.plugin.parts.fields import Panel, note
+from napari_unetseg.plugin.preferences import PLUGIN
 
 TASKS = {
     "Segment": "One click: a model finds the structures in the whole image.",
@@ -30,8 +31,7 @@ class HomeWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.tasks = {title: self._button(title) for title in TASKS}
         self.samples = {key: QPushButton(title) for key, title in _samples().items()}
         self.rows.addWidget(_heading("What would you like to do?"))

@@ -20,7 +20,6 @@ from napari_unetseg.plugin.annotate.learn_image import LearnImage
 from napari_unetseg.plugin.annotate.section import PaintSection
 from napari_unetseg.plugin.annotate.store import model_beside
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import index_on_screen
@@ -58,9 +57,7 @@ class LearnWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        ContextHolder(napari_viewer, self)
+        super().__init__(napari_viewer)
         self._watched: Layer | None = None
         self.bridge = Bridge(self)
         self.session = LearnSession(self.bridge, self.request, self._slice_on_screen)
@@ -142,6 +139,11 @@ class LearnWidget(Panel):
             return self.paint.canvas.layer if self.paint.canvas is not None else None
         self.choices.start.take(model)
         return self.paint.correct(names, model)
+
+    def learn_from(self, paint: LabelsLayer) -> None:
+        """Learn from one of the painted layers, whichever image and layer are chosen now."""
+        self.paint.choose(paint)
+        self.learn_now()
 
     def take_advice(self, advice: Iterable[Advice]) -> None:
         """Set what the advice says, for the next training."""

@@ -13,7 +13,6 @@ from napari_unetseg.core.progress import Job
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.layer_data import labels_layer, volume_layers
 from napari_unetseg.plugin.load.selection_form import PartRows
 from napari_unetseg.plugin.parts.fields import Panel, form
@@ -32,9 +31,7 @@ class LoadWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        ContextHolder(napari_viewer, self)
+        super().__init__(napari_viewer)
         self._path: Path | None = None
         self.bridge = Bridge(self)
         self.setAcceptDrops(True)

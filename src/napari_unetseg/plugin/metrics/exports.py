@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,17 +90,13 @@ class ExportButtons(QWidget):
         """The image that is chosen, or else the topmost on the labels' grid."""
         if request.image is not None:
             return request.image
-        images = (layer for layer in reversed(self._viewer.layers) if isinstance(layer, Image))
-        sources = (LayerSource.of(one, time=index_on_screen(self._viewer, one, "T")) for one in images)
-        return next((source for source in sources if _fits(source, request)), None)
-
-
-def _fits(source: LayerSource, request: MetricsRequest) -> bool:
-    try:
-        common_grid(request.predicted.outline(), source.outline())
-    except InputError:
-        return False
-    return True
+        for layer in reversed(self._viewer.layers):
+            if isinstance(layer, Image):
+                with suppress(InputError):  # of too many axes, or on another grid
+                    source = LayerSource.of(layer, time=index_on_screen(self._viewer, layer, "T"))
+                    common_grid(request.predicted.outline(), source.outline())
+                    return source
+        return None
 
 
 def _volume(source: LayerSource | None) -> Volume | None:

@@ -12,6 +12,7 @@ from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Labels, Structure
+from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
@@ -82,7 +83,8 @@ def measure_layers(worker: Worker, request: MetricsRequest) -> Job[MetricsReport
 def find_errors(worker: Worker, request: MetricsRequest, label: int | None, as_objects: bool) -> Job[LayerData]:
     """A labels layer of what is wrong with one structure, or with all, see `compare`; objects are one structure."""
     yield Progress(0, 1, "Comparing")
-    assert request.reference is not None  # noqa: S101 - for the type checker: the button is off without
+    if request.reference is None:
+        raise InputError("Expected a reference to compare with; got none. Choose one.")
     predicted, reference = request.predicted.labels(), request.reference.labels()
     known = None
     if request.painted:

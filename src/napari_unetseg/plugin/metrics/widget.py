@@ -14,7 +14,6 @@ from napari_unetseg.core.metrics.table import write_csv
 from napari_unetseg.core.progress import Job
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA
 from napari_unetseg.plugin.layers.viewport import colours_of, index_on_screen, move_to_slice, show_only
@@ -48,10 +47,8 @@ class MetricsWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
+        super().__init__(napari_viewer)
         self.setMinimumWidth(NARROWEST)
-        self._viewer = napari_viewer
-        ContextHolder(napari_viewer, self)
         self.report: MetricsReport | None = None
         self._outdated = True
         self._request: MetricsRequest | None = None

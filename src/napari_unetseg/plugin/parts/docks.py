@@ -8,7 +8,9 @@ from napari.viewer import Viewer
 from npe2 import PluginManager
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
-PLUGIN, DISPLAY_NAME = "napari-unetseg", "U-Net segmentation"
+from napari_unetseg.plugin.preferences import PLUGIN
+
+DISPLAY_NAME = "U-Net segmentation"
 COMMANDS = {
     "Home": "home", "Load volume": "load", "Segment": "segment", "Learn": "learn", "Correct": "correct",
     "Metrics": "metrics", "Clean up": "clean_up",

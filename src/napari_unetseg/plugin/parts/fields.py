@@ -26,6 +26,7 @@ from superqt.utils import signals_blocked
 
 from napari_unetseg.core.text import display_lines, display_text
 from napari_unetseg.core.volume import UNITS, Grid, Triple
+from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.identity import own_layer, same_layer
 from napari_unetseg.plugin.parts.docks import gather
 
@@ -34,13 +35,21 @@ WIDTH, LEAST_WIDTH = 380, 300
 
 
 class Panel(QScrollArea):
-    """A docked widget that scrolls where the window is low, and whose rows are as wide as the dock."""
+    """A docked widget that scrolls where the window is low, and whose rows are as wide as the dock.
+
+    Parameters
+    ----------
+    viewer : Viewer
+        That it works in. While the widget lives, layers can be removed safely, see `ContextHolder`.
+    """
 
     docked = Signal()
     """It is shown for the first time."""
 
-    def __init__(self) -> None:
+    def __init__(self, viewer: Viewer) -> None:
         super().__init__()
+        self._viewer = viewer
+        ContextHolder(viewer, self)
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)

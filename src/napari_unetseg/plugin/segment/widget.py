@@ -17,7 +17,6 @@ from napari_unetseg.core.models.selection import propose_model, trial_models
 from napari_unetseg.core.settings import LARGEST_SCALE, SegmentSettings, help_of
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.viewport import voxel_in_view
 from napari_unetseg.plugin.parts.docks import open_widget
 from napari_unetseg.plugin.parts.fields import Panel, combo, form, narrow, note
@@ -51,9 +50,7 @@ class SegmentWidget(Panel):
     """
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
-        ContextHolder(napari_viewer, self)
+        super().__init__(napari_viewer)
         self._model_is_chosen = False
         self.bridge = Bridge(self)
         self._clicked = 0.0
