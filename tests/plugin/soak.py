@@ -262,6 +262,14 @@ def _bytes(process: psutil.Process) -> int:
         return 0
 
 
+def _is_ours(process: psutil.Process) -> bool:
+    """Whether a child is one of the program's, and not Python's own."""
+    try:
+        return "resource_tracker" not in " ".join(process.cmdline())
+    except psutil.Error:  # it has ended
+        return False
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -289,10 +297,10 @@ def main() -> int:
         napari, child, count = sizes[-1]
         now = time.monotonic() - began
         _say(f"{now:.0f} s: {napari / 1e6:.0f} MB, {count} children, the largest {child / 1e6:.0f} MB")
-    children = psutil.Process().children(recursive=True)
+    ours = [child for child in psutil.Process().children(recursive=True) if _is_ours(child)]
     soak.viewer.close()
     QTest.qWait(200)
-    _, alive = psutil.wait_procs([c for c in children if "resource_tracker" not in " ".join(c.cmdline())], timeout=30)
+    _, alive = psutil.wait_procs(ours, timeout=30)
     soak.errors += [f"left: {process.pid}" for process in alive]
     grown = [growth([size[i] for size in sizes]) for i in (0, 1)] if len(sizes) >= LEAST_ROUNDS else [1.0, 1.0]
     if max(grown) > GROWTH:

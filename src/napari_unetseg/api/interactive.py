@@ -45,7 +45,7 @@ class InteractiveSession:
         Where the images come from, for the record of the session; of files it is known without.
     corrects : bool
         Whether the paint corrects a result of `model`, see `core.annotations.corrections`. That model is version 1
-        then, and its structures are kept.
+        then, its structures are kept, and predictions hold what was painted as it was painted.
 
     Raises
     ------
@@ -175,14 +175,15 @@ class InteractiveSession:
         return (yield from self._session.fine_tune(self._painted, self._named(names), settings, seconds))
 
     def predict(self, z: int = 0) -> SlicePrediction:
-        """What the model in use says about a slice of the first image, and what a person painted there, which counts.
+        """What the model in use says about a slice of the first image; where a result is corrected, with corrections.
 
         Raises
         ------
         InputError
             If there is no model yet.
         """
-        return kept_in_slice(self._session.predict(z), self._painted[0][z])
+        found = self._session.predict(z)
+        return kept_in_slice(found, self._painted[0][z]) if self._session.corrects else found
 
     def revert(self, number: int) -> Version:
         """Use an earlier version again; raises `InputError` if it is not kept any more."""

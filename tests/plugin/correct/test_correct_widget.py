@@ -139,3 +139,29 @@ def test_labels_of_a_file_ask_for_their_model_where_it_is_not_recorded(viewer, q
     qtbot.mouseClick(correct.correct_button, Qt.MouseButton.LeftButton)
     assert correct.table.item(1, 0).text() == "cell"
     assert labels_of(viewer.layers.selection.active).structures == (structure,)
+
+
+def test_what_was_learned_from_paint_is_corrected_on_the_same_paint(viewer, qtbot):
+    learn = open_widget(viewer, "Learn")
+    learn.choices.minutes.setValue(0)
+    learn.paint.add_button.click()
+    paint = viewer.layers.selection.active
+    paint.data[3, 3:8, 3:6], paint.data[3, 12:22, 9:18] = 2, 1
+    paint.refresh()
+    learn.bar.button.click()
+    qtbot.waitUntil(lambda: not learn.bridge.is_running and len(viewer.layers) == 3, timeout=PATIENCE)
+    (learned,) = (layer for layer in viewer.layers if is_preview(layer))
+    correct = open_widget(viewer, "Correct")
+    correct.result_box.choose(learned)
+    qtbot.mouseClick(correct.correct_button, Qt.MouseButton.LeftButton)
+    mended, before = viewer.layers.selection.active, paint.data.copy()
+    mended.brush_size = 1
+    viewer.dims.set_point(0, 4)
+    press(viewer, Qt.Key.Key_1)
+    stroke(viewer, (5, 4))  # in the block, against all that the image shows
+    qtbot.waitUntil(lambda: paint.data[4, 5, 4] == 1)
+    assert np.count_nonzero(paint.data != before) == 1
+    qtbot.mouseClick(correct.learn_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not learn.bridge.is_running, timeout=PATIENCE)
+    assert learned.data[4, 5, 4] == 0
+    assert learned.data[4, 5, 3] == 1

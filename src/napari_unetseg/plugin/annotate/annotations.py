@@ -74,6 +74,8 @@ class Canvas:
         The image as a model was last asked for: what is kept beside the journal belongs to it.
     corrects : str or None
         Name or path of the model whose result this paint corrects; None where it was painted from nothing.
+    keeps_paint : bool
+        Whether predictions are shown with the paint as it is: what was learned from it is being corrected.
     """
 
     layer: LabelsLayer
@@ -85,6 +87,7 @@ class Canvas:
     learned: LearnImage | None = None
     taught: LearnImage | None = None
     corrects: str | None = None
+    keeps_paint: bool = False
 
     @property
     def image(self) -> Image:

@@ -11,6 +11,7 @@ from napari.layers import Labels as LabelsLayer
 from napari.layers import Layer
 from napari.viewer import Viewer
 
+from napari_unetseg.core.annotations.corrections import kept_in_slice
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.advice import Advice
@@ -135,8 +136,12 @@ class LearnWidget(Panel):
             Name of a bundled model, or path of a model file; None for what was learned here, whose paint goes on.
         """
         self.image.layer_box.choose(image)
+        canvas = self.paint.canvas
         if model is None:
-            return self.paint.canvas.layer if self.paint.canvas is not None else None
+            if canvas is None:
+                return None
+            canvas.keeps_paint = True
+            return canvas.layer
         self.choices.start.take(model)
         return self.paint.correct(names, model)
 
@@ -274,7 +279,7 @@ class LearnWidget(Panel):
     def _show_record(self, record: object) -> None:
         if isinstance(record, SliceSeen):
             if not self.session.is_stopped:
-                self.layers.show(record)
+                self.layers.show(self._with_corrections(record))
         elif isinstance(record, Opened):
             self.paint.offer_model(False)
             self.results.set_versions(record.versions)
@@ -288,6 +293,13 @@ class LearnWidget(Panel):
             self.bar.tell(f"Version {record.version.number} is in use again.")
         elif isinstance(record, Hint):
             self.bar.tell(record.text)
+
+    def _with_corrections(self, seen: SliceSeen) -> SliceSeen:
+        """A slice that is corrected is shown as it was corrected; the session itself knows of its own corrections."""
+        canvas = self.paint.canvas
+        if canvas is None or not canvas.keeps_paint or canvas.last is None:
+            return seen
+        return replace(seen, prediction=kept_in_slice(seen.prediction, canvas.last.plane(seen.z)))
 
     def _show_verdict(self, verdict: AcceptDecision) -> None:
         if verdict.accepted:
