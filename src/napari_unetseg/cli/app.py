@@ -28,6 +28,7 @@ from napari_unetseg.cli.options import (
     option,
     selection_of,
 )
+from napari_unetseg.core.allocator import reuse_freed_memory
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
@@ -55,6 +56,7 @@ app = typer.Typer(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     logging.getLogger().addHandler(logging.NullHandler())  # libraries' log lines would come between ours
+    reuse_freed_memory()
     sys.exit(_run(arguments))
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -113,22 +111,6 @@ def memory_guard(device: torch.device) -> Iterator[None]:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         raise OutOfMemory(str(error)) from error
-
-
-def give_back(device: torch.device) -> None:
-    """Give the system back what a CPU's allocator keeps of freed memory.
-
-    Images of tiles are small enough for glibc to keep, in pieces that do not fit the next tile: without this the memory
-    of a run grew by a third at each of its first tiles. Elsewhere nothing is done.
-    """
-    trim = getattr(_c_library(), "malloc_trim", None) if device.type == "cpu" else None
-    if trim is not None:
-        trim(0)
-
-
-@lru_cache
-def _c_library() -> ctypes.CDLL | None:
-    return ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 def _is_out_of_memory(error: Exception) -> bool:

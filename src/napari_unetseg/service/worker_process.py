@@ -15,6 +15,7 @@ import time
 import traceback
 from typing import Any
 
+from napari_unetseg.core.allocator import give_back, reuse_freed_memory
 from napari_unetseg.core.progress import Job, finish, told_warnings
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.service import verbs, wire
@@ -22,6 +23,9 @@ from napari_unetseg.service.messages import ErrorMessage, MessageError, decode, 
 
 GRACE = 1.0
 """Seconds in which it may tidy up (temporary files) when its parent has gone."""
+
+REST = 2.0
+"""Seconds without a call after which it rests."""
 
 Calls = queue.SimpleQueue[wire.Frame | MessageError | None]
 
@@ -37,6 +41,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # an exit tidies up, the system's default would not
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in the terminal is the parent's to handle
     _step_back()
+    reuse_freed_memory()
     serve(connection)
 
 
@@ -44,12 +49,21 @@ def serve(connection: socket.socket) -> None:
     """Run what is asked for until the other side goes, or sends what is no message."""
     calls: Calls = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, calls), daemon=True).start()
-    while (call := calls.get()) is not None:
+    while (call := _next(calls)) is not None:
         with contextlib.suppress(OSError):  # the parent has gone: `_listen` ends us
             if isinstance(call, MessageError):
                 _send_error(connection, "message", str(call))
                 return
             answer(connection, call)
+
+
+def _next(calls: Calls) -> wire.Frame | MessageError | None:
+    """The next call; memory that the last one has freed is given back when there is none for a while."""
+    try:
+        return calls.get(timeout=REST)
+    except queue.Empty:
+        give_back()
+        return calls.get()
 
 
 def _step_back() -> None:

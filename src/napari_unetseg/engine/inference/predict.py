@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.allocator import give_back
 from napari_unetseg.core.geometry.resample import AxisSampling
 from napari_unetseg.core.geometry.tiles import Budget, Tile, blend_weights, triple
 from napari_unetseg.core.models.compatibility import InputMapping, map_input
@@ -17,7 +18,7 @@ from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Box
 from napari_unetseg.core.voxels import ArraySink, VoxelSource
-from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, give_back, memory_guard
+from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, memory_guard
 from napari_unetseg.engine.inference.aggregate import Blender, LabelAggregator, Sinks
 from napari_unetseg.engine.inference.augmented import Classifier, passes
 from napari_unetseg.engine.inference.plan import Plan, plan, tile_budget, trusted_plan
@@ -173,7 +174,8 @@ class _Run:
                 else:
                     blender.add(box, outputs, self._weights(tile, parts))
             del outputs
-            give_back(self.device)
+            if self.device.type == "cpu":
+                give_back()  # it is kept in pieces that do not fit the next tile: a third more a tile
         yield Progress(total, total, STAGE, seconds_left=0.0)
 
     def _box(self, tile: Tile) -> Box:

@@ -12,6 +12,8 @@ from torch import nn
 from napari_unetseg.errors import SettingsError
 
 TRUNCATE = 3.0  # a Gaussian is cut off at so many standard deviations
+WHOLE, BAND = 384, 128
+"""Voxels of an axis that are filtered by one matrix, and those of a part of a longer one."""
 LARGEST_SCALE = 1000.0  # voxels: beyond, a filter is larger than any slice
 
 
@@ -92,8 +94,9 @@ class Filters(nn.Module):
         found = [plane]
         for sigma in self.settings.flat:
             found += _flat_features(plane, sigma)
+        square = image**2 if self.settings.deep else image
         for sigma in self.settings.deep:
-            found += _deep_features(image, rows, sigma, self.settings.depth)
+            found += _deep_features(image, square, rows, sigma, self.settings.depth)
         return torch.cat(found, dim=1)
 
 
@@ -106,14 +109,16 @@ def _flat_features(plane: torch.Tensor, sigma: float) -> list[torch.Tensor]:
     return [smooth, torch.sqrt(dy**2 + dx**2), middle - spread, middle + spread, deviation]
 
 
-def _deep_features(image: torch.Tensor, rows: slice, sigma: float, depth: float) -> list[torch.Tensor]:
+def _deep_features(
+    image: torch.Tensor, squares: torch.Tensor, rows: slice, sigma: float, depth: float
+) -> list[torch.Tensor]:
     """As `_flat_features`, in space; along z by derivatives of a Gaussian, since only `rows` are wanted."""
     through = [_along_z(image, rows, sigma / depth, order) for order in range(3)]
     smooth, dz, hzz = (_blur_plane(part, sigma) for part in through)
     dy, dx = (_slope(smooth, axis) * sigma for axis in (-2, -1))
     hyy, hxx, hxy = _slope(dy, -2) * sigma, _slope(dx, -1) * sigma, _slope(dy, -1) * sigma
     hzy, hzx = _slope(dz, -2) * sigma, _slope(dz, -1) * sigma
-    square = _blur_plane(_along_z(image**2, rows, sigma / depth, 0), sigma)
+    square = _blur_plane(_along_z(squares, rows, sigma / depth, 0), sigma)
     gradient = torch.sqrt(dz**2 + dy**2 + dx**2)
     return [smooth, gradient, *_eigenvalues(hzz, hyy, hxx, hzy, hzx, hxy), _deviation(square, smooth)]
 
@@ -148,7 +153,17 @@ def _eigenvalues(
 def _blur_plane(image: torch.Tensor, sigma: float) -> torch.Tensor:
     along_y = _smoother(image.shape[-2], sigma, 0).to(image)
     along_x = _smoother(image.shape[-1], sigma, 0).to(image)
-    return along_y @ image @ along_x.T
+    blurred = torch.cat([along_y[out, seen] @ image[..., seen, :] for out, seen in _bands(len(along_y), sigma)], dim=-2)
+    return torch.cat([blurred[..., seen] @ along_x[out, seen].T for out, seen in _bands(len(along_x), sigma)], dim=-1)
+
+
+def _bands(length: int, sigma: float) -> list[tuple[slice, slice]]:
+    """Parts of an axis, and what a filter sees for each: far from its diagonal the matrix is 0."""
+    if length <= WHOLE:
+        return [(slice(0, length), slice(0, length))]
+    reach = _radius(sigma)
+    starts = range(0, length, BAND)
+    return [(slice(a, a + BAND), slice(max(0, a - reach), min(length, a + BAND + reach))) for a in starts]
 
 
 def _along_z(image: torch.Tensor, rows: slice, sigma: float, order: int) -> torch.Tensor:
