@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 from napari_unetseg.core.models.normalisation import Normaliser
 from napari_unetseg.core.voxels import Boxes, whole
+from napari_unetseg.engine.networks.fused import LAYOUT
 from napari_unetseg.engine.networks.padding import grow_to_multiple
 from napari_unetseg.engine.networks.pixel.filters import Filters, FilterSettings
 from napari_unetseg.engine.networks.precision import half_precision
 from napari_unetseg.engine.networks.unets.unet import UNet
 
-LAYOUT = torch.channels_last
 CACHE_BYTES = 768 * 1024**2
 """What cached features may take; a slice of 512×512 takes about 80 MB."""
 
@@ -99,7 +99,7 @@ class Extractor(nn.Module):
         self.filters = Filters(filters)
         self.base = base.eval().requires_grad_(False) if base is not None else None
         if self.base is not None:
-            self.base.to(memory_format=LAYOUT)  # type: ignore[call-overload]
+            self.base.to(memory_format=LAYOUT[self.base.settings.dimensions])  # type: ignore[call-overload]
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ class Extractor(nn.Module):
             return SliceFeatures(image, hand)
         grey = grow_to_multiple(image.mean(0, keepdim=True)[None], self.base.settings.stride)
         with half_precision(self.base, tuple(grey.shape), slab.device):
-            levels = self.base.features(grey.contiguous(memory_format=LAYOUT))
+            levels = self.base.features(grey.contiguous(memory_format=LAYOUT[self.base.settings.dimensions]))
         strides = [(1, 1)]
         for pool_y, pool_x in self.base.settings.pools:
             strides.append((strides[-1][0] * pool_y, strides[-1][1] * pool_x))
