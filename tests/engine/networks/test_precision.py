@@ -77,6 +77,37 @@ def test_a_spoiled_gradient_is_found_out(fault):
     assert precision.training_dtype(spoil(make_network(), gradient=FAULTS[fault]), PATCH, CPU) == torch.float32
 
 
+class FaultyConvolution(nn.Conv2d):
+    """A layer with a fault in half precision alone, of its gradient."""
+
+    gradient = staticmethod(torch.zeros_like)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        found = super().forward(image)
+        if torch.is_autocast_enabled("cpu"):
+            found.register_hook(self.gradient)
+        return found
+
+
+@pytest.mark.parametrize("fault", [None, *FAULTS])
+def test_a_fault_behind_dead_units_is_found_out(fault):
+    """No gradient reaches it now, and one will when the units come to life."""
+    network = make_network(norm="none")
+    layer = nn.Conv2d(8, 16, 3, padding=1) if fault is None else FaultyConvolution(8, 16, 3, padding=1)
+    layer.gradient = FAULTS.get(fault)
+    nn.init.constant_(layer.bias, -1e4)
+    network.down[1][0][0] = layer
+    expected = torch.bfloat16 if fault is None else torch.float32
+    assert precision.training_dtype(network, PATCH, CPU) == expected
+
+
+def test_a_layer_that_reads_memory_which_nobody_wrote_is_found_out():
+    network = make_network()
+    network.down[1][0][0] = FaultyConvolution(8, 16, 3, padding=1)
+    network.down[1][0][0].gradient = lambda g: g + torch.empty(50_000)[-1].to(g)
+    assert precision.training_dtype(network, PATCH, CPU) == torch.float32
+
+
 def test_a_right_gradient_is_trusted():
     assert precision.training_dtype(make_network(), PATCH, CPU) == torch.bfloat16
 
@@ -165,7 +196,7 @@ def test_a_verdict_is_remembered_by_the_next_process(monkeypatch):
     network = make_network()
     precision.training_dtype(network, PATCH, CPU)
     precision._verdicts.clear()  # as another process has none
-    monkeypatch.setattr(precision, "_gradients_agree", lambda *_: pytest.fail("It was looked at again."))
+    monkeypatch.setattr(precision, "gradients_agree", lambda *_: pytest.fail("It was looked at again."))
     assert precision.training_dtype(network, PATCH, CPU) == torch.bfloat16
 
 
@@ -173,7 +204,7 @@ def test_a_verdict_is_remembered_by_the_next_process(monkeypatch):
 def test_another_shape_network_or_number_of_threads_is_looked_at_itself(monkeypatch, other):
     precision.training_dtype(make_network(), PATCH, CPU)
     looked_at = []
-    monkeypatch.setattr(precision, "_gradients_agree", lambda *_: not looked_at.append("again"))
+    monkeypatch.setattr(precision, "gradients_agree", lambda *_: not looked_at.append("again"))
     if other == "threads":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     shape = (2, 1, 16, 32) if other == "shape" else PATCH
@@ -194,7 +225,7 @@ def test_a_repeated_run_never_chooses_again(monkeypatch):
 
 def test_without_half_precision_nothing_is_looked_at_or_said(monkeypatch):
     monkeypatch.setattr(precision, "fast_dtype", lambda _device: torch.float32)
-    monkeypatch.setattr(precision, "_gradients_agree", lambda *_: pytest.fail("There is nothing to look at."))
+    monkeypatch.setattr(precision, "gradients_agree", lambda *_: pytest.fail("There is nothing to look at."))
     assert precision.training_dtype(make_network(), PATCH, CPU) == torch.float32
     assert precision.note_of(torch.float32, CPU) == ()
 
