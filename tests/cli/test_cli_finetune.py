@@ -30,9 +30,14 @@ def test_what_finetune_makes_segments(command: Command, stripes: tuple[Path, Pat
         "finetune", image, "--painted", painted, "-o", model, "--steps", 0, "--spacing", "1,1,1", "--json"
     )
     assert outcome.code == 0, outcome.err
-    assert set(outcome.json) == {"model", "steps", "held_out_dice", "seconds"}
+    assert set(outcome.json) == {"model", "steps", "held_out_dice", "seconds", "expected_dice"}
     assert (outcome.json["model"], outcome.json["steps"]) == (str(model), 0)
     assert outcome.json["held_out_dice"] > 0.95
+    (expected,) = outcome.json["expected_dice"].values()
+    assert (expected["value"], expected["groups"], expected["source"]) == (None, 2, "strokes")  # of one slice
+    assert set(expected) == {"value", "low", "high", "voxels", "groups", "source"}
+    shown = command("info", model)
+    assert "too little is held out to tell (on 512 held-out voxels of 2 strokes)" in " ".join(shown.out.split())
     assert set(describe_image(load_volume(image))) <= set(read_card(model).appearance.descriptors)
     outcome = command("segment", image, "-o", out, "--model", model, "--json")
     assert outcome.code == 0, outcome.err

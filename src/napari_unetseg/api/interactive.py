@@ -185,6 +185,14 @@ class InteractiveSession:
         found = self._session.predict(z)
         return kept_in_slice(found, self._painted[0][z]) if self._session.corrects else found
 
+    def predict_offered(self, z: int = 0) -> SlicePrediction:
+        """What the version on offer says about a slice of the first image; raises `InputError` where none is."""
+        return self._session.predict_offered(z)
+
+    def take(self) -> AcceptDecision:
+        """Use the version on offer, which cannot be told apart from the one in use; raises `InputError` if none is."""
+        return self._session.take()
+
     def revert(self, number: int) -> Version:
         """Use an earlier version again; raises `InputError` if it is not kept any more."""
         return self._session.revert(number)

@@ -9,6 +9,7 @@ from typing import Any
 
 from napari_unetseg.cli import terminal
 from napari_unetseg.core.annotations.corrections import parse_right
+from napari_unetseg.core.annotations.expected_dice import expected_record
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import Selection
@@ -75,6 +76,7 @@ def learn_corrected(
         terminal.note(f"note: {line}")
     tuned = learned.tuned
     record = {"model": str(out), "steps": tuned.steps, "held_out_dice": tuned.mean_dice, "seconds": tuned.seconds}
+    record["expected_dice"] = expected_record(tuned.expected)
     outputs = {"labels": [str(path) for path in targets]} if targets else {}
     return {**record, "start": learned.start, "corrected": learned.corrected, **outputs}
 

@@ -13,6 +13,7 @@ import typer
 from napari_unetseg.cli import terminal
 from napari_unetseg.cli.correcting import CorrectedFiles, check_corrected, learn_corrected
 from napari_unetseg.cli.options import AllowMissing, Anonymous, Json, Overwrite, Spacing, option, selection_of
+from napari_unetseg.core.annotations.expected_dice import expected_lines, expected_record
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import Selection
@@ -94,7 +95,8 @@ def finetune(
     if as_json:
         terminal.say_json(shown)
     else:
-        terminal.facts({name: str(value) for name, value in shown.items()})
+        facts = {name: str(value) for name, value in shown.items() if name != "expected_dice"}
+        terminal.facts(facts | {"expected Dice": expected_lines(shown["expected_dice"])})
 
 
 def _check_only_corrected(files: CorrectedFiles, painted: list[Path] | None, settings: FineTuneSettings) -> None:
@@ -125,7 +127,8 @@ def _learn_paint(
         record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous)
     for line in record.notes:
         terminal.note(f"note: {line}")
-    return {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
+    shown = {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
+    return {**shown, "expected_dice": expected_record(record.expected)}
 
 
 def _replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
@@ -138,4 +141,5 @@ def _replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     for line in done.notes:
         terminal.note(f"note: {line}")
     seconds = time.perf_counter() - began
-    return {"model": str(out), "steps": done.steps, "held_out_dice": done.version.mean_dice, "seconds": seconds}
+    shown = {"model": str(out), "steps": done.steps, "held_out_dice": done.version.mean_dice, "seconds": seconds}
+    return {**shown, "expected_dice": expected_record(done.version.expected)}

@@ -222,7 +222,7 @@ def _size(card: ModelCard) -> str:
 
 
 def _scores(card: ModelCard) -> list[str]:
-    return [f"{s.metric} {s.value:.3f} {s.structure}: {s.held_out}" for s in card.scores]
+    return card.expected_words or [f"{s.metric} {s.value:.3f} {s.structure}: {s.held_out}" for s in card.scores]
 
 
 def _is_figure(text: str) -> bool:

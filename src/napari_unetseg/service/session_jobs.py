@@ -66,6 +66,18 @@ def predict(token: str, z: int, total: int, done: int) -> Job[SlicePrediction]:
     return _sessions[token].predict(z)
 
 
+def predict_offered(token: str, z: int) -> Job[SlicePrediction]:
+    """`InteractiveSession.predict_offered`."""
+    yield Progress(0, 1, "Predicting")
+    return _sessions[token].predict_offered(z)
+
+
+def take(token: str) -> Job[AcceptDecision]:
+    """`InteractiveSession.take`."""
+    yield Progress(0, 1, "Taking the version")
+    return _sessions[token].take()
+
+
 def revert(token: str, number: int) -> Job[Version]:
     """`InteractiveSession.revert`."""
     yield Progress(0, 1, "Reverting")

@@ -42,6 +42,8 @@ _targets = {
     "session.fine_tune": f"{_SESSION}:fine_tune",
     "session.predict": f"{_SESSION}:predict",
     "session.revert": f"{_SESSION}:revert",
+    "session.predict_offered": f"{_SESSION}:predict_offered",
+    "session.take": f"{_SESSION}:take",
     "session.save": f"{_SESSION}:save",
 }
 _own = frozenset(_targets)

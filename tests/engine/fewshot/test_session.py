@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_unetseg.core.annotations.expected_dice import StrokeCounts
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
@@ -37,6 +38,13 @@ def painted():
     return paint
 
 
+def strokes(*shares):
+    """Counts of strokes of one structure, each of 100 voxels on a slice of its own, with such a Dice."""
+    full = np.tile([0.0, 100.0], (len(shares), 1))
+    both = full * np.array(shares)[:, None]
+    return StrokeCounts(both, full, full, np.arange(len(shares)))
+
+
 def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
     session = LearningSession([volume], None, "cpu")
     verdict = finish(session.learn([painted], NAMES))
@@ -44,6 +52,10 @@ def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
     assert (verdict.version.number, verdict.version.painted) == (1, 320)
     assert verdict.version.dice[1] > 0.95
     assert 0 < verdict.version.held_out[1] < 160
+    expected = verdict.version.expected[1]
+    assert (expected.voxels, expected.source) == (verdict.version.held_out[1], "strokes")
+    assert expected.low < expected.value
+    assert session.current.card.expected_dice == verdict.version.expected
     found = session.predict(1).labels
     assert (found.dtype, found.shape) == (np.uint8, (32, 32))
     assert (found[:, 2:13] == 1).mean() > 0.95
@@ -54,8 +66,8 @@ def test_paint_on_one_slice_is_continued_on_the_other(volume, painted):
 def test_a_candidate_is_taken_only_if_it_is_not_worse(volume, painted, monkeypatch, found, before, accepted):
     session = LearningSession([volume], None, "cpu")
     finish(session.learn([painted], NAMES))
-    scores = iter([{1: found}, {1: before}])
-    monkeypatch.setattr(Slices, "dice", lambda *_: next(scores))
+    scores = iter([strokes(found), strokes(found), strokes(before)])
+    monkeypatch.setattr(Slices, "counts", lambda *_: next(scores))
     verdict = finish(session.learn([painted], NAMES))
     assert verdict.accepted == accepted
     assert verdict.version.number == (2 if accepted else 1)
@@ -78,6 +90,56 @@ def test_the_slower_light_head_of_fine_tuning_takes_over_only_where_it_is_better
     verdict = finish(session.fine_tune([painted], NAMES, FineTuneSettings(steps=5), 60.0)).verdict
     assert verdict.accepted == accepted
     assert verdict.version.kind == ("light head with trees" if accepted else "light head")
+
+
+@pytest.mark.parametrize(
+    ("found", "before", "verdict"),
+    [
+        ((0.9, 0.7, 0.8, 0.85), (0.8, 0.9, 0.75, 0.9), "offered"),  # lower by 0.02
+        ((0.9, 0.95, 0.9, 0.95), (0.9, 0.9, 0.9, 0.95), "offered"),  # higher, but on one slice alone
+        ((0.9, 0.95, 0.9, 0.95), (0.7, 0.8, 0.75, 0.7), "taken"),
+        ((0.5, 0.6, 0.5, 0.6), (0.9, 0.9, 0.95, 0.9), "refused"),
+        ((1.0,), (0.5,), "offered"),  # one stroke tells nothing
+    ],
+)
+def test_what_cannot_be_told_apart_is_offered_and_not_taken(volume, painted, monkeypatch, found, before, verdict):
+    session = LearningSession([volume], None, "cpu")
+    first = finish(session.learn([painted], NAMES)).version
+
+    def tuned(*_):
+        yield Progress(0, 1, "Fitting the light head")
+        yield from ()
+        dice = {1: float(np.mean(found))}
+        return FineTuned(session.current, 40, dice, dice, 1.0, counts=strokes(*found))
+
+    monkeypatch.setattr("napari_unetseg.engine.fewshot.session.iter_fine_tune", tuned)
+    monkeypatch.setattr(Slices, "counts", lambda *_: strokes(*before))
+    done = finish(session.fine_tune([painted], NAMES, FineTuneSettings(steps=5), 60.0)).verdict
+    assert done.accepted == (verdict == "taken")
+    if verdict == "taken":
+        assert (done.version.number, done.offered) == (2, None)
+        with pytest.raises(InputError, match="on offer"):
+            session.take()
+    elif verdict == "refused":
+        assert (done.version, done.offered, session.current is not None) == (first, None, True)
+        assert "worse" in done.reason
+    else:
+        assert (done.version, done.offered.number) == (first, 2)
+        assert "cannot be told apart from version 1" in done.reason
+        assert session.predict_offered(1).labels.shape == (32, 32)
+        assert [version.number for version in session.versions] == [1]
+        assert session.take().version.number == 2
+        assert [version.number for version in session.versions] == [1, 2]
+        assert session.revert(1) == first
+
+
+def test_a_structure_that_the_version_in_use_does_not_know_is_taken(volume, painted):
+    session = LearningSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
+    painted[1, 20:30, 2:30] = 3
+    done = finish(session.learn([painted], {1: "block", 2: "floor"}))
+    assert done.accepted
+    assert {label: found.groups > 0 for label, found in done.version.expected.items()} == {1: True, 2: True}
 
 
 def test_one_can_go_back_to_an_earlier_version(volume, painted):
@@ -194,6 +256,7 @@ def test_a_u_net_that_was_trained_itself_predicts_as_it_will_elsewhere_and_is_re
     finish(session.learn([paint], NAMES))
     settings = FineTuneSettings(steps=20, whole=True)
     verdict = finish(session.fine_tune([paint], NAMES, settings, 600.0)).verdict
+    verdict = verdict if verdict.accepted else session.take()
     assert (verdict.accepted, verdict.version.kind) == (True, "trained U-Net")
     assert isinstance(session.current.network, UNet)
     assert session.current.card.dimensions == (3 if depth > 1 else 2)

@@ -129,6 +129,12 @@ class StrokeCounts:
         """Classes above 0 that the person painted."""
         return [label for label in range(1, self.true.shape[1]) if self.true[:, label].any()]
 
+    @property
+    def dice(self) -> dict[int, float]:
+        """Dice of each structure over all voxels."""
+        found = _dice(self, np.ones((1, len(self.slices))))[0]
+        return {label: float(found[label]) for label in self.structures}
+
     def expected(self) -> dict[int, ExpectedDice]:
         """What to expect of each structure that was held out."""
         return {label: self._expected(label) for label in self.structures}
@@ -178,6 +184,11 @@ def difference(found: StrokeCounts, before: StrokeCounts) -> Range | None:
 def expected_record(expected: Mapping[int, ExpectedDice]) -> dict[str, dict[str, Any]]:
     """The same in plain values for programs, by output label."""
     return {str(label): found.model_dump(mode="json") for label, found in sorted(expected.items())}
+
+
+def expected_lines(record: Mapping[str, Any]) -> list[str]:
+    """Such a record for people, a line for each output label."""
+    return [f"{label}: {ExpectedDice.model_validate(found).words}" for label, found in record.items()]
 
 
 def _marked(predicted: Array, true: Array) -> tuple[tuple[Array, Array], ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice
 from napari_unetseg.core.annotations.next_slice import SliceUncertainty
 
 
@@ -28,6 +29,8 @@ class Version:
         Voxels of each structure that the Dice rests on.
     painted : int
         Painted voxels that it learned from.
+    expected : mapping
+        What Dice to expect, and how far it may be off, by structure label.
     """
 
     number: int
@@ -35,6 +38,7 @@ class Version:
     dice: Mapping[int, float] = field(default_factory=dict)
     held_out: Mapping[int, int] = field(default_factory=dict)
     painted: int = 0
+    expected: Mapping[int, ExpectedDice] = field(default_factory=dict)
 
     @property
     def mean_dice(self) -> float | None:
@@ -53,11 +57,14 @@ class AcceptDecision:
     accepted : bool
     reason : str
         One line for people.
+    offered : Version or None
+        A candidate that cannot be told apart from the version in use: it counts only if the person takes it.
     """
 
     version: Version
     accepted: bool
     reason: str
+    offered: Version | None = None
 
 
 @dataclass(frozen=True)

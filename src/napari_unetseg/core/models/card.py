@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator, model_validator
 
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice
 from napari_unetseg.core.models.architecture import MOST, check_architecture
 from napari_unetseg.core.steps import Step, Unit
 from napari_unetseg.core.volume import Structure
@@ -189,6 +190,8 @@ class ModelCard(_Record):
     appearance : Appearance or None
         Of training images: a model is proposed for images that look like these. Those of the bundled models lie beside
         them, in one file.
+    expected_dice : dict
+        Of a model that learned from paint: what held-out strokes say, and how far that may be off, by output label.
     held_out : tuple of VerificationSet
         The images that `scores` were measured on, so that anyone who has them can measure again.
     """
@@ -214,6 +217,7 @@ class ModelCard(_Record):
     appearance: Appearance | None = None
     licence: str = ""
     scores: tuple[Score, ...] = ()
+    expected_dice: dict[Index, ExpectedDice] = {}
     held_out: tuple[VerificationSet, ...] = ()
     known_failures: tuple[str, ...] = ()
 
@@ -238,6 +242,13 @@ class ModelCard(_Record):
             if not all(1 <= output <= MOST["outputs"] for output in outputs):
                 raise ValueError(f"{structure.name} has the network's outputs {outputs}; expected numbers from 1 on")
         return self
+
+    @property
+    def expected_words(self) -> list[str]:
+        """A line for each structure that was held out of the paint: ``axon: Dice 0.8 (0.6–0.9) on …``."""
+        names = {structure.label: structure.name for structure in self.structures}
+        found = sorted(self.expected_dice.items())
+        return [f"{names.get(label, f'structure {label}')}: Dice {dice.words}" for label, dice in found]
 
     @property
     def finds_objects(self) -> bool:

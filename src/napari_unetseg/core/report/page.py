@@ -136,7 +136,9 @@ def _card_facts(card: ModelCard) -> dict[str, str]:
         "model": f"{card.name} {card.version}: {card.title}",
         "what": card.description,
         "finds": ", ".join(f"{s.label} {s.name}" for s in card.structures),
-        "held-out scores": "; ".join(f"{s.metric} {s.value:.3f} {s.structure} ({s.held_out})" for s in card.scores),
+        "held-out scores": "; ".join(
+            card.expected_words or (f"{s.metric} {s.value:.3f} {s.structure} ({s.held_out})" for s in card.scores)
+        ),
         "training data": "; ".join(
             f"{d.name}: {d.source} ({d.licence}) {d.credit}".strip() for d in card.training_data
         ),

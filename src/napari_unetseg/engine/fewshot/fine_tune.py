@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice, StrokeCounts
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job
 from napari_unetseg.engine.fewshot.correcting.anchors import corrected_model, iter_anchored
@@ -14,6 +20,7 @@ from napari_unetseg.engine.fewshot.fit_head import iter_fit_head
 from napari_unetseg.engine.fewshot.head_training import HeadSettings
 from napari_unetseg.engine.fewshot.refiner import RefinerTuner
 from napari_unetseg.engine.fewshot.run import FineTuningRun, corrects_whole
+from napari_unetseg.engine.fewshot.slice_predictor import Slices
 from napari_unetseg.engine.fewshot.unet import UNetFineTuner, trains_whole
 from napari_unetseg.engine.fewshot.validation import Schedule, Stage, is_no_worse, mean_dice
 from napari_unetseg.engine.networks.model_file import Model
@@ -46,6 +53,10 @@ class FineTuned:
     seconds : float
     notes : tuple of str
         What the user should know.
+    validation : Model or None
+        The same without the held-out paint.
+    counts : StrokeCounts or None
+        What that says about held-out strokes.
     """
 
     model: Model
@@ -54,6 +65,13 @@ class FineTuned:
     head_dice: dict[int, float]
     seconds: float
     notes: tuple[str, ...] = ()
+    validation: Model | None = None
+    counts: StrokeCounts | None = None
+
+    @property
+    def expected(self) -> dict[int, ExpectedDice]:
+        """What Dice to expect by structure label, and how far it may be off."""
+        return self.counts.expected() if self.counts is not None else {}
 
     @property
     def mean_dice(self) -> float | None:
@@ -95,31 +113,47 @@ def iter_fine_tune(run: FineTuningRun, checkpoint: Path | None = None) -> Job[Fi
     """
     if corrects_whole(run.pretrained, run.settings):
         return (yield from _iter_correct(run, Schedule.of(run, checkpoint)))
+    own = run.dataset.painted
     if run.settings.corrects:
         run = yield from iter_anchored(run)
     schedule, features = Schedule.of(run, checkpoint), run.features
     head_fit = iter_fit_head(features.sources, features.painted, features.held_out, head_settings(run.settings))
     refiner = RefinerTuner(run, (yield from head_fit), schedule)
     head_dice = refiner.score(None)
-    tuned = FineTuned(refiner.model("refit", None, head_dice), 0, head_dice, head_dice, 0.0)
+    validation = refiner.model("validation", None, head_dice)
+    head = refiner.model("refit", None, head_dice)
+    tuned = FineTuned(head, 0, head_dice, head_dice, 0.0, validation=validation)
     if run.settings.steps != 0 and (head_dice or run.settings.keep_structures):
         tuner = UNetFineTuner(run, schedule) if trains_whole(run.pretrained, run.settings) else refiner
         tuned = yield from _tuned(tuner, _baseline(tuner, tuned))
     elif run.settings.steps != 0:
         tuned = replace(tuned, notes=(NOTHING_HELD_OUT,))
     schedule.forget()
+    return _told(tuned, run, own, schedule.began)
+
+
+def _told(tuned: FineTuned, run: FineTuningRun, own: Sequence[npt.NDArray[Any]], began: float) -> FineTuned:
+    """The same with what to expect of it, by what a person has painted, in its card too."""
+    held_out = run.dataset.split.held_out
+    if tuned.validation is not None:
+        slices = Slices(run.dataset.volumes, run.sources, run.settings.device)
+        counted = [np.where(paint != UNPAINTED, held, UNPAINTED) for paint, held in zip(own, held_out, strict=True)]
+        counts = slices.counts(slices.network(tuned.validation), counted, run.dataset.painted)
+        tuned = replace(tuned, counts=counts)
+    if tuned.model is not run.pretrained:
+        card = tuned.model.card.model_copy(update={"expected_dice": tuned.expected})
+        tuned = replace(tuned, model=replace(tuned.model, card=card))
     notes = tuple(dict.fromkeys(filter(None, tuned.notes)))
-    return replace(tuned, seconds=time.monotonic() - schedule.began, notes=notes)
+    return replace(tuned, seconds=time.monotonic() - began, notes=notes)
 
 
 def _iter_correct(run: FineTuningRun, schedule: Schedule) -> Job[FineTuned]:
     """Train the U-Net whose result was corrected on."""
     tuner, model = UNetFineTuner(run, schedule), corrected_model(run)
-    before = FineTuned(model, 0, tuner.score_of_pretrained(), {}, 0.0)
+    before = FineTuned(model, 0, tuner.score_of_pretrained(), {}, 0.0, validation=model)
     tuned = before if run.settings.steps == 0 else (yield from _tuned(tuner, before))
     schedule.forget()
-    notes = tuple(dict.fromkeys(filter(None, tuned.notes)))
-    return replace(tuned, seconds=time.monotonic() - schedule.began, notes=notes)
+    return _told(tuned, run, run.dataset.painted, schedule.began)
 
 
 def head_settings(settings: FineTuneSettings) -> HeadSettings:
@@ -135,7 +169,8 @@ def head_settings(settings: FineTuneSettings) -> HeadSettings:
 def _baseline(tuner: FineTuner, head: FineTuned) -> FineTuned:
     """What a fine-tuner competes with: the light head, or the U-Net whose structures it keeps."""
     if isinstance(tuner, UNetFineTuner) and tuner.teacher is not None and tuner.run.pretrained is not None:
-        return replace(head, model=tuner.run.pretrained, held_out_dice=tuner.score_of_pretrained())
+        model = tuner.run.pretrained
+        return replace(head, model=model, held_out_dice=tuner.score_of_pretrained(), validation=model)
     return head
 
 
@@ -147,10 +182,12 @@ def _tuned(tuner: FineTuner, before: FineTuned) -> Job[FineTuned]:
     found = tuner.score(validated.network)
     if not is_no_worse(found, before.held_out_dice, tuner.tolerance):
         return replace(before, notes=(WORSE,))
+    validation = tuner.model("validation", validated.network, found)
+    before = replace(before, validation=validation)
     refitted = yield from tuner.fit("refit", validated.network)
     if refitted is None:  # the validation fit has been scored together with the head that it was fitted on
-        model, notes = tuner.model("validation", validated.network, found), (BROKE_DOWN, *validated.notes)
-        return replace(before, model=model, steps=validated.steps, held_out_dice=found, notes=notes)
+        notes = (BROKE_DOWN, *validated.notes)
+        return replace(before, model=validation, steps=validated.steps, held_out_dice=found, notes=notes)
     model, steps = tuner.model("refit", refitted.network, found), validated.steps + refitted.steps
     notes = (_lower(found, before.held_out_dice), *validated.notes, *refitted.notes)
     return replace(before, model=model, steps=steps, held_out_dice=found, notes=notes)

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.annotations.expected_dice import Range, StrokeCounts, difference
 from napari_unetseg.core.annotations.session_record import fingerprint
-from napari_unetseg.core.annotations.sparse_labels import chance
+from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, chance
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, renamed_card, written_card
 from napari_unetseg.core.progress import Job, Progress
@@ -53,6 +54,8 @@ MOST_NOT_FINITE = 20
 BY_TRAINING = "Corrections of a U-Net's result are learned by training."
 ALONE = FineTuneSettings(steps=0)
 """The light head alone."""
+ANY = Range(1.0, 1.0)
+"""The gain over what there is nothing to compare with."""
 
 Array = npt.NDArray[Any]
 Repeatable = tuple[FineTuned, FineTuningRun]
@@ -173,6 +176,7 @@ class LearningSession:
         if self._versions.current is not None and corrects_whole(self.pretrained, run.settings):
             yield Progress(1, 1, "Taking the corrections")
             return self._versions.refuse(self._versions.current, BY_TRAINING)
+        own = painted
         if self.corrects:
             run = yield from iter_anchored(run)
             painted = run.dataset.painted
@@ -180,9 +184,12 @@ class LearningSession:
         yield from self._slices.prepare(painted)
         with one_thread():
             fitted = yield from iter_fit_head(self._slices.sources, painted, split.held_out, quick)
-        network, version = run.classifier(fitted.head), version_of("light head", fitted.dice, run.dataset)
-        model = Model(network, run.classifier_card(network, fitted.dice))
-        validation, known = run.classifier(fitted.validation), sparse(split.learning)
+        network, validation = run.classifier(fitted.head), run.classifier(fitted.validation)
+        counted = [np.where(paint != UNPAINTED, held, UNPAINTED) for paint, held in zip(own, split.held_out, strict=True)]
+        expected = self._slices.counts(validation, counted, painted).expected()
+        version = version_of("light head", fitted.dice, run.dataset, expected)
+        card = run.classifier_card(network, fitted.dice).model_copy(update={"expected_dice": expected})
+        model, known = Model(network, card), sparse(split.learning)
         return self._decided(Accepted(version, model, validation, known, Origin.of(run)), run.dataset)
 
     def fine_tune(
@@ -253,6 +260,18 @@ class LearningSession:
         """
         return self._slices.prediction(self._slices.network(self._needed()), 0, z)
 
+    def predict_offered(self, z: int) -> SlicePrediction:
+        """What the model on offer says about a slice of the first image; raises `InputError` where none is."""
+        offered = self._versions.offered
+        if offered is None:
+            raise InputError("No version is on offer any more: learn again.")
+        return self._slices.prediction(self._slices.network(offered.model), 0, z)
+
+    def take(self) -> AcceptDecision:
+        """Use the version on offer; raises `InputError` where none is."""
+        self._tuning = None
+        return self._versions.take()
+
     def revert(self, number: int) -> Version:
         """Make an earlier version the current one; raises `InputError` if it is not kept any more."""
         self._tuning = None
@@ -280,7 +299,8 @@ class LearningSession:
     def _decided(self, candidate: Accepted, dataset: AnnotationDataset) -> AcceptDecision:
         """Compare candidate and current model on held-out labels that neither has learned from.
 
-        Worse is what is lower by more than chance explains: no stroke should be without effect because of that.
+        A light head knows more paint than the one before, so it is taken unless it is clearly worse: no stroke should
+        be without effect because of chance.
         """
         current = self._versions.current
         if current is None or current.known is None:
@@ -288,10 +308,10 @@ class LearningSession:
         unseen = current.unseen(dataset)
         if sum(np.count_nonzero(part) for part in unseen) < LEAST_VOXELS:
             return self._versions.accept(candidate)
-        found, before = (self._slices.dice(each.validation, unseen) for each in (candidate, current))
-        if is_no_worse(found, before, chance(unseen)):
+        found, before = (self._slices.counts(e.validation, unseen, dataset.painted) for e in (candidate, current))
+        if not _is_clearly_worse(found, before, chance(unseen)):
             return self._versions.accept(candidate)
-        dice = f"Dice {mean_dice(before):.2f} on held-out paint; the new one's is {mean_dice(found):.2f}."
+        dice = f"Dice {mean_dice(before.dice):.2f} on held-out paint; the new one's is {mean_dice(found.dice):.2f}."
         return self._versions.refuse(current, f"The earlier model is kept: {dice}")
 
     def _decided_tuned(self, tuned: FineTuned, run: FineTuningRun) -> AcceptDecision:
@@ -302,9 +322,39 @@ class LearningSession:
         if not tuned.steps and current is not None and is_no_worse(current.version.dice, tuned.held_out_dice):
             return self._versions.refuse(current, " ".join(tuned.notes))
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
-        version, origin = version_of(kind, tuned.held_out_dice, run.dataset), Origin.of(run)
+        version, origin = version_of(kind, tuned.held_out_dice, run.dataset, tuned.expected), Origin.of(run)
         candidate = Accepted(version, tuned.model, self._slices.network(tuned.model), origin.painted, origin)
+        told = self._gain(tuned, current, run.dataset) if current is not None and not self.corrects else ANY
+        if current is not None and told.high < 0:
+            return self._versions.refuse(current, f"Training made it worse: version {current.version.number} is kept.")
+        if current is not None and told.low <= 0:
+            return self._versions.offer(current, candidate)
         return self._versions.accept(candidate, *(tuned.notes if tuned.steps else ()))
+
+    def _gain(self, tuned: FineTuned, current: Accepted, dataset: AnnotationDataset) -> Range:
+        """By how much what was trained is better than the version in use, scored again on the paint as it is now.
+
+        What it has learned from says nothing about it, and what it has never seen, such as a new structure, cannot
+        speak for it: then there is nothing to compare, and what was trained has been compared with its own light head.
+        """
+        if current.known is None or tuned.counts is None or dataset.outputs > _outputs(current):
+            return ANY
+        unseen, held_out = current.unseen(dataset), dataset.split.held_out
+        if not all(np.array_equal(one, other) for one, other in zip(unseen, held_out, strict=True)):
+            return ANY
+        before = self._slices.counts(current.validation, held_out, dataset.painted)
+        return difference(tuned.counts, before) or Range(-1.0, 1.0)
+
+
+def _is_clearly_worse(found: StrokeCounts, before: StrokeCounts, tolerance: float) -> bool:
+    """By a paired bootstrap over strokes; of too few of them, by more than chance explains."""
+    told = difference(found, before)
+    return told.high < 0 if told is not None else not is_no_worse(found.dice, before.dice, tolerance)
+
+
+def _outputs(accepted: Accepted) -> int:
+    """Classes that a version tells apart, with background."""
+    return 1 + len(accepted.model.card.structures)
 
 
 def _quick(settings: FineTuneSettings) -> HeadSettings:

@@ -12,14 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.annotations.expected_dice import StrokeCounts, strokes_of
 from napari_unetseg.core.annotations.next_slice import SliceUncertainty
+from napari_unetseg.core.annotations.sparse_labels import class_count
 from napari_unetseg.core.annotations.versions import SlicePrediction
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fit_head import PaintedSlice, gathered, painted_slices
 from napari_unetseg.engine.fewshot.run import network_input
-from napari_unetseg.engine.fewshot.validation import class_dice
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks.model_file import Model
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
@@ -137,13 +138,13 @@ class Slices:
         """Labels and uncertainty of a slice."""
         return prediction_of(self._scores(network, image, z))
 
-    def dice(self, network: SliceNetwork, paint: Sequence[Array]) -> dict[int, float]:
-        """Dice of the structures in some paint, over its voxels."""
-        predicted, classes = [], []
-        for points in painted_slices(paint):
-            predicted.append(self._at(network, points))
-            classes.append(points.classes)
-        return class_dice(torch.cat(predicted), torch.cat(classes))
+    def counts(self, network: SliceNetwork, held_out: Sequence[Array], painted: Sequence[Array]) -> StrokeCounts:
+        """What a model says about held-out paint (Z, Y, X), counted by the strokes of all paint that it is part of."""
+        parts = []
+        for points in painted_slices(held_out):
+            strokes = strokes_of(painted[points.image][points.z])[points.y, points.x]
+            parts.append((self._at(network, points).numpy(), points.classes.numpy(), strokes))
+        return StrokeCounts.of(parts, class_count(painted))
 
     @torch.inference_mode()
     def _at(self, network: SliceNetwork, points: PaintedSlice) -> torch.Tensor:

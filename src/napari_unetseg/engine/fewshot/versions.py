@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.annotations.painted_stack import slices_with_paint
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice
 from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, painted_counts
 from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
@@ -129,6 +130,7 @@ class Versions:
     def __init__(self) -> None:
         self._kept: OrderedDict[int, Accepted] = OrderedDict()
         self._count = self._current = 0
+        self._offered: Accepted | None = None
 
     @property
     def all(self) -> tuple[Version, ...]:
@@ -142,6 +144,7 @@ class Versions:
 
     def accept(self, candidate: Accepted, *notes: str) -> AcceptDecision:
         """Give it the next number, and use it."""
+        self._offered = None
         self._count = self._current = self._count + 1
         version = replace(candidate.version, number=self._count)
         self._kept[self._count] = replace(candidate, version=version)
@@ -154,6 +157,27 @@ class Versions:
         """Go on with the one in use."""
         return AcceptDecision(current.version, False, reason)
 
+    @property
+    def offered(self) -> Accepted | None:
+        """What the person may take, though it cannot be told apart from the one in use."""
+        return self._offered
+
+    def offer(self, current: Accepted, candidate: Accepted) -> AcceptDecision:
+        """Go on with the one in use, unless the person takes the other."""
+        offered = replace(candidate.version, number=self._count + 1)
+        self._offered = replace(candidate, version=offered)
+        reason = (
+            f"Version {offered.number} ({offered.kind}) cannot be told apart from version {current.version.number} "
+            "on held-out paint, which stays in use."
+        )
+        return AcceptDecision(current.version, False, reason, offered)
+
+    def take(self) -> AcceptDecision:
+        """Use what was offered; raises `InputError` where nothing is."""
+        if self._offered is None:
+            raise InputError("No version is on offer any more: learn again.")
+        return self.accept(self._offered)
+
     def revert(self, number: int) -> Version:
         """Use an earlier one again; raises `InputError` if it is not kept any more."""
         if number not in self._kept:
@@ -162,11 +186,14 @@ class Versions:
         return self._kept[number].version
 
 
-def version_of(kind: str, dice: Mapping[int, float], dataset: AnnotationDataset) -> Version:
+def version_of(
+    kind: str, dice: Mapping[int, float], dataset: AnnotationDataset, expected: Mapping[int, ExpectedDice]
+) -> Version:
     """A version without a number yet, with the held-out voxels behind each Dice."""
     counts = sum(painted_counts(part, dataset.outputs).sum(0) for part in dataset.split.held_out)
     held_out = {label: int(counts[label]) for label in dice}
-    return Version(0, kind, dict(dice), held_out, sum(int(np.count_nonzero(part)) for part in dataset.painted))
+    painted = sum(int(np.count_nonzero(part)) for part in dataset.painted)
+    return Version(0, kind, dict(dice), held_out, painted, dict(expected))
 
 
 def sees(kept: Model, volumes: Sequence[Volume]) -> bool:

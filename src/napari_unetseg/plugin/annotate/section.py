@@ -13,6 +13,7 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice
 from napari_unetseg.core.annotations.journal import FOLDER
 from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.errors import InputError, UnetsegError
@@ -167,9 +168,9 @@ class PaintSection(QWidget):
         """What is painted on other images that are open."""
         return self._canvases.beside(self._image, self._viewer.layers)
 
-    def show_dice(self, dice: Mapping[int, float], held_out: Mapping[int, int]) -> None:
-        """Show held-out Dice by output label."""
-        self.table.show_dice(dice, held_out)
+    def show_dice(self, expected: Mapping[int, ExpectedDice]) -> None:
+        """Show what Dice to expect by output label."""
+        self.table.show_dice(expected)
 
     def know(self, names: Mapping[int, str]) -> None:
         """There are these structures, by painted value: the model that learning begins with goes on with them."""

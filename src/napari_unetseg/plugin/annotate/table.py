@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice
 from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
 from napari_unetseg.core.text import display_text
 from napari_unetseg.core.units import quantity
@@ -33,7 +34,8 @@ class PaintTable(QTableWidget):
             "Click to paint with a structure; double click its name to change it.",
             "Press it while the painted layer is active.",
             "Painted voxels.",
-            "Dice on paint that was held out: how well the model continues what you painted.",
+            "Dice on paint that was held out, and in brackets how far it may be off: how well the model continues what "
+            "you painted. Paint each structure in several places on several slices to know it better.",
         )
         for column, tip in enumerate(tips):
             self.horizontalHeaderItem(column).setToolTip(tip)
@@ -69,13 +71,12 @@ class PaintTable(QTableWidget):
             value = row + BACKGROUND
             self._write(row, PAINTED, quantity(int(counts[value])) if value < len(counts) and counts[value] else "")
 
-    def show_dice(self, dice: Mapping[int, float], held_out: Mapping[int, int]) -> None:
-        """Show held-out Dice by output label, and in the tooltip the voxels that it rests on."""
+    def show_dice(self, expected: Mapping[int, ExpectedDice]) -> None:
+        """Show what Dice to expect by output label, and in the tooltip what it rests on or what is missing."""
         for row in range(self.rowCount()):
-            label = row + BACKGROUND - 1
-            self._write(row, DICE, f"{dice[label]:.2f}" if label in dice else "")
-            tip = f"On {quantity(held_out[label])} held-out voxels." if label in dice else "Nothing is held out yet."
-            self.item(row, DICE).setToolTip(tip)
+            found = expected.get(row + BACKGROUND - 1)
+            self._write(row, DICE, found.shown if found is not None else "")
+            self.item(row, DICE).setToolTip(_dice_tip(found))
 
     def mark(self, value: int) -> None:
         """Select the row of a painted value."""
@@ -98,3 +99,10 @@ class PaintTable(QTableWidget):
     def _rename(self, item: QTableWidgetItem) -> None:
         if item.column() == NAME:
             self.renamed.emit(item.row() + BACKGROUND, item.text())
+
+
+def _dice_tip(found: ExpectedDice | None) -> str:
+    if found is None:
+        return "Nothing of it is held out yet: paint some of it on another slice."
+    words = found.words
+    return f"{words[0].upper()}{words[1:]}."

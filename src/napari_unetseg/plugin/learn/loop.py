@@ -48,7 +48,12 @@ class Save:
     names: Mapping[int, str]
 
 
-Command = PaintCopy | Revert | Save
+@dataclass(frozen=True)
+class Take:
+    """Use the version that is on offer."""
+
+
+Command = PaintCopy | Revert | Save | Take
 
 
 class CommandQueue:
@@ -144,6 +149,17 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Offered:
+    """A version that cannot be told apart from the one in use, and what both say about one slice."""
+
+    version: Version
+    current: Version
+    z: int
+    predictions: tuple[SlicePrediction, SlicePrediction]
+    """Of the version in use, and of the one on offer."""
+
+
+@dataclass(frozen=True)
 class Reverted:
     """An earlier version is in use again."""
 
@@ -180,7 +196,7 @@ class Hint:
     text: str
 
 
-Record = Progress | Opened | Judged | Reverted | SliceSeen | TrainingFinished | Saved | Hint
+Record = Progress | Opened | Judged | Offered | Reverted | SliceSeen | TrainingFinished | Saved | Hint
 Loop = Generator[Any, None, None]
 """Yields `Record`s."""
 
@@ -224,6 +240,9 @@ class _Loop:
                 yield from self._learn(command)
             elif isinstance(command, Revert):
                 yield Reverted((yield from self._run(session_jobs.revert, command.number)))
+                self._renew()
+            elif isinstance(command, Take):
+                yield Judged((yield from self._run(session_jobs.take)))
                 self._renew()
             elif isinstance(command, Save):
                 yield from self._run(session_jobs.save, command.path, command.names)
@@ -311,3 +330,11 @@ class _Loop:
             yield Judged(tuned.verdict)
             if tuned.verdict.accepted:
                 self._renew()
+            elif tuned.verdict.offered is not None:
+                yield from self._compare(tuned.verdict.version, tuned.verdict.offered)
+
+    def _compare(self, current: Version, offered: Version) -> Loop:
+        """What the version in use and the one on offer say about the slice on screen."""
+        z = self._commands.view
+        before = yield from self._run(session_jobs.predict, z, self._slices, self._slices)
+        yield Offered(offered, current, z, (before, (yield from self._run(session_jobs.predict_offered, z))))

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from napari.layers import Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtGui import QColor, QImage, QPixmap
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.annotations.versions import SlicePrediction, Version
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.learn.apply import ApplyRows
-from napari_unetseg.plugin.learn.loop import TrainingFinished
+from napari_unetseg.plugin.learn.loop import Offered, TrainingFinished
 from napari_unetseg.plugin.learn.plot import LossPlot, ScorePlot
-from napari_unetseg.plugin.parts.fields import combo
+from napari_unetseg.plugin.parts.fields import combo, note
+
+THUMBNAIL = 130
+"""Pixels of a slice's picture in an offer, along its longer side."""
 
 
 class VersionRows(QWidget):
@@ -83,8 +88,69 @@ class VersionRows(QWidget):
 
 
 def _words(version: Version) -> str:
-    score = f", Dice {version.mean_dice:.2f}" if version.mean_dice is not None else ""
+    known = [dice.value for dice in version.expected.values() if dice.value is not None]
+    score = f", Dice {sum(known) / len(known):.1f}" if known else ""
     return f"{version.number}: {version.kind}{score}"
+
+
+class VersionOffer(QWidget):
+    """A version that cannot be told apart from the one in use: both on the slice in view, and a button to take it."""
+
+    taken = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.line = note()
+        self.pictures = (QLabel(), QLabel())
+        self.captions = (QLabel(), QLabel())
+        self.take_button, self.leave_button = QPushButton("Take it"), QPushButton("Leave it")
+        self.take_button.setToolTip("Use the new version from now on. The one before can be reverted to.")
+        self.leave_button.setToolTip("Go on with the version in use.")
+        pictures, buttons = QHBoxLayout(), QHBoxLayout()
+        for picture, caption in zip(self.pictures, self.captions, strict=True):
+            one = QVBoxLayout()
+            one.addWidget(picture, alignment=Qt.AlignmentFlag.AlignHCenter)
+            one.addWidget(caption, alignment=Qt.AlignmentFlag.AlignHCenter)
+            pictures.addLayout(one)
+        buttons.addWidget(self.take_button)
+        buttons.addWidget(self.leave_button)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.line)
+        column.addLayout(pictures)
+        column.addLayout(buttons)
+        self.take_button.clicked.connect(self._take)
+        self.leave_button.clicked.connect(self.hide)
+        self.hide()
+
+    def show_offer(self, offered: Offered, structures: Sequence[Structure]) -> None:
+        """Show both versions side by side."""
+        found, current = offered.version, offered.current
+        self.line.setText(
+            f"Version {found.number} ({found.kind}) cannot be told apart from version {current.number} on held-out "
+            "paint. Look at both, or paint on another slice."
+        )
+        names = (f"version {current.number}, in use", f"version {found.number}")
+        for index, (name, prediction) in enumerate(zip(names, offered.predictions, strict=True)):
+            self.captions[index].setText(name)
+            self.pictures[index].setPixmap(_picture(prediction, structures))
+            self.pictures[index].setToolTip(f"Slice {offered.z}, {name}")
+        self.show()
+
+    def _take(self) -> None:
+        self.hide()
+        self.taken.emit()
+
+
+def _picture(prediction: SlicePrediction, structures: Sequence[Structure]) -> QPixmap:
+    """Labels of a slice in the structures' colours, on black."""
+    colours = np.zeros((256, 3), np.uint8)
+    for structure in structures:
+        colours[structure.label] = QColor(structure.colour).getRgb()[:3]
+    pixels = np.ascontiguousarray(colours[prediction.labels])
+    height, width, _ = pixels.shape
+    image = QImage(pixels.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy()
+    return QPixmap.fromImage(image).scaled(THUMBNAIL, THUMBNAIL, Qt.AspectRatioMode.KeepAspectRatio)
 
 
 class LearnResults(QWidget):
@@ -106,6 +172,7 @@ class LearnResults(QWidget):
         self._structures: tuple[Structure, ...] = ()
         self.loss_plot, self.score_plot = LossPlot(), ScorePlot()
         self.versions = VersionRows()
+        self.offer = VersionOffer()
         self.apply = ApplyRows(viewer)
         plots = QHBoxLayout()
         plots.addWidget(self.loss_plot)
@@ -114,6 +181,7 @@ class LearnResults(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(8)
         column.addLayout(plots)
+        column.addWidget(self.offer)
         column.addWidget(self.versions)
         column.addWidget(self.apply)
         self.versions.reverted.connect(self.reverted)
@@ -124,6 +192,7 @@ class LearnResults(QWidget):
         """Nothing has come of learning on this image yet."""
         self.apply.image = image
         self.loss_plot.clear()
+        self.offer.hide()
         self.set_versions(())
 
     def dress(self, structures: tuple[Structure, ...]) -> None:

@@ -34,11 +34,13 @@ from napari_unetseg.plugin.learn.loop import (
     Judged,
     LearnRequest,
     Opened,
+    Offered,
     Revert,
     Reverted,
     Save,
     Saved,
     SliceSeen,
+    Take,
     TrainingFinished,
 )
 from napari_unetseg.plugin.learn.results import LearnResults
@@ -98,6 +100,7 @@ class LearnWidget(Panel):
         self.guides.uncertainty_toggled.connect(self.layers.show_uncertainty)
         self.guides.next_asked.connect(self._go_next)
         self.results.reverted.connect(lambda number: self._order(Revert(number)))
+        self.results.offer.taken.connect(lambda: self._order(Take()))
         self.results.save_asked.connect(self.save)
         self.bridge.started.connect(load_plots)
         self.bridge.progressed.connect(self._hear)
@@ -173,7 +176,7 @@ class LearnWidget(Panel):
         self._watch(layer)
         self.layers.begin(layer, self._learned(source) if source is not None else None)
         self.results.begin(layer)
-        self.paint.show_dice({}, {})
+        self.paint.show_dice({})
         self.paint.set_image(layer, source)
         self._note_image()
         self.bar.button.setEnabled(source is not None)
@@ -287,7 +290,11 @@ class LearnWidget(Panel):
             self.results.show_training(record)
         elif isinstance(record, Judged):
             self._show_verdict(record.verdict)
+        elif isinstance(record, Offered):
+            canvas = self.paint.canvas
+            self.results.offer.show_offer(record, canvas.structures.output if canvas is not None else ())
         elif isinstance(record, Reverted):
+            self.results.offer.hide()
             self.results.versions.use(record.version)
             self._show_dice(record.version)
             self.bar.tell(f"Version {record.version.number} is in use again.")
@@ -302,6 +309,8 @@ class LearnWidget(Panel):
         return replace(seen, prediction=kept_in_slice(seen.prediction, canvas.last.plane(seen.z)))
 
     def _show_verdict(self, verdict: AcceptDecision) -> None:
+        if verdict.offered is None:
+            self.results.offer.hide()
         if verdict.accepted:
             self.results.add(verdict.version)
             self.session.resumes = True  # a child that is lost takes its versions along, but not the kept model
@@ -309,4 +318,4 @@ class LearnWidget(Panel):
         self.bar.tell(verdict.reason)
 
     def _show_dice(self, version: Version) -> None:
-        self.paint.show_dice(version.dice, version.held_out)
+        self.paint.show_dice(version.expected)

@@ -62,14 +62,18 @@ def legend(structures: Sequence[Structure]) -> str:
 def card_lines(card: ModelCard) -> str:
     """A model's card in short, as rich text: what it is, what it finds, at which voxel size, how good it is."""
     lines = [markup(card.description), legend(card.structures), _trained(card)]
-    if card.scores:
+    if card.expected_dice:
+        lines.extend(markup(f"Held out: {line}") for line in card.expected_words)
+    elif card.scores:
         lines.append(markup(f"Held out: {_scores(card)}"))
     return "<br>".join(filter(None, lines))
 
 
 def card_details(card: ModelCard) -> str:
     """The rest of a card, as a tool tip: what was held out, data and licences, where the model is known to fail."""
-    held_out = [f"{s.structure}: {s.metric} {s.value:.3f} on {s.held_out} ({s.images} images)" for s in card.scores]
+    held_out = card.expected_words or [
+        f"{s.structure}: {s.metric} {s.value:.3f} on {s.held_out} ({s.images} images)" for s in card.scores
+    ]
     data = [f"Trained on {d.name} ({d.source}), {d.licence}" for d in card.training_data]
     failures = [f"Known to fail: {text}" for text in card.known_failures]
     return tip(f"{card.title}, version {card.version}", *held_out, *data, *failures)
