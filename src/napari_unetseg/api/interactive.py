@@ -153,7 +153,9 @@ class InteractiveSession:
         settings: FineTuneSettings = TUNING,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> AcceptDecision:
-        """Train a U-Net on the paint, for as long as the settings say, and take it if it is not worse.
+        """Train a U-Net on the paint, for as long as the settings say, and take it if it is better.
+
+        One that held-out paint cannot tell apart from the version in use is on offer: see `take`.
 
         Raises
         ------

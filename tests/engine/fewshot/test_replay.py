@@ -57,6 +57,8 @@ def recorded(image: Path, model: Path, settings: FineTuneSettings, start: str | 
     while verdict is None:  # in pieces, with predictions between them, as beside a painter
         verdict = finish(session.fine_tune([painted()], NAMES, settings, 0.2)).verdict
         session.predict(0)
+    if verdict.offered is not None:  # two steps are no better than the light head
+        session.take()
     session.save(model, {1: "core", 2: "rim"})
     assert record_session(session, model, [Place(path=str(image))])
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from mouse import stroke
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_unetseg.plugin.layers.identity import own_layer, same_layer
+from support import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +44,11 @@ def test_keys_pick_structures_and_napari_s_own_go_on_working(viewer, widget, qtb
     assert layer.selected_label == 2
     press(viewer, Qt.Key.Key_1)  # napari's eraser
     assert layer.mode == "erase"
+    press(viewer, Qt.Key.Key_2, Qt.KeyboardModifier.ControlModifier)  # who chooses a structure wants to paint it
+    assert (layer.selected_label, layer.mode) == (2, "paint")
+    layer.mode = "fill"
+    press(viewer, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
+    assert (layer.selected_label, layer.mode) == (1, "fill")
 
 
 def test_the_active_image_is_followed_and_another_layer_does_not_begin_anew(viewer, widget, blocks):
@@ -72,3 +79,45 @@ def test_layers_are_told_apart_behind_proxies(viewer, widget, blocks):
     assert (same_layer(None, first), same_layer(None, None)) == (False, True)
     assert own_layer(proxied) is first
     assert own_layer(second) is second
+
+
+def paint_both(viewer, widget, qtbot):
+    """Clicks on the bright block and beside it, on one slice."""
+    widget.paint.add_button.click()
+    qtbot.wait(200)
+    layer = widget.paint.canvas.layer
+    layer.brush_size = 2
+    viewer.dims.set_point(0, 3)
+    for key, places in ((Qt.Key.Key_1, ((14, 4), (18, 14), (5, 14))), (Qt.Key.Key_2, ((4, 3), (7, 5)))):
+        press(viewer, key, Qt.KeyboardModifier.ControlModifier)
+        for place in places:
+            stroke(viewer, place)
+    assert set(np.unique(layer.data)) == {0, 1, 2}
+    return layer
+
+
+def test_a_score_and_a_version_are_told_with_what_they_rest_on(viewer, widget, qtbot, blocks):
+    """Of a few strokes on one slice there is no figure, and what was trained is on offer, and not in use."""
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget.choices.start.box.setCurrentIndex(0)
+    widget.choices.minutes.setValue(0.1)
+    paint_both(viewer, widget, qtbot)
+    widget.bar.button.click()
+    qtbot.waitUntil(lambda: bool(widget.results.versions.versions), timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+    cell = widget.paint.table.item(1, 3)
+    assert cell.text() == ""
+    assert "on another slice" in cell.toolTip()
+    (first,) = widget.results.versions.versions
+    assert (first.number, widget.results.versions.box.currentText()) == (1, "1: light head")
+    offer = widget.results.offer
+    assert offer.isVisible()
+    assert "cannot be told apart from version 1" in offer.line.text()
+    shown = [picture.pixmap().toImage() for picture in offer.pictures]
+    assert [image.pixelColor(40, 35).name() for image in shown] == ["#e69f00"] * 2  # in the block, by both
+    assert [image.pixelColor(70, 120).name() for image in shown] == ["#000000"] * 2
+    QTest.mouseClick(offer.take_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: len(widget.results.versions.versions) == 2, timeout=PATIENCE)
+    assert widget.results.versions.current.kind == "trained U-Net"
+    assert not offer.isVisible()
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)

@@ -26,11 +26,13 @@ from napari_unetseg.plugin.learn.loop import (
     Hint,
     Judged,
     LearnRequest,
+    Offered,
     Revert,
     Reverted,
     Save,
     Saved,
     SliceSeen,
+    Take,
     TrainingFinished,
     learn,
 )
@@ -158,6 +160,8 @@ class FakeWorker:
             return (self.image.sequence,)
         if target.__name__ == "save" and self.is_full:
             raise OutputError("No space left on device.")
+        if target.__name__ == "take":
+            return self.verdicts.pop(0)
         if target.__name__ in ("learn", "fine_tune"):
             verdict = self.verdicts.pop(0)
             if isinstance(verdict, Exception):
@@ -237,6 +241,18 @@ def test_a_rejected_candidate_leaves_the_preview_alone():
     (judged,) = [record for record in run(worker, CommandQueue()) if isinstance(record, Judged)]
     assert judged.verdict.reason == "worse"
     assert not any(call.startswith("predict") for call in worker.calls)
+
+
+def test_a_version_on_offer_is_shown_beside_the_one_in_use_and_taken_when_asked_for():
+    current, offered = Version(1, "light head"), Version(2, "trained U-Net")
+    worker = FakeWorker([accepted(), AcceptDecision(current, False, "not told apart", offered), accepted(2)])
+    records = run(worker, CommandQueue(view=3), minutes=1.0)
+    (shown,) = [record for record in records if isinstance(record, Offered)]
+    assert (shown.version, shown.current, shown.z) == (offered, current, 3)
+    assert worker.calls[-2:] == ["predict 3", "predict_offered 3"]
+    taken = run(worker, CommandQueue(view=3), [Take()])
+    assert [record.verdict.version.number for record in taken if isinstance(record, Judged)] == [2]
+    assert len([record for record in taken if isinstance(record, SliceSeen)]) == 5  # all is predicted again
 
 
 def test_an_open_session_is_used_again():

@@ -108,7 +108,9 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
     assert layer.mode == "paint"
     found = widget.layers.preview.layer.data.copy()
     assert dice(found, truth) > 0.4
-    assert widget.paint.table.item(1, 3).text() == f"{first.dice[1]:.2f}"
+    shown = widget.paint.table.item(1, 3)
+    assert shown.text() == first.expected[1].shown
+    assert f"of {first.expected[1].groups} strokes" in shown.toolTip()
 
     paint(viewer, widget, truth, 0, 10, seed=1)
     widget.bar.button.click()
@@ -292,7 +294,9 @@ def test_a_unet_is_trained_on_top_and_kept_only_where_it_is_better(viewer, dock,
     finished(qtbot, widget)
     kinds = [version.kind for version in widget.results.versions.versions]
     assert kinds[0] == "light head"
-    assert kinds[1:] in (["trained U-Net"], ["light head with trees"]) or "was taken" in widget.bar.line.text()
+    assert kinds[1:] in (["trained U-Net"], ["light head with trees"]) or any(
+        said in widget.bar.line.text() for said in ("was taken", "told apart")
+    )
     assert widget.results.versions.current == widget.results.versions.versions[-1]
 
 

@@ -185,7 +185,9 @@ class LearningSession:
         with one_thread():
             fitted = yield from iter_fit_head(self._slices.sources, painted, split.held_out, quick)
         network, validation = run.classifier(fitted.head), run.classifier(fitted.validation)
-        counted = [np.where(paint != UNPAINTED, held, UNPAINTED) for paint, held in zip(own, split.held_out, strict=True)]
+        counted = [
+            np.where(paint != UNPAINTED, held, UNPAINTED) for paint, held in zip(own, split.held_out, strict=True)
+        ]
         expected = self._slices.counts(validation, counted, painted).expected()
         version = version_of("light head", fitted.dice, run.dataset, expected)
         card = run.classifier_card(network, fitted.dice).model_copy(update={"expected_dice": expected})

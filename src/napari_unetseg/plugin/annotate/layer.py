@@ -17,6 +17,8 @@ from napari_unetseg.plugin.layers.marks import is_painted
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource, appearance, labels_of
 
 BRUSH = 10
+PAINTING = ("paint", "fill", "polygon")
+"""napari's modes that paint the chosen value."""
 
 
 def new_layer(source: LayerSource, structures: PaintStructures, painted: PaintedStack | None = None) -> LabelsLayer:
@@ -74,9 +76,9 @@ def paint_of_labels(labels: Labels) -> tuple[npt.NDArray[np.uint8], PaintStructu
 
 
 def pick(layer: LabelsLayer, value: int) -> None:
-    """Paint this value from now on."""
+    """Paint this value from now on, with whatever paints: an eraser or a colour picker would not."""
     layer.selected_label = value
-    if layer.mode == "pan_zoom":
+    if layer.mode not in PAINTING:
         layer.mode = "paint"
 
 
