@@ -45,7 +45,7 @@ def test_good_paint_passes():
     [
         (np.zeros((2, 3, 3), np.uint8), "Nothing is painted"),
         (np.ones((2, 3, 3), np.uint8), "Only background"),
-        (np.full((2, 3, 3), 2, np.uint8), "Only structure 2 is painted. Paint some background"),
+        (np.full((2, 3, 3), 2, np.uint8), "Only structure 1 is painted, with 2. Paint some background"),
         (np.ones((1, 3, 3), np.uint8), r"the image's shape \(2, 3, 3\) \(z, y, x\); got \(1, 3, 3\)"),
         (np.full((2, 3, 3), -1), "0, 1, 2"),
         (np.full((2, 3, 3), 0.5), "float64"),

@@ -121,3 +121,52 @@ def test_a_score_and_a_version_are_told_with_what_they_rest_on(viewer, widget, q
     assert widget.results.versions.current.kind == "trained U-Net"
     assert not offer.isVisible()
     qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+
+
+def test_what_is_missing_is_said_while_one_paints_and_undone_structures_go(viewer, widget, qtbot, blocks):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget.paint.add_button.click()
+    qtbot.wait(200)
+    layer, table, wish = widget.paint.canvas.layer, widget.paint.table, widget.paint.wish
+    layer.brush_size = 2
+    viewer.dims.set_point(0, 3)
+    assert not wish.isVisible()
+    stroke(viewer, (4, 3))
+    qtbot.waitUntil(lambda: "Paint some background too" in wish.text(), timeout=5000)
+    press(viewer, Qt.Key.Key_1, Qt.KeyboardModifier.ControlModifier)
+    stroke(viewer, (16, 4))
+    qtbot.waitUntil(lambda: not wish.isVisible(), timeout=5000)
+    layer.selected_label = 0  # by napari's spin box
+    assert "Label 0 is no paint" in wish.text()
+    layer.selected_label = 6
+    assert "Label 6 is no structure yet: painting with it adds structure 5" in wish.text()
+    stroke(viewer, (18, 14))
+    qtbot.waitUntil(lambda: table.rowCount() == 6, timeout=5000)
+    press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: table.rowCount() == 2, timeout=5000)
+    assert [table.item(row, 0).text() for row in range(2)] == ["background", "structure 1"]
+    widget.paint.structure_button.click()  # asked for: it stays although nothing is painted
+    stroke(viewer, (4, 5))
+    qtbot.waitUntil(lambda: bool(table.item(2, 2).text()), timeout=5000)
+    press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.waitUntil(lambda: not table.item(2, 2).text(), timeout=5000)
+    assert table.rowCount() == 3
+
+
+def test_a_second_stop_takes_no_version_along(viewer, widget, qtbot, blocks):
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget.choices.start.box.setCurrentIndex(0)
+    widget.choices.minutes.setValue(5)
+    paint_both(viewer, widget, qtbot)
+    widget.bar.button.click()
+    qtbot.waitUntil(lambda: bool(widget.results.loss_plot.isVisible()), timeout=PATIENCE)
+    for _ in range(2):
+        QTest.mouseClick(widget.bar.stop_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+    assert widget.bar.line.text() == "Stopped."
+    before = widget.results.versions.versions
+    widget.choices.minutes.setValue(0)
+    widget.bar.button.click()
+    qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
+    assert widget.results.versions.versions[: len(before)] == before
+    assert before[0].kind == "light head"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, MOST_CLASSES
+from napari_unetseg.core.annotations.sparse_labels import BACKGROUND, MOST_CLASSES, UNPAINTED
 from napari_unetseg.core.models.fine_tuned_card import structures_of
 from napari_unetseg.core.volume import Structure
 
@@ -24,6 +24,7 @@ class PaintStructures:
 
     def __init__(self, names: Mapping[int, str] | None = None) -> None:
         last = max((*(names or {}), BACKGROUND + 1))
+        self._unasked: set[int] = set()
         self._names = {value: (names or {}).get(value, _default(value)) for value in range(BACKGROUND + 1, last + 1)}
 
     @property
@@ -61,6 +62,7 @@ class PaintStructures:
 
     def rename(self, value: int, name: str) -> None:
         """Give a structure another name; an empty one is its first name again."""
+        self._unasked.discard(value)
         self._names[value] = name.strip() or _default(value)
 
     def know(self, names: Mapping[int, str]) -> bool:
@@ -75,8 +77,52 @@ class PaintStructures:
     def cover(self, largest: int) -> None:
         """Add structures until there is one for every painted value up to this one."""
         while max(self._names) < min(largest, MOST_CLASSES):
-            self.add()
+            self._unasked.add(self.add())
+
+    def follow(self, largest: int) -> bool:
+        """Cover what is painted now, and no more: structures that only paint has added go with it, as by an undo.
+
+        Returns
+        -------
+        bool
+            Whether anything has changed.
+        """
+        before = self.names
+        self.cover(largest)
+        while max(self._names) > max(largest, BACKGROUND + 1) and max(self._names) in self._unasked:
+            last = max(self._names)
+            del self._names[last]
+            self._unasked.discard(last)
+        return self._names != before
 
 
 def _default(value: int) -> str:
     return f"structure {value - BACKGROUND}"
+
+
+def largest_painted(counts: Sequence[int]) -> int:
+    """The largest value of which there are voxels, by how many there are of each value 0, 1, …."""
+    return max((value for value, count in enumerate(counts) if count), default=0)
+
+
+def missing(counts: Sequence[int], *, corrects: bool = False) -> str:
+    """What has to be painted before one can learn; empty where nothing is missing, or nothing is painted yet."""
+    has_background = len(counts) > BACKGROUND and bool(counts[BACKGROUND])
+    has_structure = largest_painted(counts) > BACKGROUND
+    if corrects or has_background == has_structure:
+        return ""
+    if has_structure:
+        return "Paint some background too (Ctrl+1): it is learned from what it is not."
+    return "Paint some of a structure too (Ctrl+2)."
+
+
+def about_value(value: int, structures: PaintStructures) -> str:
+    """What a value means that was chosen in napari's own controls, where that may surprise."""
+    last = max(structures.names)
+    if value == UNPAINTED:
+        return "Label 0 is no paint: it takes paint away. Choose a structure, or background (1)."
+    if value > MOST_CLASSES:
+        return f"Label {value} cannot be learned: structures go up to {MOST_CLASSES}."
+    if value > last:
+        return f"Label {value} is no structure yet: painting with it adds {_default(value)}."
+    return ""

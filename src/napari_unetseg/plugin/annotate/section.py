@@ -18,7 +18,7 @@ from napari_unetseg.core.annotations.journal import FOLDER
 from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.errors import InputError, UnetsegError
 from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
-from napari_unetseg.plugin.annotate.classes import PaintStructures
+from napari_unetseg.plugin.annotate.classes import PaintStructures, about_value, largest_painted, missing
 from napari_unetseg.plugin.annotate.layer import (
     bind_keys,
     dress,
@@ -95,7 +95,8 @@ class PaintSection(QWidget):
         top.addWidget(self.add_button)
         column.addLayout(top)
         self.place = note()
-        for part in (self.offer, self.table, self.structure_button, self.place):
+        self.wish = note()
+        for part in (self.offer, self.table, self.wish, self.structure_button, self.place):
             column.addWidget(part)
 
     def _connect(self) -> None:
@@ -108,7 +109,7 @@ class PaintSection(QWidget):
         self.table.renamed.connect(self._rename)
         self._watch.stroked.connect(self._take)
         self._watch.touched.connect(lambda: self._take(only_changed=True))
-        self._watch.picked.connect(self.table.mark)
+        self._watch.picked.connect(self._after_pick)
         self._reader.read.connect(self._took)
         self.writer.surveyed.connect(self._after_survey)
         self._viewer.layers.selection.events.active.connect(self._visit)
@@ -336,10 +337,7 @@ class PaintSection(QWidget):
 
     def _after_survey(self, canvas: Canvas) -> None:
         """There is a row for every value that is painted, and in it how much."""
-        before = len(canvas.structures.names)
-        if canvas.survey is not None:
-            canvas.structures.cover(len(canvas.survey.counts) - 1)
-        if len(canvas.structures.names) > before:
+        if canvas.survey is not None and canvas.structures.follow(largest_painted(canvas.survey.counts)):
             self._restyle(canvas)
         self._show_painted()
 
@@ -390,3 +388,21 @@ class PaintSection(QWidget):
         canvas = self.canvas
         if canvas is not None:
             self.table.show_painted(canvas.survey.counts if canvas.survey is not None else ())
+        self._show_wish()
+
+    def _after_pick(self, value: int) -> None:
+        self.table.mark(value)
+        self._show_wish()
+
+    def _show_wish(self) -> None:
+        """Say what is missing before learning fails for it, and what a value stands for that has no row."""
+        canvas = self.canvas
+        text = ""
+        if canvas is not None:
+            counts = canvas.survey.counts if canvas.survey is not None else ()
+            corrects = canvas.corrects is not None
+            text = about_value(int(canvas.layer.selected_label), canvas.structures) or missing(
+                counts, corrects=corrects
+            )
+        self.wish.setText(text)
+        self.wish.setVisible(bool(text))

@@ -22,7 +22,7 @@ class LearnBar(JobBar):
 
     live_changed = Signal(bool)
     stopped = Signal()
-    """*Stop* was clicked; a second click ends the child process at once."""
+    """*Stop* was clicked."""
 
     def __init__(self, bridge: Bridge) -> None:
         super().__init__(bridge, "Learn now")
@@ -33,7 +33,7 @@ class LearnBar(JobBar):
         self.live.setToolTip("Learn again after every stroke.")
         self.stop_button.setMinimumHeight(34)
         self.stop_button.setEnabled(False)
-        self.stop_button.setToolTip("Stop after the step that is going on. A second click stops at once.")
+        self.stop_button.setToolTip("Stop after the step that is going on: all versions stay.")
         self.buttons.addWidget(self.live)
         self.buttons.addWidget(self.stop_button)
         self.live.toggled.connect(self.live_changed)
@@ -48,13 +48,12 @@ class LearnBar(JobBar):
         self.asked.emit()
 
     def _stop(self) -> None:
-        if self._is_stopping:
-            self._bridge.cancel()
-        else:
-            self._is_stopping = True
-            self._show_soon.cancel()
-            self.say("Stopping…")
-            self.stopped.emit()
+        """Only once: ending the process at once would take its versions along."""
+        self._is_stopping = True
+        self.stop_button.setEnabled(False)
+        self._show_soon.cancel()
+        self.say("Stopping…")
+        self.stopped.emit()
 
     def _start(self) -> None:
         super()._start()

@@ -236,17 +236,8 @@ class _Loop:
         yield from self._open()
         while not self._commands.is_stopped:
             command = self._commands.take()
-            if isinstance(command, PaintCopy):
-                yield from self._learn(command)
-            elif isinstance(command, Revert):
-                yield Reverted((yield from self._run(session_jobs.revert, command.number)))
-                self._renew()
-            elif isinstance(command, Take):
-                yield Judged((yield from self._run(session_jobs.take)))
-                self._renew()
-            elif isinstance(command, Save):
-                yield from self._run(session_jobs.save, command.path, command.names)
-                yield Saved(command.path)
+            if command is not None:
+                yield from self._obey(command)
             elif self._pending:
                 yield from self._predict()
             elif self._unkept:
@@ -260,6 +251,19 @@ class _Loop:
                 return
         if self._unkept:  # stopped before everything was predicted
             yield from self._keep()
+
+    def _obey(self, command: Command) -> Loop:
+        if isinstance(command, PaintCopy):
+            yield from self._learn(command)
+        elif isinstance(command, Revert):
+            yield Reverted((yield from self._run(session_jobs.revert, command.number)))
+            self._renew()
+        elif isinstance(command, Take):
+            yield Judged((yield from self._run(session_jobs.take)))
+            self._renew()
+        elif isinstance(command, Save):
+            yield from self._run(session_jobs.save, command.path, command.names)
+            yield Saved(command.path)
 
     def _run(self, target: Any, *args: Any) -> Job[Any]:
         return self._worker.run(target, self._request.token, *args)
