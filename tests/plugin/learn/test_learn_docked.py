@@ -170,3 +170,23 @@ def test_a_second_stop_takes_no_version_along(viewer, widget, qtbot, blocks):
     qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
     assert widget.results.versions.versions[: len(before)] == before
     assert before[0].kind == "light head"
+
+
+def test_starts_that_cannot_see_the_image_are_off_and_say_why(viewer, widget, blocks):
+    box = widget.choices.start.box
+    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
+    widget.choices.start.choose("nuclei-3d")
+    assert widget.choices.start.model == "nuclei-3d"
+    two = viewer.add_image(np.stack([blocks, blocks]), axis_labels=("c", "z", "y", "x"), name="two")
+    viewer.layers.selection.active = two
+    assert widget.choices.start.model == "nuclei-3d"  # it sees the one channel that is chosen first
+    channels = widget.image.channel_box
+    channels.setCurrentIndex(channels.findText("all"))
+    off = {box.itemData(index): box.model().item(index) for index in range(box.count())}
+    assert {name for name, item in off.items() if not item.isEnabled()} == {name for name in off if "3d" in str(name)}
+    assert "takes 1 channel, and the image has 2" in off["nuclei-3d"].toolTip()
+    assert widget.choices.start.model == "general-2d"  # what was chosen could not see it
+    one = viewer.add_image(blocks[0], axis_labels=("y", "x"), name="one")
+    viewer.layers.selection.active = one
+    assert off["general-2d"].isEnabled()
+    assert "needs a stack" in off["hippocampus-3d"].toolTip()

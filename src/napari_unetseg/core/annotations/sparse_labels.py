@@ -108,7 +108,8 @@ def _check_classes(values: list[int], known: int) -> None:
         raise InputError("Only background (1) is painted. Paint some of a structure with 2 as well.")
     if len(values) == 1 and not known:
         raise InputError(
-            f"Only structure {values[0] - BACKGROUND} is painted, with {values[0]}. Paint some background with 1 as well."
+            f"Only structure {values[0] - BACKGROUND} is painted, with {values[0]}. "
+            "Paint some background with 1 as well."
         )
     if len(values) > MOST_CLASSES:
         raise InputError(

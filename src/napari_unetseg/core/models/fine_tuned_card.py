@@ -155,6 +155,21 @@ def why_nothing_is_kept(start: ModelCard | None, *, objects: bool = False) -> st
     return None
 
 
+def why_not_begun_with(start: ModelCard | None, channels: int, *, is_2d: bool) -> str | None:
+    """Why one cannot learn from a model on such images; None where one can.
+
+    A 2D model lends its features, channel by channel. A 3D one is trained itself, so it has to see the image.
+    """
+    if start is None or start.dimensions == 2 or start.architecture["kind"] == PIXEL_CLASSIFIER:
+        return None
+    if is_2d and not start.is_start:
+        return f"{start.title}: needs a stack of slices, and the image is one slice."
+    if channels != len(start.channels):
+        takes = f"{len(start.channels)} channel{'' if len(start.channels) == 1 else 's'}"
+        return f"{start.title}: takes {takes}, and the image has {channels}. Choose among its channels, or a 2D start."
+    return None
+
+
 def structures_of(count: int, names: Mapping[int, str] | None = None) -> tuple[Structure, ...]:
     """Structures 1 … `count`, each one network output; `names` by label, else ``structure 1``, ….
 

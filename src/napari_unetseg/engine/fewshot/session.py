@@ -326,7 +326,8 @@ class LearningSession:
         kind = "trained U-Net" if tuned.steps else kind_of(tuned.model)
         version, origin = version_of(kind, tuned.held_out_dice, run.dataset, tuned.expected), Origin.of(run)
         candidate = Accepted(version, tuned.model, self._slices.network(tuned.model), origin.painted, origin)
-        told = self._gain(tuned, current, run.dataset) if current is not None and not self.corrects else ANY
+        keeps = self.corrects or run.settings.keep_structures  # of structures that are not painted a head knows nothing
+        told = self._gain(tuned, current, run.dataset) if current is not None and not keeps else ANY
         if current is not None and told.high < 0:
             return self._versions.refuse(current, f"Training made it worse: version {current.version.number} is kept.")
         if current is not None and told.low <= 0:

@@ -14,7 +14,12 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.annotations.sparse_labels import IGNORE, chance
-from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, LearnedNetwork, why_nothing_is_kept
+from napari_unetseg.core.models.fine_tuned_card import (
+    FineTuneSettings,
+    LearnedNetwork,
+    why_not_begun_with,
+    why_nothing_is_kept,
+)
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.engine.devices import choose_device
@@ -72,6 +77,10 @@ class UNetFineTuner:
         self.device = choose_device(run.settings.device)
         keeps = run.settings.keep_structures or run.settings.corrects
         self.teacher = _teacher(run.pretrained, objects=run.settings.corrects) if keeps else None
+        start, first = run.pretrained.card if run.pretrained is not None else None, run.dataset.volumes[0]
+        reason = why_not_begun_with(start, len(first.channels), is_2d=first.is_2d)
+        if reason is not None:
+            raise ModelError(reason)
         self._known = self.teacher.settings.outputs if self.teacher is not None else 0
         self._structures = run.pretrained.card.structures if run.pretrained is not None and keeps else ()
         self.network = self._fresh().to(self.device)

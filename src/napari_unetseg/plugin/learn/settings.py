@@ -13,10 +13,16 @@ from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
 from napari_unetseg.core.models.advice import Advice, follow
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import list_models
-from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, starting_model, why_nothing_is_kept
+from napari_unetseg.core.models.fine_tuned_card import (
+    FineTuneSettings,
+    starting_model,
+    why_not_begun_with,
+    why_nothing_is_kept,
+)
 from napari_unetseg.plugin.parts.fields import form, note
-from napari_unetseg.plugin.parts.model_picker import ModelPicker
+from napari_unetseg.plugin.parts.model_picker import CARD, ModelPicker
 from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
+from napari_unetseg.plugin.parts.text import tip
 
 NAMES = ("whole", "keep_structures", "structure_weight", "boundary_weight", "several_scales", "learning_rate", "seed")
 WHEN = {
@@ -144,6 +150,18 @@ class LearnChoices(QWidget):
         wanted = follow(self.settings, advice := tuple(advice)).minutes
         self.minutes.setValue(wanted or 0.0)
         self.more.follow(advice)
+
+    def see(self, channels: int, *, is_2d: bool) -> None:
+        """Offer only the starts that can see such images; the others say in their tool tip why they cannot."""
+        box, is_lost = self.start.box, False
+        for index in range(box.count()):
+            reason = why_not_begun_with(box.itemData(index, CARD), channels, is_2d=is_2d)
+            item = box.model().item(index)
+            item.setEnabled(reason is None)
+            item.setToolTip(tip(reason) if reason is not None else "")
+            is_lost = is_lost or (reason is not None and index == box.currentIndex())
+        if is_lost:
+            self.start.choose(starting_model(self.start.cards))
 
     @property
     def settings(self) -> FineTuneSettings:

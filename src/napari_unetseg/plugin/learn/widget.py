@@ -170,6 +170,8 @@ class LearnWidget(Panel):
     def _begin_anew(self, _event: object = None) -> None:
         """Another image, or other choices: what was learned on the one before stays in its layers and files."""
         source, layer = self.image.source(), self.image.layer_box.layer
+        if source is not None:
+            self.choices.see(source.shape[0], is_2d=source.shape[1] == 1)
         stops = "The image or a choice about it has changed: learning has stopped."
         self.bar.tell(stops if self.bridge.is_running else "")
         self.session.begin()
