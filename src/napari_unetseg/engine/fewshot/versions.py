@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.annotations.painted_stack import slices_with_paint
 from napari_unetseg.core.annotations.expected_dice import ExpectedDice
+from napari_unetseg.core.annotations.painted_stack import slices_with_paint
 from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, painted_counts
 from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
