@@ -159,7 +159,7 @@ class Soak:
     def add_structure(self) -> None:
         """One more structure, up to three."""
         if len(self.learn.paint.canvas.structures.names) < 3:
-            self._click(self.learn.paint.structure_button)
+            self._click(self.learn.paint.tools.add_button)
 
     def learn_now(self) -> None:
         """Learn once; without enough paint it is said."""
@@ -210,7 +210,7 @@ class Soak:
         """Until all paint is on the disk."""
         self._stop_learning()
         self._wait(0.8)
-        self._until(lambda: not self.learn.paint.writer.is_busy, "paint")
+        self._until(lambda: not self.learn.paint.flow.is_busy, "paint")
 
     def _stop_learning(self) -> None:
         for _ in range(2):

@@ -38,6 +38,6 @@ def test_a_stroke_right_before_a_switch(make_napari_viewer, qtbot, images, switc
         viewer.layers.selection.active = second
     else:
         widget.paint.add_button.click()
-    qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget.paint.flow.is_busy, timeout=PATIENCE)
     place = images[0].parent / FOLDER / ("first.tif.paint" + (".1" if switch == "painted layer" else ""))
     assert np.array_equal(read_journal(place).painted, layer.data)

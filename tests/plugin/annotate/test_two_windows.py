@@ -64,7 +64,7 @@ def paint_here(viewer, widget, qtbot):
     viewer.window._qt_window.activateWindow()
     stroke(viewer, (90, 70), (90, 80))
     qtbot.wait(300)
-    qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget.paint.flow.is_busy, timeout=PATIENCE)
 
 
 def ended(program):

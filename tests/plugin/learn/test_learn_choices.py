@@ -97,7 +97,7 @@ def test_paint_and_model_of_an_image_wait_for_ones_return(viewer, widget, qtbot,
     learn(qtbot, widget)
     canvas, found = widget.paint.canvas, widget.layers.preview.volume.copy()
     assert (found[INSIDE], found[OUTSIDE]) == (1, 0)
-    qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not widget.paint.flow.is_busy, timeout=PATIENCE)
 
     second = viewer.add_image(np.ascontiguousarray(blocks[::-1]), axis_labels=("z", "y", "x"), name="second")
     widget.image.layer_box.choose(second)

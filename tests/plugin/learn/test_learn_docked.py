@@ -145,7 +145,7 @@ def test_what_is_missing_is_said_while_one_paints_and_undone_structures_go(viewe
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
     qtbot.waitUntil(lambda: table.rowCount() == 2, timeout=5000)
     assert [table.item(row, 0).text() for row in range(2)] == ["background", "structure 1"]
-    widget.paint.structure_button.click()  # asked for: it stays although nothing is painted
+    widget.paint.tools.add_button.click()  # asked for: it stays although nothing is painted
     stroke(viewer, (4, 5))
     qtbot.waitUntil(lambda: bool(table.item(2, 2).text()), timeout=5000)
     press(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)

@@ -63,7 +63,7 @@ def written(qtbot, widget):
     """Wait until all strokes are in the journal."""
     canvas = widget.paint.canvas
     qtbot.waitUntil(lambda: canvas.last is not None and np.array_equal(canvas.last, data_of(canvas)), timeout=10_000)
-    qtbot.waitUntil(lambda: not widget.paint.writer.is_busy, timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.paint.flow.is_busy, timeout=10_000)
 
 
 def data_of(canvas):
@@ -170,7 +170,7 @@ def test_kept_paint_is_offered_restored_and_put_aside(viewer, dock, qtbot, crop,
     (image,) = viewer.open(path, plugin="napari-unetseg")
     first = dock()
     first.paint.add_button.click()
-    first.paint.structure_button.click()
+    first.paint.tools.add_button.click()
     first.paint.table.item(1, 0).setText("membrane")
     qtbot.wait(200)
     paint(viewer, first, truth, 1, 5)

@@ -25,6 +25,7 @@ class PaintStructures:
     def __init__(self, names: Mapping[int, str] | None = None) -> None:
         last = max((*(names or {}), BACKGROUND + 1))
         self._unasked: set[int] = set()
+        self._removed: set[int] = set()
         self._names = {value: (names or {}).get(value, _default(value)) for value in range(BACKGROUND + 1, last + 1)}
 
     @property
@@ -50,15 +51,37 @@ class PaintStructures:
         return structures_of(len(self._names), self.output_names)
 
     @property
+    def removed(self) -> frozenset[int]:
+        """Painted values that stand for nothing until they are added or painted again: those of others never change."""
+        return frozenset(self._removed)
+
+    @property
     def is_full(self) -> bool:
         """Whether no structure can be added."""
-        return len(self._names) + 1 >= MOST_CLASSES
+        return len(self._names) + 1 >= MOST_CLASSES and not self._removed
 
     def add(self) -> int:
-        """Add a structure; returns its painted value."""
-        value = max(self._names) + 1
+        """Add a structure; returns its painted value, that of a removed one if there is one."""
+        value = min(self._removed, default=max(self._names) + 1)
+        self._removed.discard(value)
         self._names[value] = _default(value)
         return value
+
+    def can_remove(self, value: int) -> bool:
+        """Whether a painted value is a structure, and not the only one."""
+        return value in self._names and value not in self._removed and len(self._names) - len(self._removed) > 1
+
+    def remove(self, value: int) -> None:
+        """Take a structure away, where that can be; its paint is erased by who asks for it."""
+        if not self.can_remove(value):
+            return
+        self._names[value] = _default(value)
+        self._removed.add(value)
+        while len(self._names) > 1 and max(self._names) in self._removed:
+            last = max(self._names)
+            del self._names[last]
+            self._removed.discard(last)
+            self._unasked.discard(last)
 
     def rename(self, value: int, name: str) -> None:
         """Give a structure another name; an empty one is its first name again."""
@@ -79,21 +102,27 @@ class PaintStructures:
         while max(self._names) < min(largest, MOST_CLASSES):
             self._unasked.add(self.add())
 
-    def follow(self, largest: int) -> bool:
+    def follow(self, counts: Sequence[int]) -> bool:
         """Cover what is painted now, and no more: structures that only paint has added go with it, as by an undo.
+
+        Parameters
+        ----------
+        counts : sequence of int
+            Voxels of each painted value 0, 1, ….
 
         Returns
         -------
         bool
             Whether anything has changed.
         """
-        before = self.names
+        before, largest = (self.names, self.removed), largest_painted(counts)
         self.cover(largest)
+        self._removed -= {value for value, count in enumerate(counts) if count}
         while max(self._names) > max(largest, BACKGROUND + 1) and max(self._names) in self._unasked:
             last = max(self._names)
             del self._names[last]
             self._unasked.discard(last)
-        return self._names != before
+        return (self.names, self.removed) != before
 
 
 def _default(value: int) -> str:
@@ -123,6 +152,6 @@ def about_value(value: int, structures: PaintStructures) -> str:
         return "Label 0 is no paint: it takes paint away. Choose a structure, or background (1)."
     if value > MOST_CLASSES:
         return f"Label {value} cannot be learned: structures go up to {MOST_CLASSES}."
-    if value > last:
+    if value > last or value in structures.removed:
         return f"Label {value} is no structure yet: painting with it adds {_default(value)}."
     return ""

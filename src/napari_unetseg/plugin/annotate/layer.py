@@ -9,7 +9,7 @@ import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
 from napari_unetseg.core.annotations.painted_stack import PaintedStack
-from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES
+from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES, UNPAINTED
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.annotate.classes import KEYS, PaintStructures
@@ -73,6 +73,11 @@ def paint_of_labels(labels: Labels) -> tuple[npt.NDArray[np.uint8], PaintStructu
     structures = PaintStructures({s.label + 1: s.name for s in labels.structures if s.label <= max(highest, 1)})
     structures.cover(highest + 1)
     return array.astype(np.uint8) + np.uint8(1), structures
+
+
+def erase(layer: LabelsLayer, value: int) -> None:
+    """Take away all that is painted with a value, as one change that napari can undo."""
+    layer.data_setitem(np.nonzero(np.asarray(layer.data) == value), UNPAINTED)
 
 
 def pick(layer: LabelsLayer, value: int) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 
 from napari.layers import Image
@@ -16,24 +15,26 @@ from qtpy.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 from napari_unetseg.core.annotations.expected_dice import ExpectedDice
 from napari_unetseg.core.annotations.journal import FOLDER
 from napari_unetseg.core.annotations.painted_stack import PaintedStack
-from napari_unetseg.errors import InputError, UnetsegError
-from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
-from napari_unetseg.plugin.annotate.classes import PaintStructures, about_value, largest_painted, missing
+from napari_unetseg.core.annotations.sparse_labels import BACKGROUND
+from napari_unetseg.errors import UnetsegError
+from napari_unetseg.plugin.annotate.annotations import Canvas, PaintCopy
+from napari_unetseg.plugin.annotate.classes import PaintStructures, about_value, missing
+from napari_unetseg.plugin.annotate.flow import PaintFlow
 from napari_unetseg.plugin.annotate.layer import (
     bind_keys,
     dress,
+    erase,
     holds_structures,
     labels_on,
     new_layer,
     paint_of_labels,
-    paint_on,
     pick,
     structures_in,
 )
 from napari_unetseg.plugin.annotate.offer import Claim, PaintOffer
-from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_afresh, keep_copy, keep_on, other_owner, place_of
+from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_copy, keep_on
 from napari_unetseg.plugin.annotate.table import PaintTable
-from napari_unetseg.plugin.annotate.watch import PaintReader, PaintWatch, up_to_date
+from napari_unetseg.plugin.annotate.tools import PaintTools
 from napari_unetseg.plugin.bridge import tell
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.marks import is_preview
@@ -64,11 +65,7 @@ class PaintSection(QWidget):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__()
         self._viewer = viewer
-        self._image: Image | None = None
-        self._source: LayerSource | None = None
-        self._canvases = Canvases()
-        self._watch, self._reader = PaintWatch(self), PaintReader(self)
-        self.writer = PaintWriter(self)
+        self.flow = PaintFlow(viewer, self)
         self._build()
         self._connect()
         self._show()
@@ -85,8 +82,7 @@ class PaintSection(QWidget):
         self.add_button.setToolTip("Add an empty layer to paint on. Every stroke is kept on the disk at once.")
         self.offer = PaintOffer()
         self.table = PaintTable()
-        self.structure_button = QPushButton("Add structure")
-        self.structure_button.setToolTip("Add a structure, at any time: the others are not forgotten.")
+        self.tools = PaintTools(self._viewer)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
@@ -96,7 +92,7 @@ class PaintSection(QWidget):
         column.addLayout(top)
         self.place = note()
         self.wish = note()
-        for part in (self.offer, self.table, self.wish, self.structure_button, self.place):
+        for part in (self.offer, self.table, self.tools, self.wish, self.place):
             column.addWidget(part)
 
     def _connect(self) -> None:
@@ -104,20 +100,20 @@ class PaintSection(QWidget):
         self.add_button.clicked.connect(self._add_afresh)
         self.offer.claimed.connect(self._restore)
         self.offer.model_wanted.connect(self._restore_model)
-        self.structure_button.clicked.connect(self._add_structure)
+        self.tools.structure_wanted.connect(self._add_structure)
+        self.tools.removal_wanted.connect(self._remove_structure)
+        self.flow.flooded.connect(self._after_flood)
         self.table.picked.connect(self._pick)
         self.table.renamed.connect(self._rename)
-        self._watch.stroked.connect(self._take)
-        self._watch.touched.connect(lambda: self._take(only_changed=True))
-        self._watch.picked.connect(self._after_pick)
-        self._reader.read.connect(self._took)
-        self.writer.surveyed.connect(self._after_survey)
+        self.flow.taken.connect(self._after_stroke)
+        self.flow.picked.connect(self._after_pick)
+        self.flow.surveyed.connect(self._after_survey)
         self._viewer.layers.selection.events.active.connect(self._visit)
 
     @property
     def canvas(self) -> Canvas | None:
         """What is painted on now; None where there is none."""
-        return self._canvases.of(self.layer_box.layer)
+        return self.flow.canvas
 
     @property
     def journal(self) -> Path | None:
@@ -126,21 +122,11 @@ class PaintSection(QWidget):
 
     def set_image(self, image: Image | None, source: LayerSource | None) -> None:
         """Paint on another image: its own painted layer is chosen, if it has one."""
-        self._keep_what_is_due()
-        before, self._image, self._source = self._target, image, source
-        if self._target != before:
-            own = self._canvases.at(self._target)
-            place = self._place(source) if source is not None and own is None else None
-            self.offer.look(place, source.shape[1:] if source is not None else ())
+        if self.flow.turn_to(image, source):
+            own = self.flow.canvases.at(self.flow.target)
+            self.offer.look(self.flow.place if own is None else None, source.shape[1:] if source is not None else ())
             self.layer_box.choose(own.layer if own is not None else None)
         self._show()
-
-    @property
-    def _target(self) -> AnnotationTarget | None:
-        """What is painted belongs to it."""
-        if self._image is None or self._source is None:
-            return None
-        return AnnotationTarget(self._image, self._source.shape[1:], self._source.time)
 
     def copy(self) -> PaintCopy:
         """The paint as it is now, checked against the image.
@@ -151,15 +137,9 @@ class PaintSection(QWidget):
             If it does not lie on the image.
         """
         canvas = self.canvas
-        if canvas is None or self._source is None:
+        if canvas is None or self.flow.source is None:
             raise UnetsegError("Nothing is painted. Add a painted layer, and paint some background and a structure.")
-        return PaintCopy(up_to_date(canvas.last, self._paint_on(canvas)), canvas.structures.output_names)
-
-    def _paint_on(self, canvas: Canvas) -> LayerSource:
-        """Where to read a canvas; raises `InputError` if it does not lie on the image."""
-        if self._source is None:
-            raise InputError("Expected an image to paint on.")
-        return paint_on(canvas.layer, self._source, index_on_screen(self._viewer, canvas.layer, "T"))
+        return PaintCopy(self.flow.read(canvas), canvas.structures.output_names)
 
     def offer_model(self, waits: bool) -> None:
         """Whether the last accepted model of what is painted here is on offer."""
@@ -167,7 +147,7 @@ class PaintSection(QWidget):
 
     def others(self) -> list[Canvas]:
         """What is painted on other images that are open."""
-        return self._canvases.beside(self._image, self._viewer.layers)
+        return self.flow.canvases.beside(self.flow.image, self._viewer.layers)
 
     def show_dice(self, expected: Mapping[int, ExpectedDice]) -> None:
         """Show what Dice to expect by output label."""
@@ -178,19 +158,19 @@ class PaintSection(QWidget):
         canvas = self.canvas
         if canvas is not None and canvas.structures.know(names):
             self._restyle(canvas)
-            self.writer.write(canvas)
+            self.flow.write(canvas)
 
     def _visit(self, _event: object = None) -> None:
         """Only the chosen layer's strokes are kept: so the one that is painted on becomes the chosen one."""
         active = self._viewer.layers.selection.active
-        canvas = self._canvases.of(active) if isinstance(active, LabelsLayer) else None
-        if canvas is not None and not same_layer(canvas.image, self._image):
+        canvas = self.flow.canvases.of(active) if isinstance(active, LabelsLayer) else None
+        if canvas is not None and not same_layer(canvas.image, self.flow.image):
             self.choose(canvas.layer)
 
     def choose(self, layer: LabelsLayer) -> None:
         """Have a painted layer, and the image that it belongs to, be the chosen ones."""
-        canvas = self._canvases.of(layer)
-        if canvas is not None and not same_layer(canvas.image, self._image):
+        canvas = self.flow.canvases.of(layer)
+        if canvas is not None and not same_layer(canvas.image, self.flow.image):
             self.visited.emit(canvas.image)
         self.layer_box.choose(layer)
 
@@ -199,7 +179,7 @@ class PaintSection(QWidget):
 
         One that is there already goes on: what was corrected before stays.
         """
-        source, own = self._source, self._canvases.at(self._target)
+        source, own = self.flow.source, self.flow.canvases.at(self.flow.target)
         if source is None:
             return None
         if own is not None and own.corrects == model and own.layer in self._viewer.layers:
@@ -208,27 +188,23 @@ class PaintSection(QWidget):
         structures = PaintStructures(names)
         layer = new_layer(source, structures)
         layer.contour, layer.name = 1, f"{source.name} (corrections)"
-        self._add(layer, structures, self._keep_afresh(source))
+        self._add(layer, structures, self.flow.keep_afresh())
         if self.canvas is not None:
             self.canvas.corrects = model
         return layer
 
-    def _place(self, source: LayerSource) -> Path:
-        path = self._image.source.path if self._image is not None else None
-        return place_of(path, source.name, source.shape[1:])
-
     def _add_afresh(self) -> None:
-        if self._source is not None:
+        if self.flow.source is not None:
             structures = PaintStructures()
-            self._add(new_layer(self._source, structures), structures, self._keep_afresh(self._source))
+            self._add(new_layer(self.flow.source, structures), structures, self.flow.keep_afresh())
 
     def _restore(self, claim: Claim) -> None:
         """Bring kept paint back as it is now: someone may have gone on with it since it was found."""
-        kept, source = self.offer.kept, self._source
+        kept, source = self.offer.kept, self.flow.source
         if kept is None or source is None:
             return
         keep = {Claim.GO_ON: keep_on, Claim.COPY: keep_copy}.get(claim)
-        keeper = self._keeper(keep, kept.path, source) if keep is not None else None
+        keeper = self.flow.keep(keep, kept.path) if keep is not None else None
         if keep is not None and keeper is None:
             return
         painted, names = (kept.painted, kept.names) if keeper is None else (keeper.painted, keeper.names)
@@ -250,56 +226,24 @@ class PaintSection(QWidget):
         self.layer_box.choose(layer)
         if layer.editable:
             self._pick(2)
-        self._watch.look()
-
-    def _keep_afresh(self, source: LayerSource) -> PaintKeeper | None:
-        """Keep new paint; where another window paints on this image, in a file of its own."""
-        place = self._place(source)
-        owner = other_owner(place)
-        keeper = self._keeper(keep_afresh, place, source)
-        if owner is not None and keeper is not None:
-            name = keeper.path.name
-            tell(f"Another window ({owner}) paints on this image: this paint is kept in {name}.", show_warning)
-        return keeper
-
-    def _keeper(
-        self, keep: Callable[[Path, tuple[int, ...]], PaintKeeper], place: Path, source: LayerSource
-    ) -> PaintKeeper | None:
-        """A keeper of paint; where that fails, it is said, and the user may paint nevertheless."""
-        self._keep_what_is_due()
-        self._canvases.release(place)
-        try:
-            return keep(place, source.shape[1:])
-        except UnetsegError as error:
-            tell(f"The paint is not kept on the disk: {error}")
-            return None
+        self.flow.look()
 
     def _register(self, layer: LabelsLayer, structures: PaintStructures, keeper: PaintKeeper | None) -> None:
         """Paint on a layer from now on."""
-        if self._target is not None:
-            self._canvases.add(Canvas(layer, self._target, structures, keeper))
+        if self.flow.target is not None:
+            self.flow.canvases.add(Canvas(layer, self.flow.target, structures, keeper))
             self.offer.forget()
             bind_keys(layer, self._pick)
 
     def _choose(self, layer: LabelsLayer | None) -> None:
-        if layer is not None and self._source is not None and self._canvases.of(layer) is None:
+        if layer is not None and self.flow.source is not None and self.flow.canvases.of(layer) is None:
             if holds_structures(layer):
-                self._convert(layer, self._source)
+                self._convert(layer, self.flow.source)
                 return
-            self._register(layer, structures_in(layer), self._keep_afresh(self._source))
-        self._keep_what_is_due()
-        self._watch.watch(layer)
+            self._register(layer, structures_in(layer), self.flow.keep_afresh())
+        self.flow.watch(layer)
         self._show()
         self.chosen.emit()
-
-    def _keep_what_is_due(self) -> None:
-        """Have the newest strokes written before another layer or image is looked at."""
-        due = self._watch.due()
-        canvas = self._reader.drop() or self._canvases.of(due)
-        if canvas is not None and self._source is not None and same_layer(canvas.image, self._image):
-            with suppress(UnetsegError):
-                canvas.last = up_to_date(canvas.last, self._paint_on(canvas))
-                self.writer.write(canvas)
 
     def _convert(self, layer: LabelsLayer, source: LayerSource) -> None:
         """Paint on a copy of labels: taken as paint, their first structure would become background."""
@@ -308,36 +252,24 @@ class PaintSection(QWidget):
             painted, structures = paint_of_labels(labels)
         except UnetsegError as error:
             tell(error)
-            own = self._canvases.at(self._target)
+            own = self.flow.canvases.at(self.flow.target)
             self.layer_box.choose(own.layer if own is not None else None)
             return
         copy = new_layer(source, structures, PaintedStack.of(painted))
-        self._add(copy, structures, self._keep_afresh(source))
+        self._add(copy, structures, self.flow.keep_afresh())
         tell(
             f"{layer.name} holds structures, not paint. It was copied to {copy.name}, with background as 1 and each "
             "structure one higher; the labels themselves are left as they are.",
             show_info,
         )
 
-    def _take(self, *, only_changed: bool = False) -> None:
-        """Have the paint read, written, and told of to who wants to learn from it."""
-        canvas = self.canvas
-        if canvas is not None:
-            with suppress(UnetsegError):  # said when someone wants to learn from it
-                self._reader.look(canvas, self._paint_on(canvas), only_changed=only_changed)
-
-    def _took(self, canvas: Canvas, painted: PaintedStack, only_changed: bool) -> None:
-        if only_changed and painted is canvas.last:
-            return
-        is_new = canvas.last is None and not painted.any()
-        canvas.last = painted
-        self.writer.write(canvas)
-        if not is_new and canvas is self.canvas:
-            self.painted.emit(PaintCopy(painted, canvas.structures.output_names))
+    def _after_stroke(self, canvas: Canvas) -> None:
+        if canvas.last is not None:
+            self.painted.emit(PaintCopy(canvas.last, canvas.structures.output_names))
 
     def _after_survey(self, canvas: Canvas) -> None:
         """There is a row for every value that is painted, and in it how much."""
-        if canvas.survey is not None and canvas.structures.follow(largest_painted(canvas.survey.counts)):
+        if canvas.survey is not None and canvas.structures.follow(canvas.survey.counts):
             self._restyle(canvas)
         self._show_painted()
 
@@ -348,12 +280,28 @@ class PaintSection(QWidget):
             self._restyle(canvas)
             self._pick(value)
 
+    def _remove_structure(self) -> None:
+        """Erase the paint of the structure that is painted with, which can be undone, and take its row away."""
+        canvas = self.canvas
+        if canvas is None:
+            return
+        value = int(canvas.layer.selected_label)
+        if not canvas.structures.can_remove(value):
+            return
+        name = canvas.structures.names[value]
+        erase(canvas.layer, value)
+        canvas.structures.remove(value)
+        self._restyle(canvas)
+        self._pick(BACKGROUND)
+        self.flow.look()
+        tell(f"{name} is removed, and its paint is erased: Undo brings the paint back.", show_info)
+
     def _rename(self, value: int, name: str) -> None:
         canvas = self.canvas
         if canvas is not None:
             canvas.structures.rename(value, name)
             self._restyle(canvas)
-            self.writer.write(canvas)
+            self.flow.write(canvas)
 
     def _restyle(self, canvas: Canvas) -> None:
         dress(canvas.layer, canvas.structures)
@@ -369,12 +317,13 @@ class PaintSection(QWidget):
 
     def _show(self) -> None:
         canvas = self.canvas
-        self.add_button.setEnabled(self._source is not None)
-        for part in (self.table, self.structure_button, self.place):
+        self.add_button.setEnabled(self.flow.source is not None)
+        for part in (self.table, self.tools, self.place):
             part.setVisible(canvas is not None)
+        self.tools.use(canvas.layer if canvas is not None else None)
         if canvas is not None:
             self._show_place(canvas.journal)
-            self.table.show_structures(canvas.structures.painted)
+            self.table.show_structures(canvas.structures.painted, canvas.structures.removed)
             self._show_painted()
 
     def _show_place(self, journal: Path | None) -> None:
@@ -390,6 +339,9 @@ class PaintSection(QWidget):
             self.table.show_painted(canvas.survey.counts if canvas.survey is not None else ())
         self._show_wish()
 
+    def _after_flood(self, where: str) -> None:
+        tell(f"The fill covered all of {where}, where nothing was outlined. Undo takes it back.", show_warning)
+
     def _after_pick(self, value: int) -> None:
         self.table.mark(value)
         self._show_wish()
@@ -404,5 +356,6 @@ class PaintSection(QWidget):
             text = about_value(int(canvas.layer.selected_label), canvas.structures) or missing(
                 counts, corrects=corrects
             )
+            self.tools.remove_button.setEnabled(canvas.structures.can_remove(int(canvas.layer.selected_label)))
         self.wish.setText(text)
         self.wish.setVisible(bool(text))

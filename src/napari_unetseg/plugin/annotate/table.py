@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QColor, QPixmap
@@ -51,8 +51,8 @@ class PaintTable(QTableWidget):
         self.cellClicked.connect(lambda row, _column: self.picked.emit(row + BACKGROUND))
         self.itemChanged.connect(self._rename)
 
-    def show_structures(self, structures: Sequence[Structure]) -> None:
-        """Fill the table; figures that are shown stay."""
+    def show_structures(self, structures: Sequence[Structure], removed: Container[int] = ()) -> None:
+        """Fill the table; figures that are shown stay, and rows of removed painted values are hidden."""
         with signals_blocked(self):
             self.setRowCount(len(structures))
             for row, structure in enumerate(structures):
@@ -62,7 +62,9 @@ class PaintTable(QTableWidget):
                 square.fill(QColor(structure.colour))
                 self.item(row, NAME).setText(display_text(structure.name))
                 self.item(row, NAME).setData(Qt.ItemDataRole.DecorationRole, square)
-        rows = sum(self.rowHeight(row) for row in range(min(len(structures), MOST_ROWS)))
+                self.setRowHidden(row, row + BACKGROUND in removed)
+        heights = [self.rowHeight(row) for row in range(len(structures)) if not self.isRowHidden(row)]
+        rows = sum(heights[:MOST_ROWS])
         self.setFixedHeight(self.horizontalHeader().sizeHint().height() + rows + 2 * self.frameWidth())
 
     def show_painted(self, counts: Sequence[int]) -> None:

@@ -33,6 +33,8 @@ class PaintWatch(QObject):
 
     stroked = Signal()
     """A stroke has ended."""
+    filled = Signal()
+    """A fill has ended."""
     touched = Signal()
     """The paint may have changed."""
     picked = Signal(int)
@@ -80,6 +82,8 @@ class PaintWatch(QObject):
     def _after_stroke(self, _event: object = None) -> None:
         if not self._soon.isActive():
             self._soon.start()
+        if self._layer is not None and self._layer.mode == "fill":
+            self.filled.emit()
 
     def _after_pick(self, _event: object = None) -> None:
         if self._layer is not None:
