@@ -139,7 +139,7 @@ killed = []
 def kill():
     while not killed:
         for child in psutil.Process().children():
-            if "resource_tracker" not in " ".join(child.cmdline()):
+            if "spawn_main" in " ".join(child.cmdline()):  # it scores: no tracker, and no process that only begins
                 child.kill()
                 killed.append(child.pid)
                 open("killed", "w").close()

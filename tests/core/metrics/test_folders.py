@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +20,7 @@ import pytest
 import zarr
 
 from napari_unetseg.core.io.loadsave import save_labels
+from napari_unetseg.core.metrics.folders import _Pool
 from napari_unetseg.core.volume import Labels
 from support import Command, gone_within
 
@@ -99,3 +103,33 @@ def test_warnings_of_the_processes_are_notes(command: Command, tmp_path: Path) -
     outcome = command("evaluate", tmp_path / "predicted", tmp_path / "true", "--processes", 2)
     assert outcome.code == 0, outcome.err
     assert outcome.err.count("does not name its axes") == 2  # files of one name, told once without their folders
+
+
+def wait_for_both(pool: _Pool) -> None:
+    for job in [pool._submitted(time.sleep, 60) for _ in range(2)]:
+        job.result()
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.3])
+def test_a_process_that_begins_while_another_is_killed_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    """The executor starts processes one by one, and ends only those that it has when it finds that one was killed."""
+    pool, start = _Pool(2), SpawnProcess.start
+
+    def start_late(process: SpawnProcess) -> None:
+        if process is not pool._processes.started[0]:
+            pool._processes.started[0].kill()
+            time.sleep(pause)
+        start(process)
+
+    monkeypatch.setattr(SpawnProcess, "start", start_late)
+    with pytest.raises(BrokenProcessPool):
+        wait_for_both(pool)
+    ending: list[str] = []
+    waiting = threading.Thread(target=lambda: ending.append(pool.ending), daemon=True)
+    waiting.start()
+    waiting.join(30)
+    assert len(ending) == 1
+    assert "SIGKILL" in ending[0]
+    assert not any(process.is_alive() for process in pool._processes.started)

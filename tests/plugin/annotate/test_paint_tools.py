@@ -100,7 +100,7 @@ def test_a_fill_where_nothing_is_outlined_is_said_and_taken_back(viewer, paint, 
     click(paint.tools.undo_button)
     assert not layer.data.any()
     layer.mode = "paint"
-    for x in range(0, layer.data.shape[2]):
+    for x in range(layer.data.shape[2]):
         stroke(viewer, (10, x))  # a line that divides the slice
     layer.mode = "fill"
     layer.selected_label = 1

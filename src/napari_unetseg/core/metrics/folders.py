@@ -8,7 +8,7 @@ import signal
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -156,14 +156,24 @@ class _Pool:
     ) -> Iterator[tuple[str, Evaluation, list[str]]]:
         """Case, score and warnings of each pair, as they come; raises `BrokenProcessPool` where a process is ended."""
         with _interrupts_wait():  # processes take this over until they can say so themselves
-            jobs = {self._pool.submit(_warned, case, *pair, selection, settings): case for case, pair in pairs.items()}
+            jobs = {self._submitted(_warned, case, *pair, selection, settings): case for case, pair in pairs.items()}
         for job in as_completed(jobs):
             yield jobs[job], *job.result()
 
+    def _submitted(self, *call: Any) -> Future[Any]:
+        """A call that is submitted; each starts a process, and for that needs a pipe that a broken executor closes."""
+        try:
+            return self._pool.submit(*call)
+        except OSError as error:
+            raise BrokenProcessPool(str(error)) from error
+
     @property
     def ending(self) -> str:
-        """How the first process ended that did so of itself: the others are ended then, by a request to do so."""
-        self._pool.shutdown(wait=True)
+        """How the first process ended that did so of itself: the others are ended then, by a request to do so.
+
+        The executor asks only those that it knew of when it broke, and would wait for ever for one that began then.
+        """
+        self.end()
         codes = [process.exitcode for process in self._processes.started]
         own = [code for code in codes if code not in (None, 0, -signal.SIGTERM)]
         return describe_ending(own[0] or 0 if own else -signal.SIGTERM)
