@@ -89,8 +89,7 @@ def thinned(slices: Sequence[PaintedSlice], seed: int, most: int = MOST_VOXELS) 
 
 def gathered(sources: Sequence[FeatureSource], points: PaintedSlice) -> torch.Tensor:
     """Features (P, ΣW) of the painted voxels of one slice."""
-    device = sources[points.image].device
-    return sources[points.image][points.z].at(points.y.to(device), points.x.to(device))
+    return sources[points.image].at(points.z, points.y, points.x)
 
 
 @dataclass(frozen=True)

@@ -126,13 +126,13 @@ class Slices:
         return self._whole
 
     def prepare(self, painted: Sequence[Array]) -> Job[None]:
-        """Compute the features of the painted slices, where they are not kept."""
+        """Compute the features of the painted voxels, where they are not kept."""
         slices = painted_slices(painted)
         for image, source in enumerate(self.sources):
             source.wanted = frozenset(points.z for points in slices if points.image == image)
         for done, points in enumerate(slices):
             yield Progress(done, len(slices), "Looking at the painted slices")
-            self.sources[points.image][points.z]
+            gathered(self.sources, points)
 
     def prediction(self, network: SliceNetwork, image: int, z: int) -> SlicePrediction:
         """Labels and uncertainty of a slice."""

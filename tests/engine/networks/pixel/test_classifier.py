@@ -243,3 +243,26 @@ def test_settings_survive_a_card():
     assert PixelClassifier.from_settings(settings).settings.dimensions == 3
     with pytest.raises(SettingsError, match="filters"):
         settings_from_json(PixelClassifierSettings, {"kind": "light"})
+
+
+def test_features_of_single_pixels_are_kept_where_there_is_no_room_for_whole_slices(monkeypatch):
+    pixels = source(room=0)
+    y, x = torch.randint(21, (300,)), torch.randint(26, (300,))
+    expected = {z: pixels[z].at(y, x) for z in range(3)}
+    computed = []
+    monkeypatch.setattr(pixels, "_computed", lambda z: computed.append(z) or source()[z])
+    for z in (0, 1, 2, 0, 1, 2):
+        assert torch.equal(pixels.at(z, y, x), expected[z])
+    assert computed == [0, 1, 2]
+    some = torch.tensor([17, 5, 5, 250])
+    assert torch.equal(pixels.at(1, y[some], x[some]), expected[1][some])
+    assert pixels.at(1, y[:0], x[:0]).shape == (0, expected[1].shape[1])
+    assert computed == [0, 1, 2]
+    free = next(p for p in range(21 * 26) if p not in set((y * 26 + x).tolist()))
+    assert pixels.at(1, torch.tensor([free // 26]), torch.tensor([free % 26])).shape == (1, expected[1].shape[1])
+    assert computed == [0, 1, 2, 1]
+    monkeypatch.setattr("napari_unetseg.engine.networks.pixel.features.GATHERED_BYTES", expected[0].nbytes)
+    pixels.at(0, y, x)
+    pixels.at(2, torch.tensor([0]), torch.tensor([0]))
+    pixels.at(0, y, x)
+    assert computed == [0, 1, 2, 1, 2, 0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ from napari_unetseg.engine.networks.unets.unet import UNet
 
 CACHE_BYTES = 768 * 1024**2
 """What cached features may take; a slice of 512×512 takes about 80 MB."""
+GATHERED_BYTES = 256 * 1024**2
+"""What features of single pixels may take: of large slices, only those of painted pixels can all be kept."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,24 @@ class Extractor(nn.Module):
         return SliceFeatures(image, hand, tuple(level[0].float() for level in reversed(levels)), tuple(strides))
 
 
+@dataclass(frozen=True)
+class _Gathered:
+    """Features (P, F) of pixels of one slice, by their numbers (P,) in rising order."""
+
+    pixels: torch.Tensor
+    features: torch.Tensor
+
+    @classmethod
+    def of(cls, pixels: torch.Tensor, features: torch.Tensor) -> Self:
+        order = pixels.argsort()
+        return cls(pixels[order], features[order.to(features.device)])
+
+    def rows_of(self, pixels: torch.Tensor) -> torch.Tensor | None:
+        """Where these pixels are; None unless all of them are there."""
+        rows = torch.searchsorted(self.pixels, pixels).clamp_max(len(self.pixels) - 1)
+        return rows.to(self.features.device) if torch.equal(self.pixels[rows], pixels) else None
+
+
 class FeatureSource:
     """The features of a volume's slices, computed when they are asked for and kept while there is room.
 
@@ -152,6 +172,7 @@ class FeatureSource:
         """Slices that will be asked for again and again: where room is scarce, the others are given up first."""
         self._features: OrderedDict[int, SliceFeatures] = OrderedDict()
         self._planes: OrderedDict[int, torch.Tensor] = OrderedDict()
+        self._gathered: OrderedDict[int, _Gathered] = OrderedDict()
 
     def __len__(self) -> int:
         return self.volume.shape[0]
@@ -164,6 +185,21 @@ class FeatureSource:
         features = self._features[z]
         while len(self._features) > 1 and sum(f.nbytes for f in self._features.values()) > self.room:
             del self._features[next((i for i in self._features if i not in self.wanted), next(iter(self._features)))]
+        return features
+
+    def at(self, z: int, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
+        """Features (P, F + ΣW) of pixels (P,) of a slice, kept where all were asked for before."""
+        pixels = y * self.volume.shape[2] + x
+        kept = self._gathered.get(z)
+        if kept is not None and (rows := kept.rows_of(pixels)) is not None:
+            self._gathered.move_to_end(z)
+            return kept.features[rows]
+        features = self[z].at(y.to(self.device), x.to(self.device))
+        if len(pixels):
+            self._gathered[z] = _Gathered.of(pixels, features)
+            self._gathered.move_to_end(z)
+        while self._gathered and sum(kept.features.nbytes for kept in self._gathered.values()) > GATHERED_BYTES:
+            self._gathered.popitem(last=False)
         return features
 
     def _computed(self, z: int) -> SliceFeatures:
