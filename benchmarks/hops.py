@@ -86,15 +86,14 @@ def way(began: float, seen: list[Seen], last: str) -> list[str]:
 class Window:
     """A viewer with a widget of ours, whose two processes are profiled."""
 
-    def __init__(self, make: Callable[[Any], Any]) -> None:
+    def __init__(self, name: str) -> None:
         import napari
 
         array = np.random.default_rng(0).integers(0, 40, (4, 64, 64), np.uint8)
         array[:, 16:48, 16:48] += 150
         self.viewer = napari.Viewer(show=True)
         self.viewer.add_image(array, name="block", axis_labels=("z", "y", "x"))
-        self.widget = make(self.viewer)
-        self.viewer.window.add_dock_widget(self.widget)
+        _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-unetseg", name)
         threading.setprofile(profile)
 
     def wait(self, until: Callable[[], bool]) -> None:
@@ -126,9 +125,8 @@ class Window:
 def stroke() -> list[str]:
     """From a stroke to the preview of the slice on screen, while learning is live."""
     from napari_unetseg.plugin.learn.loop import WAITING
-    from napari_unetseg.plugin.learn.widget import LearnWidget
 
-    window, said = Window(LearnWidget), [""]
+    window, said = Window("Learn"), [""]
     widget = window.widget
     widget.choices.start.box.setCurrentIndex(0)
     widget.choices.minutes.setValue(0)
@@ -148,9 +146,7 @@ def stroke() -> list[str]:
 
 def click() -> list[str]:
     """From a click on Segment to the new layer."""
-    from napari_unetseg.plugin.segment.widget import SegmentWidget
-
-    window = Window(SegmentWidget)
+    window = Window("Segment")
     window.wait(lambda: window.widget.job.button.isEnabled())
     way = window.passed(window.widget.job.button.click, OVER["click"])
     window.viewer.close()

@@ -25,7 +25,6 @@ from heartbeat import Heartbeat
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.plugin.learn.loop import Judged, SliceSeen
-from napari_unetseg.plugin.learn.widget import LearnWidget
 
 SIDE, SLICES, Z = 512, 8, 3
 LONGEST_WAIT = 400.0
@@ -43,8 +42,7 @@ class Painter:
         self.viewer.window._qt_window.resize(1280, 1000)
         stack = np.repeat(image[None, :SIDE, :SIDE], SLICES, 0)
         self.viewer.add_image(stack, axis_labels=("z", "y", "x"), name=str(folder / "nerve"))
-        self.widget = LearnWidget(self.viewer)
-        self.viewer.window.add_dock_widget(self.widget, name="Learn")
+        _, self.widget = self.viewer.window.add_plugin_dock_widget("napari-unetseg", "Learn")
         self.widget.choices.minutes.setValue(0)
         self.widget.paint.add_button.click()
         self.viewer.dims.set_current_step(0, Z)

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import napari
 import numpy as np
@@ -19,9 +20,6 @@ from PIL import Image, ImageOps
 
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.plugin.learn.widget import LearnWidget
-from napari_unetseg.plugin.load.widget import LoadWidget
-from napari_unetseg.plugin.metrics.widget import MetricsWidget
-from napari_unetseg.plugin.segment.widget import SegmentWidget
 
 IMAGES = Path(__file__).parent / "images"
 SIZE = (1280, 860)
@@ -32,6 +30,8 @@ def main() -> None:
     os.chdir(IMAGES.parents[1])
     IMAGES.mkdir(exist_ok=True)
     for name, show in (
+        ("home.png", _home),
+        ("correct.png", _correct),
         ("segment.png", _structures),
         ("objects.png", _objects),
         ("load.png", _load),
@@ -59,6 +59,35 @@ def _structures(viewer: napari.Viewer) -> None:
     viewer.reset_view()
 
 
+def _home(viewer: napari.Viewer) -> None:
+    """What there is to do, and the samples; an open one."""
+    viewer.open_sample("napari-unetseg", "fly-brain")
+    viewer.layers.pop()  # the reference labels
+    _docked(viewer, "Home")
+    viewer.reset_view()
+
+
+def _correct(viewer: napari.Viewer) -> None:
+    """A result whose mistakes in one slice have been brushed away, and which is right there now."""
+    viewer.open_sample("napari-unetseg", "hippocampus")
+    truth = viewer.layers.pop().data
+    viewer.layers.selection.active = viewer.layers[0]
+    segment = _docked(viewer, "Segment")
+    segment.job.button.click()
+    _wait_until(lambda: not segment.bridge.is_running)
+    correct = _docked(viewer, "Correct")
+    viewer.dims.set_current_step(0, 17)
+    correct.correct_button.click()
+    _pass_time(1.0)
+    layer = viewer.layers.selection.active
+    layer.brush_size = 1
+    for y, x in np.argwhere(layer.data[17] != truth[17]):
+        layer.paint((17, y, x), truth[17, y, x])
+    _pass_time(1.0)
+    correct.right_button.click()
+    viewer.reset_view()
+
+
 def _objects(viewer: napari.Viewer) -> None:
     """A stack of nuclei: numbered objects, seen in 3D."""
     _segment(viewer, "plant-nuclei")
@@ -70,17 +99,21 @@ def _objects(viewer: napari.Viewer) -> None:
 def _segment(viewer: napari.Viewer, sample: str) -> None:
     viewer.open_sample("napari-unetseg", sample)
     viewer.layers.pop()  # the reference labels
-    widget = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Segment")
+    widget = _docked(viewer, "Segment")
     widget.job.button.click()
     _wait_until(lambda: not widget.bridge.is_running)
     _wait_until(lambda: widget.forecast.text() != "")  # so that the picture has one
 
 
+def _docked(viewer: napari.Viewer, name: str) -> Any:
+    """A widget as napari's menu docks it."""
+    _, widget = viewer.window.add_plugin_dock_widget("napari-unetseg", name)
+    return widget
+
+
 def _load(viewer: napari.Viewer) -> None:
     """A file that has been inspected, and then loaded."""
-    widget = LoadWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Load volume")
+    widget = _docked(viewer, "Load volume")
     widget.inspect(find_sample("fly-brain").image.relative_to(Path.cwd()))
     _wait_until(lambda: not widget.bridge.is_running)
     widget.job.button.click()
@@ -93,11 +126,10 @@ def _metrics(viewer: napari.Viewer) -> None:
     viewer.open_sample("napari-unetseg", "hippocampus")
     image, reference = viewer.layers
     reference.name = "reference"
-    segment = SegmentWidget(viewer)
+    segment = _docked(viewer, "Segment")
     segment.job.button.click()
     _wait_until(lambda: not segment.bridge.is_running)
-    widget = MetricsWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Metrics")
+    widget = _docked(viewer, "Metrics")
     widget.choice.reference_box.choose(reference)
     _wait_until(lambda: widget.report is not None)
     widget.errors_button.click()
@@ -113,8 +145,7 @@ def _loop(path: Path) -> None:
     viewer.window._qt_window.resize(*SIZE)
     viewer.open_sample("napari-unetseg", "fly-brain")
     truth = viewer.layers.pop().data
-    widget = LearnWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Learn")
+    widget = _docked(viewer, "Learn")
     widget.choices.minutes.setValue(0.5)
     widget.paint.add_button.click()
     widget.paint.table.item(1, 0).setText("membrane")

@@ -176,3 +176,70 @@ def test_every_name_of_the_package_is_a_verb_of_the_api() -> None:
     assert set(dir(napari_unetseg)) == set(napari_unetseg.__all__)
     with pytest.raises(AttributeError, match="no attribute 'sgement'"):
         napari_unetseg.sgement  # noqa: B018
+
+
+WINDOW_THINGS = ("layer", "viewer", "image", "canvas_layer")
+"""Last words of names of what napari hands out behind proxies, which are never the thing itself."""
+
+
+def compared_by_identity(tree: ast.Module) -> list[str]:
+    """Comparisons by ``is`` of layers and viewers with anything but None, as ``name:line``."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Compare) and any(isinstance(op, (ast.Is, ast.IsNot)) for op in node.ops):
+            sides = (node.left, *node.comparators)
+            if any(isinstance(side, ast.Constant) for side in sides):
+                continue
+            found += [f"{name}:{node.lineno}" for side in sides if (name := last_name(side)).endswith(WINDOW_THINGS)]
+    return found
+
+
+def partial_bindings(tree: ast.Module) -> list[int]:
+    """Lines in which a key is bound to a partial: napari asks every binding for its name."""
+    calls = (node for node in ast.walk(tree) if isinstance(node, ast.Call) and last_name(node.func) == "bind_key")
+    inner = ((call, part) for call in calls for arg in call.args for part in ast.walk(arg))
+    return [call.lineno for call, part in inner if isinstance(part, ast.Call) and last_name(part.func) == "partial"]
+
+
+def test_layers_and_viewers_are_not_told_apart_by_identity_and_keys_have_names() -> None:
+    """Docked widgets get proxies: `plugin.layers.identity.same_layer` compares what is behind them."""
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in (PACKAGE / "plugin").rglob("*.py")}
+    found = {path.name: found for path, tree in trees.items() if (found := compared_by_identity(tree))}
+    assert found == {}
+    assert [path.name for path, tree in trees.items() if partial_bindings(tree)] == []
+
+
+def test_the_search_for_identity_and_partials_finds_them() -> None:
+    tree = ast.parse("a.layer is b\nself._viewer is not other\nlayer is None\nx is y\nimage == b")
+    assert compared_by_identity(tree) == ["layer:1", "_viewer:2"]
+    assert partial_bindings(ast.parse("layer.bind_key('a', functools.partial(f, 1))\nlayer.bind_key('b', f)")) == [1]
+
+
+def built_directly(tree: ast.Module) -> list[str]:
+    """Our widgets that a script builds itself instead of having napari dock them."""
+    docked = {
+        "HomeWidget",
+        "LoadWidget",
+        "SegmentWidget",
+        "MetricsWidget",
+        "CleanupWidget",
+        "LearnWidget",
+        "CorrectWidget",
+    }
+    return [name for node in ast.walk(tree) if isinstance(node, ast.Call) and (name := last_name(node.func)) in docked]
+
+
+def test_viewer_tests_dock_widgets_from_the_menu() -> None:
+    """Built directly, a widget would get the viewer itself, where users' widgets get a proxy of it."""
+    root = PACKAGE.parents[1]
+    scripts = [
+        *(root / "tests" / "plugin").rglob("*.py"),
+        *(root / "benchmarks").glob("*.py"),
+        *(root / "docs").glob("*.py"),
+    ]
+    assert len(scripts) > 40
+    found = {
+        path.name: names for path in scripts if (names := built_directly(ast.parse(path.read_text(encoding="utf-8"))))
+    }
+    assert found == {}
+    assert built_directly(ast.parse("w = learn.LearnWidget(viewer)")) == ["LearnWidget"]

@@ -17,6 +17,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+from docked import docked
 from qtpy.QtCore import QTimer
 
 PAUSE = 30
@@ -63,12 +64,9 @@ def paint_in_viewer(path: Path, seed: int, said: Path) -> None:
     import napari
     from mouse import stroke
 
-    from napari_unetseg.plugin.learn.widget import LearnWidget
-
     viewer = napari.Viewer()
     viewer.open(path, plugin="napari-unetseg")
-    widget = LearnWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Learn")
+    widget = docked(viewer, "Learn")
 
     def by_mouse(layer, at) -> None:
         viewer.window._qt_window.activateWindow()

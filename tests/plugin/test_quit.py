@@ -19,8 +19,7 @@ from napari_unetseg.plugin.segment import widget as segment
 segment.segment_layer = endless_jobs.endless_on_a_layer
 viewer = napari.Viewer()
 viewer.add_image(np.zeros((8, 16, 16), np.uint8), axis_labels=("z", "y", "x"))
-widget = segment.SegmentWidget(viewer)
-viewer.window.add_dock_widget(widget)
+_, widget = viewer.window.add_plugin_dock_widget("napari-unetseg", "Segment")
 widget.model.add_file(sys.argv[1])
 
 def close_in_the_middle(record):

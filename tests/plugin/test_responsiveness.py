@@ -8,9 +8,9 @@ are not ours and are taken off: the time in which the system let other programs 
 import time
 
 import numpy as np
+from docked import docked
 from qtpy.QtCore import QTimer
 
-from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import waited
 
 LONGEST = 0.1
@@ -45,8 +45,7 @@ def test_the_event_loop_never_stalls_while_a_stack_is_segmented(
     viewer = make_napari_viewer(show=True)
     stack = np.random.default_rng(0).integers(0, 255, (64, 256, 256), np.uint8)
     viewer.add_image(stack, axis_labels=("z", "y", "x"))
-    widget = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Segment")
+    widget = docked(viewer, "Segment")
     widget.model.add_file(tiny_model)
     beats: list[Heartbeat] = []
     napari_adds = type(viewer).add_layer

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from docked import docked
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QColor, QTextDocument
 from qtpy.QtWidgets import QApplication, QComboBox, QLabel, QListWidget, QTableWidget, QToolTip, QWidget
@@ -16,14 +17,11 @@ from napari_unetseg.core.metrics.columns import as_text, columns_of
 from napari_unetseg.core.models.card import DataSource, Score
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.engine.networks.model_file import load_model, save_model
-from napari_unetseg.plugin.learn.widget import LearnWidget
-from napari_unetseg.plugin.load.widget import LoadWidget
 from napari_unetseg.plugin.metrics.table import MetricsModel
 from napari_unetseg.plugin.parts.model_picker import ModelPicker
 from napari_unetseg.plugin.parts.text import tip
 from napari_unetseg.plugin.segment.compare import _button
 from napari_unetseg.plugin.segment.trials import Candidate, Tried
-from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import PATIENCE
 
 RICH = "<img src=x><b>bold"
@@ -94,8 +92,7 @@ def check(widget: QWidget, shown: str, least: int) -> None:
 @pytest.mark.usefixtures("warm_child")
 def test_a_card_is_shown_as_text_and_so_is_what_its_model_finds(viewer, qtbot, tiny_model, blocks, text, shown):
     viewer.add_image(blocks, name=text)
-    widget = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Segment")
+    widget = docked(viewer, "Segment")
     widget.model.add_file(evil_model(tiny_model, text))
     assert widget.model.box.currentText() == shown
     assert shown in rendered(widget.model.about.text(), widget.model.about.textFormat()).splitlines()[0]
@@ -107,8 +104,7 @@ def test_a_card_is_shown_as_text_and_so_is_what_its_model_finds(viewer, qtbot, t
 
 
 def test_a_tool_tip_on_the_screen_shows_the_text(viewer, qtbot, tiny_model):
-    widget = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Segment")
+    widget = docked(viewer, "Segment")
     widget.model.add_file(evil_model(tiny_model, RICH))
     QToolTip.showText(QPoint(10, 10), widget.model.about.toolTip(), widget)
     label = next(w for w in QApplication.topLevelWidgets() if isinstance(w, QLabel) and w.text() == QToolTip.text())
@@ -119,8 +115,7 @@ def test_a_tool_tip_on_the_screen_shows_the_text(viewer, qtbot, tiny_model):
 @TEXTS
 def test_layers_and_channels_are_offered_as_text(viewer, text, shown):
     viewer.add_image(np.zeros((8, 8), np.uint8), name=text)
-    widget = LearnWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Learn")
+    widget = docked(viewer, "Learn")
     check(widget, shown, least=1)
     viewer.layers[0].name = f"now {text}"
     check(widget, f"now {shown}", least=1)
@@ -132,8 +127,7 @@ def test_a_files_channels_and_a_wrong_path_are_told_as_text(viewer, qtbot, tmp_p
     channel = text if text == RICH else "\u202ename"  # XML holds no escapes
     names = {"axes": "CYX", "Channel": {"Name": [channel, "b"]}}
     tifffile.imwrite(file, np.zeros((2, 8, 8), np.uint8), ome=True, metadata=names)
-    widget = LoadWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Load")
+    widget = docked(viewer, "Load volume")
     with qtbot.waitSignal(widget.bridge.ended, timeout=PATIENCE):
         widget.inspect(file)
     offered = RICH if text == RICH else r"\u202ename"

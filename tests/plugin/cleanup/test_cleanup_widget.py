@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from docked import docked
 from qtpy.QtCore import Qt
 
 from napari_unetseg import api
@@ -9,7 +10,7 @@ from napari_unetseg.core.postprocess.apply import clean
 from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, Prior, RemoveSmall, steps_from_json
 from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
 from napari_unetseg.plugin.cleanup.form import KINDS
-from napari_unetseg.plugin.cleanup.widget import ALL_SHOWN, ONE_SHOWN, PREVIEW, CleanupWidget
+from napari_unetseg.plugin.cleanup.widget import ALL_SHOWN, ONE_SHOWN, PREVIEW
 from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.source import METADATA
 from support import PATIENCE
@@ -39,8 +40,7 @@ def viewer(make_napari_viewer):
 def widget(viewer, labels, qtbot):
     data, attributes, _ = labels_layer(labels)
     viewer.add_labels(data.copy(), **attributes)
-    widget = CleanupWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Clean up")
+    widget = docked(viewer, "Clean up")
     qtbot.waitUntil(widget.isVisible)
     return widget
 

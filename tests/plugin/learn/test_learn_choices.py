@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from docked import docked
 
 from napari_unetseg.api import segment
 from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.plugin.learn.loop import LearnRequest
-from napari_unetseg.plugin.learn.widget import LearnWidget
 from support import PATIENCE
 
 INSIDE, OUTSIDE = (3, 5, 4), (3, 16, 4)
@@ -28,10 +28,9 @@ def viewer(make_napari_viewer):
 
 @pytest.fixture
 def widget(viewer):
-    widget = LearnWidget(viewer)
+    widget = docked(viewer, "Learn")
     widget.choices.start.box.setCurrentIndex(0)
     widget.choices.minutes.setValue(0)
-    viewer.window.add_dock_widget(widget, name="Learn")
     return widget
 
 

@@ -7,14 +7,13 @@ import time
 import numpy as np
 import pytest
 import tifffile
+from docked import docked
 from mouse import stroke
 
 from napari_unetseg.core.annotations.journal import FOLDER, read_journal
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.core.models.catalogue import read_card
-from napari_unetseg.plugin.learn.widget import LearnWidget
-from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import PATIENCE, waited
 
 SLICES = (14, 17)
@@ -46,10 +45,9 @@ def viewer(make_napari_viewer, request):
 @pytest.fixture
 def dock(viewer):
     def make():
-        widget = LearnWidget(viewer)
+        widget = docked(viewer, "Learn")
         widget.choices.start.box.setCurrentIndex(0)
         widget.choices.minutes.setValue(0)
-        viewer.window.add_dock_widget(widget, name="Learn")
         return widget
 
     return make
@@ -134,8 +132,7 @@ def test_strokes_become_a_preview_that_can_be_reverted_saved_and_applied(viewer,
     assert card.scores[0].value == pytest.approx(first.dice[1], abs=1e-4)
     assert np.array_equal(image.data, before)
 
-    segment = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(segment, name="Segment")
+    segment = docked(viewer, "Segment")
     segment.layer.layer_box.choose(image)
     segment.model.add_file(saved)
     with qtbot.waitSignal(segment.bridge.returned, timeout=PATIENCE):

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import tifffile
+from docked import docked
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
 from napari_unetseg.core.io.loadsave import save_labels
 from napari_unetseg.core.volume import Grid, Labels, Structure
-from napari_unetseg.plugin.load.widget import LoadWidget
 from support import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("warm_child")
@@ -21,9 +21,7 @@ def viewer(make_napari_viewer):
 
 @pytest.fixture
 def widget(viewer):
-    widget = LoadWidget(viewer)
-    viewer.window.add_dock_widget(widget, name="Load volume")
-    return widget
+    return docked(viewer, "Load volume")
 
 
 @pytest.fixture
@@ -141,3 +139,22 @@ def test_bad_input_is_one_line_and_one_notification(
     assert not widget.job.button.isEnabled()
     inspect(qtbot, widget, stack[0])
     assert widget.job.button.isEnabled()
+
+
+def test_what_cannot_be_loaded_is_said_before_loading(widget, qtbot, stack):
+    inspect(qtbot, widget, stack[0])
+    part, said = widget.part, widget.job.line.text
+    part.crop[1].start.setValue(9)
+    part.crop[1].stop.setValue(4)
+    assert not widget.job.button.isEnabled()
+    assert said() == "Crop y: expected an end after 9; got 4."
+    assert part.memory.text().startswith("0 ")
+    part.crop[1].stop.setValue(12)
+    assert (widget.job.button.isEnabled(), said()) == (True, "")
+    for index in range(2):
+        part.channels.item(index).setCheckState(Qt.CheckState.Unchecked)
+    assert (widget.job.button.isEnabled(), said()) == (False, "Choose at least one channel.")
+    part.channels.item(1).setCheckState(Qt.CheckState.Checked)
+    load(qtbot, widget)
+    assert said() == "Loaded."
+    assert widget._viewer.layers[-1].data.shape == (5, 3, 12)

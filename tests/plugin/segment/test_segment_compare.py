@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from docked import docked
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QImage
 
@@ -11,7 +12,6 @@ from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.engine.networks.model_file import load_model, save_model
 from napari_unetseg.plugin.layers.source import LayerSource
 from napari_unetseg.plugin.layers.viewport import voxel_in_view
-from napari_unetseg.plugin.segment.widget import SegmentWidget
 from support import PATIENCE
 
 
@@ -23,8 +23,7 @@ def viewer(make_napari_viewer):
 @pytest.fixture
 def dock(viewer):
     def make(*models):
-        widget = SegmentWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Segment")
+        widget = docked(viewer, "Segment")
         for model in models:
             widget.model.add_file(model)
         return widget

@@ -7,6 +7,7 @@ import endless_jobs
 import numpy as np
 import psutil
 import pytest
+from docked import docked
 from qtpy.QtCore import Qt
 
 from napari_unetseg.core.io.loadsave import load_volume
@@ -14,7 +15,6 @@ from napari_unetseg.core.io.samples import list_samples
 from napari_unetseg.core.models.appearance import LENGTH
 from napari_unetseg.plugin.layers.source import LayerSource, labels_of
 from napari_unetseg.plugin.segment.trials import describe_layer
-from napari_unetseg.plugin.segment.widget import SegmentWidget
 from napari_unetseg.service.process import Worker
 from support import PATIENCE, SLACK, gone_within, is_running
 
@@ -27,8 +27,7 @@ def viewer(make_napari_viewer):
 @pytest.fixture
 def dock(viewer):
     def make(model=None):
-        widget = SegmentWidget(viewer)
-        viewer.window.add_dock_widget(widget, name="Segment")
+        widget = docked(viewer, "Segment")
         if model is not None:
             widget.model.add_file(model)
         return widget

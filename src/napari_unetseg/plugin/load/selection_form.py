@@ -46,9 +46,8 @@ class CropRange(QWidget):
 
     @property
     def span(self) -> tuple[int, int]:
-        """Start and stop; at least one voxel."""
-        start = self.start.value()
-        return start, max(start + 1, self.stop.value())
+        """Start and stop, as they were chosen: the stop may lie before the start."""
+        return self.start.value(), self.stop.value()
 
 
 class PartRows(QObject):
@@ -130,10 +129,23 @@ class PartRows(QObject):
     def _show_memory(self) -> None:
         if self.info is not None:
             chosen = self.selection
-            voxels = math.prod(stop - start for start, stop in (crop.span for crop in self.crop))
+            voxels = math.prod(max(0, stop - start) for start, stop in (crop.span for crop in self.crop))
             needed = voxels * len(chosen.channels or ()) * self.info.dtype.itemsize
             self.memory.setText(f"{memory(needed)}, of {memory(psutil.virtual_memory().available)} free")
             self.changed.emit()
+
+    @property
+    def problem(self) -> str:
+        """Why such a part cannot be loaded; empty where it can."""
+        if self.info is None:
+            return ""
+        if not self.selection.channels:
+            return "Choose at least one channel."
+        for axis, crop in zip("zyx", self.crop, strict=True):
+            start, stop = crop.span
+            if stop <= start:
+                return f"Crop {axis}: expected an end after {start}; got {stop}."
+        return ""
 
     @property
     def selection(self) -> Selection:

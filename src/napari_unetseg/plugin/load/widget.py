@@ -33,6 +33,7 @@ class LoadWidget(Panel):
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__(napari_viewer)
         self._path: Path | None = None
+        self._problem = ""
         self.bridge = Bridge(self)
         self.setAcceptDrops(True)
         self.rows.addLayout(self._path_row())
@@ -100,8 +101,10 @@ class LoadWidget(Panel):
             self.job.say("Loaded.")
 
     def _refresh(self) -> None:
-        info = self.part.info
-        self.job.button.setEnabled(info is not None or self.bridge.is_running)
+        info, before, self._problem = self.part.info, self._problem, self.part.problem
+        self.job.button.setEnabled(self.bridge.is_running or (info is not None and not self._problem))
+        if info is not None and self._problem != before:
+            self.job.say(self._problem or " ".join(info.notes))
         whole_numbers = info is not None and info.dtype.kind in "bui" and len(self.part.selection.channels or ()) == 1
         self.as_labels.setVisible(whole_numbers)
         self.as_labels.setChecked(self.as_labels.isChecked() and whole_numbers)
