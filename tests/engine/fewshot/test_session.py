@@ -271,3 +271,14 @@ def test_a_u_net_that_was_trained_itself_predicts_as_it_will_elsewhere_and_is_re
     assert [version.kind for version in again.versions] == ["restored"]
     assert (again.predict(0).labels == found[0]).mean() > 0.99
     assert finish(again.learn([paint], NAMES)).accepted
+
+
+def test_a_single_held_out_voxel_on_a_slice_is_counted(volume, painted):
+    session = LearningSession([volume], None, "cpu")
+    finish(session.learn([painted], NAMES))
+    one = np.zeros_like(painted)
+    one[0, 2, 2] = 2
+    predicts = session._slices.network(session.current)
+    counts = session._slices.counts(predicts, [one], [painted])
+    assert counts.true.tolist() == [[0.0, 1.0]]
+    assert counts.both.tolist() == [[0.0, 1.0]]

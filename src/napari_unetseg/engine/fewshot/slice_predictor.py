@@ -142,7 +142,7 @@ class Slices:
         """What a model says about held-out paint (Z, Y, X), counted by the strokes of all paint that it is part of."""
         parts = []
         for points in painted_slices(held_out):
-            strokes = strokes_of(painted[points.image][points.z])[points.y, points.x]
+            strokes = strokes_of(painted[points.image][points.z])[points.y.numpy(), points.x.numpy()]
             parts.append((self._at(network, points).numpy(), points.classes.numpy(), strokes))
         return StrokeCounts.of(parts, class_count(painted))
 
