@@ -146,10 +146,9 @@ class PixelClassifier(Network):
 
     def forward(self, features: SliceFeatures) -> torch.Tensor:
         """Class scores (outputs, Y, X) of a slice, before the softmax."""
-        seen = self.seen(features)
         if self.refiner is None:
-            return seen[-self.settings.outputs :]
-        return refined_answer(self.refiner, seen[None])[0]
+            return self.head.maps(features)[1]
+        return refined_answer(self.refiner, self.seen(features)[None])[0]
 
     def seen(self, features: SliceFeatures) -> torch.Tensor:
         """What the refiner sees (inputs + hidden + outputs, Y, X): image, hidden layer and the head's scores."""

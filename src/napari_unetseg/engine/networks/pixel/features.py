@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +23,10 @@ from napari_unetseg.engine.networks.unets.unet import UNet
 
 CACHE_BYTES = 768 * 1024**2
 """What cached features may take; a slice of 512×512 takes about 80 MB."""
+PLANES_BYTES = 64 * 1024**2
+"""What normalised slices may take, which the filters of the next slices look through."""
+TOGETHER = 16
+"""Channels that are interpolated at once."""
 GATHERED_BYTES = 256 * 1024**2
 """What features of single pixels may take: of large slices, only those of painted pixels can all be kept."""
 
@@ -75,15 +79,19 @@ class SliceFeatures:
             parts.append(sampled[0, :, 0])
         return torch.cat(parts).T
 
-    def raised(self, maps: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Maps (K, Yl, Xl) of the levels, or of the finest, interpolated linearly to the slice's pixels (K, Y, X)."""
+    def add_mapped(self, maps: Sequence[torch.Tensor], total: torch.Tensor) -> None:
+        """Add linear maps (K, W) of the levels, or of the finest, to a total (K, Y, X) of the slice's pixels.
+
+        The levels are mapped at their own resolution, and the result is interpolated linearly; a few channels at a
+        time, for all of a large slice's would be more memory than its features.
+        """
         height, width = self.hand.shape[-2:]
-        raised = []
-        for level, (stride_y, stride_x) in zip(maps, self.strides, strict=False):
+        for weights, level, (stride_y, stride_x) in zip(maps, self.levels, self.strides, strict=False):
             size = [level.shape[-2] * stride_y, level.shape[-1] * stride_x]
-            full = F.interpolate(level[None], size, mode="bilinear", align_corners=False)
-            raised.append(full[0, :, :height, :width])
-        return raised
+            for start in range(0, len(weights), TOGETHER):
+                few = slice(start, start + TOGETHER)
+                mapped = (weights[few] @ level.flatten(1)).reshape(1, -1, *level.shape[1:])
+                total[few] += F.interpolate(mapped, size, mode="bilinear", align_corners=False)[0, :, :height, :width]
 
 
 class Extractor(nn.Module):
@@ -110,19 +118,24 @@ class Extractor(nn.Module):
         return (self.filters.settings.outputs, *levels)
 
     @torch.no_grad()
-    def forward(self, slab: torch.Tensor, row: int) -> SliceFeatures:
-        """Features of the slice `row` of a slab of slices (C, Z, Y, X), float32 and normalised."""
-        image = slab[:, row]
+    def filtered(self, slab: torch.Tensor, row: int) -> SliceFeatures:
+        """Hand-made features of the slice `row` of a slab of slices (C, Z, Y, X), float32 and normalised."""
         hand = self.filters(slab[None], slice(row, row + 1))[0, :, 0]
+        return SliceFeatures(slab[:, row].clone(), hand)  # a view would keep the whole slab
+
+    @torch.no_grad()
+    def forward(self, filtered: SliceFeatures) -> SliceFeatures:
+        """The same features with those of the U-Net."""
+        image = filtered.image
         if self.base is None:
-            return SliceFeatures(image, hand)
+            return filtered
         grey = grow_to_multiple(image.mean(0, keepdim=True)[None], self.base.settings.stride)
-        with half_precision(self.base, tuple(grey.shape), slab.device):
+        with half_precision(self.base, tuple(grey.shape), image.device):
             levels = self.base.features(grey.contiguous(memory_format=LAYOUT[self.base.settings.dimensions]))
         strides = [(1, 1)]
         for pool_y, pool_x in self.base.settings.pools:
             strides.append((strides[-1][0] * pool_y, strides[-1][1] * pool_x))
-        return SliceFeatures(image, hand, tuple(level[0].float() for level in reversed(levels)), tuple(strides))
+        return replace(filtered, levels=tuple(level[0].float() for level in reversed(levels)), strides=tuple(strides))
 
 
 @dataclass(frozen=True)
@@ -180,12 +193,14 @@ class FeatureSource:
     def __getitem__(self, z: int) -> SliceFeatures:
         """Features of slice `z`."""
         if z not in self._features:
+            room = self.room - max((f.nbytes for f in self._features.values()), default=0)  # for the one that comes
+            while self._features and sum(f.nbytes for f in self._features.values()) > room:
+                del self._features[
+                    next((i for i in self._features if i not in self.wanted), next(iter(self._features)))
+                ]
             self._features[z] = self._computed(z)
         self._features.move_to_end(z)
-        features = self._features[z]
-        while len(self._features) > 1 and sum(f.nbytes for f in self._features.values()) > self.room:
-            del self._features[next((i for i in self._features if i not in self.wanted), next(iter(self._features)))]
-        return features
+        return self._features[z]
 
     def at(self, z: int, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Features (P, F + ΣW) of pixels (P,) of a slice, kept where all were asked for before."""
@@ -203,11 +218,14 @@ class FeatureSource:
         return features
 
     def _computed(self, z: int) -> SliceFeatures:
+        features: SliceFeatures = self.extractor(self.extractor.filtered(*self._slab(z)))
+        return features
+
+    def _slab(self, z: int) -> tuple[torch.Tensor, int]:
+        """The slices (C, Z, Y, X) that the filters look through for slice `z`, and which of them it is."""
         reach = self.extractor.filters.settings.halo[0]
         start, stop = max(0, z - reach), min(len(self), z + reach + 1)
-        slab = torch.stack([self._plane(i) for i in range(start, stop)], dim=1)
-        features: SliceFeatures = self.extractor(slab, z - start)
-        return features
+        return torch.stack([self._plane(i) for i in range(start, stop)], dim=1), z - start
 
     def _plane(self, z: int) -> torch.Tensor:
         """The normalised slice (C, Y, X); as many are kept as the filters look through."""
@@ -215,7 +233,8 @@ class FeatureSource:
             _, rows, columns = whole(self.volume.shape)
             values = self.read(np.asarray(self.volume.read(((z, z + 1), rows, columns))))
             self._planes[z] = torch.from_numpy(values)[:, 0].to(self.device)
-            while len(self._planes) > 2 * self.extractor.filters.settings.halo[0] + 2:
+            most = min(PLANES_BYTES // self._planes[z].nbytes, 2 * self.extractor.filters.settings.halo[0] + 2)
+            while len(self._planes) > max(1, most):
                 self._planes.popitem(last=False)
         self._planes.move_to_end(z)
         return self._planes[z]

@@ -60,17 +60,15 @@ class Head(nn.Module):
         hidden = _mapped(self.hand, features.hand)
         if not self.levels:  # hand-made features only, whatever else was computed
             return torch.relu(hidden)
-        maps = [_mapped(linear, level) for linear, level in zip(self.first[1:], features.levels, strict=False)]
-        for raised in features.raised(maps):
-            hidden = hidden + raised
-        return torch.relu(hidden)
+        features.add_mapped([linear.weight for linear in self.first[1:]], hidden)
+        return torch.relu_(hidden)
 
 
 def _mapped(linear: nn.Linear, maps: torch.Tensor) -> torch.Tensor:
     """A linear layer applied to every pixel of (K, Y, X)."""
     flat = linear.weight @ maps.flatten(1)
     if linear.bias is not None:
-        flat = flat + linear.bias[:, None]
+        flat += linear.bias[:, None]
     return flat.reshape(-1, *maps.shape[1:])
 
 
