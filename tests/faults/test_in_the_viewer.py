@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_unetseg.core.annotations.journal import FOLDER, read_journal
-from support import PATIENCE, SLACK, gone_within
+from support import PATIENCE, SLACK, gone_within, is_running
 
 PAINTER = Path(__file__).parents[1] / "plugin" / "painter.py"
 
@@ -129,7 +129,7 @@ def test_fault_28_a_click_cancels_within_two_seconds(segment, qtbot):
 def test_fault_29_closing_napari_in_the_middle_of_a_job_leaves_no_process(segment, viewer, qtbot):
     child = begun(qtbot, segment)
     viewer.close()
-    qtbot.waitUntil(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not is_running(child.pid), timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("change", ["deleted", "renamed", "moved"])

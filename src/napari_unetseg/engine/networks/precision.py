@@ -16,6 +16,7 @@ from contextlib import contextmanager
 
 import torch
 
+from napari_unetseg.core.allocator import give_back
 from napari_unetseg.core.io.cache import user_cache
 from napari_unetseg.engine.devices import fast_dtype, memory_guard, processor
 from napari_unetseg.engine.networks.agreement import (
@@ -136,6 +137,7 @@ def _is_trusted(question: str, device: torch.device, half: torch.dtype, agree: C
         if known is None:
             with memory_guard(device):
                 known = b"right" if agree(half) else b"wrong"
+            give_back()  # what was filled to find faults out
             user_cache().write(CACHE_KIND, key, known)
         _verdicts[key] = known == b"right"
     return _verdicts[key]
