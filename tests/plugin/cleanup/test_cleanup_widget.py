@@ -196,3 +196,30 @@ def test_a_step_that_cannot_be_done_says_why_and_the_button_works_again(widget, 
     assert widget.job.line.text() == notifications[0]
     assert (widget.job.button.text(), widget.job.button.isEnabled()) == ("Apply", True)
     assert len(viewer.layers) == 1
+
+
+def test_a_preview_that_is_deleted_brings_the_labels_back(widget, viewer, qtbot):
+    preview(qtbot, widget, lambda: add(widget, FillHoles))
+    assert not viewer.layers["cells"].visible
+    viewer.layers.selection.active = viewer.layers[PREVIEW]
+    viewer.layers.remove_selected()
+    assert viewer.layers["cells"].visible
+    assert not widget.live.isChecked()
+    assert [layer.name for layer in viewer.layers] == ["cells"]
+    preview(qtbot, widget, lambda: click(qtbot, widget.live))
+    assert not viewer.layers["cells"].visible
+
+
+def test_apply_is_off_while_something_has_to_be_chosen_first(widget, viewer, labels, qtbot):
+    click(qtbot, widget.live)  # it does not hang on the preview
+    add(widget, Crf)
+    assert (widget.job.button.isEnabled(), widget.job.line.text()) == (
+        False,
+        "Choose the image that the labels should follow.",
+    )
+    add_image(viewer, labels)
+    qtbot.waitUntil(lambda: widget.job.button.isEnabled())
+    assert widget.job.line.text() == ""
+    widget.list.setCurrentRow(0)
+    click(qtbot, widget.remove_button)
+    assert not widget.job.button.isEnabled()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from napari.layers import Labels as LabelsLayer
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt
@@ -14,6 +16,7 @@ from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.cleanup.context_form import PREVIEW_MARK, ContextRows, is_segmentation
 from napari_unetseg.plugin.cleanup.form import KINDS, StepForm, about, describe, new_step, title
 from napari_unetseg.plugin.cleanup.job import STEPS, CleanRequest, clean_layer, is_previewed_by_slice, preview_layer
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA
@@ -44,6 +47,7 @@ class CleanupWidget(Panel):
         self.steps: list[Step] = []
         self._preview: LabelsLayer | None = None
         self._hidden: LabelsLayer | None = None
+        self._lacks = ""
         self._seen: int | None = None  # the one slice that the preview is of
         self.bridge, self.preview_bridge = Bridge(self), Bridge(self)
         self._build()
@@ -98,6 +102,7 @@ class CleanupWidget(Panel):
         self.labels_box.layer_changed.connect(self._start_anew)
         self.context.changed.connect(self._wait)
         self._viewer.dims.events.current_step.connect(self._look)
+        self._viewer.layers.events.removed.connect(self._after_removal)
         for event in (self._viewer.dims.events.ndisplay, self._viewer.dims.events.order):
             event.connect(self._wait)
         self.kind_box.activated.connect(self._add)
@@ -175,7 +180,12 @@ class CleanupWidget(Panel):
     def _refresh(self) -> None:
         self.undo_button.setEnabled(bool(self.steps))
         self.remove_button.setEnabled(self.list.currentRow() >= 0)
-        self.job.button.setEnabled(self.bridge.is_running or (bool(self.steps) and self.labels_box.layer is not None))
+        request = self.request()
+        lacks = request.context.lacks(request.steps) if request is not None else ""
+        self.job.button.setEnabled(self.bridge.is_running or (request is not None and not lacks))
+        if lacks != self._lacks:
+            self._lacks = lacks
+            self.job.say(lacks)
 
     def _start_anew(self) -> None:
         """Other labels: their preview comes, the steps stay."""
@@ -186,6 +196,7 @@ class CleanupWidget(Panel):
     def _wait(self, _value: object = None) -> None:
         """Make the preview when nothing has changed for a while; take it away where none is wanted."""
         self._preview_soon()
+        self._refresh()
         if not self._wants_preview:
             self._drop_preview()
 
@@ -200,9 +211,8 @@ class CleanupWidget(Panel):
             self._seen = slice_on_screen(self._viewer, self.labels_box.layer)
             if not is_previewed_by_slice(request):
                 self._seen = None
-            if lacks := request.context.lacks(request.steps):
+            if request.context.lacks(request.steps):  # which is said already
                 self._drop_preview()
-                self.job.say(lacks)
             else:
                 self.preview_bridge.start("", preview_layer, request, self._seen)
 
@@ -236,6 +246,12 @@ class CleanupWidget(Panel):
             self._viewer.layers.remove(preview)
         if hidden is not None:
             hidden.visible = True
+
+    def _after_removal(self, event: Any) -> None:
+        """Who takes the preview away wants none: the labels are seen again."""
+        if same_layer(event.value, self._preview):
+            self._drop_preview()
+            self.live.setChecked(False)
 
     def _apply(self) -> None:
         request = self.request()
