@@ -206,12 +206,12 @@ def test_a_preview_that_is_deleted_brings_the_labels_back(widget, viewer, qtbot)
     assert viewer.layers["cells"].visible
     assert not widget.live.isChecked()
     assert [layer.name for layer in viewer.layers] == ["cells"]
-    preview(qtbot, widget, lambda: click(qtbot, widget.live))
+    preview(qtbot, widget, widget.live.click)
     assert not viewer.layers["cells"].visible
 
 
 def test_apply_is_off_while_something_has_to_be_chosen_first(widget, viewer, labels, qtbot):
-    click(qtbot, widget.live)  # it does not hang on the preview
+    widget.live.click()  # it does not hang on the preview
     add(widget, Crf)
     assert (widget.job.button.isEnabled(), widget.job.line.text()) == (
         False,
