@@ -130,6 +130,7 @@ def test_fault_29_closing_napari_in_the_middle_of_a_job_leaves_no_process(segmen
     child = begun(qtbot, segment)
     viewer.close()
     qtbot.waitUntil(lambda: not is_running(child.pid), timeout=PATIENCE)
+    assert not is_running(child.pid)
 
 
 @pytest.mark.parametrize("change", ["deleted", "renamed", "moved"])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from napari_unetseg.cli import terminal
 from napari_unetseg.core.annotations.corrections import parse_right
-from napari_unetseg.core.annotations.expected_dice import expected_record
+from napari_unetseg.core.annotations.expected_dice import ExpectedDice, expected_record
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import Selection
@@ -49,6 +49,14 @@ def check_corrected(files: CorrectedFiles) -> None:
         )
 
 
+def learned_record(
+    out: Path, steps: int, mean_dice: float | None, seconds: float, expected: Mapping[int, ExpectedDice]
+) -> dict[str, Any]:
+    """What programs are told of a model that was learned."""
+    record = {"model": str(out), "steps": steps, "held_out_dice": mean_dice, "seconds": seconds}
+    return {**record, "expected_dice": expected_record(expected)}
+
+
 def learn_corrected(
     files: CorrectedFiles,
     out: Path,
@@ -75,8 +83,7 @@ def learn_corrected(
     for line in learned.notes:
         terminal.note(f"note: {line}")
     tuned = learned.tuned
-    record = {"model": str(out), "steps": tuned.steps, "held_out_dice": tuned.mean_dice, "seconds": tuned.seconds}
-    record["expected_dice"] = expected_record(tuned.expected)
+    record = learned_record(out, tuned.steps, tuned.mean_dice, tuned.seconds, tuned.expected)
     outputs = {"labels": [str(path) for path in targets]} if targets else {}
     return {**record, "start": learned.start, "corrected": learned.corrected, **outputs}
 

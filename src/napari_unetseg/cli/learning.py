@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from napari_unetseg.cli import terminal
-from napari_unetseg.cli.correcting import CorrectedFiles, check_corrected, learn_corrected
+from napari_unetseg.cli.correcting import CorrectedFiles, check_corrected, learn_corrected, learned_record
 from napari_unetseg.cli.options import AllowMissing, Anonymous, Json, Overwrite, Spacing, option, selection_of
-from napari_unetseg.core.annotations.expected_dice import expected_lines, expected_record
+from napari_unetseg.core.annotations.expected_dice import expected_lines
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import Selection
@@ -127,8 +127,7 @@ def _learn_paint(
         record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous)
     for line in record.notes:
         terminal.note(f"note: {line}")
-    shown = {"model": str(out), "steps": record.steps, "held_out_dice": record.mean_dice, "seconds": record.seconds}
-    return {**shown, "expected_dice": expected_record(record.expected)}
+    return learned_record(out, record.steps, record.mean_dice, record.seconds, record.expected)
 
 
 def _replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
@@ -141,5 +140,4 @@ def _replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     for line in done.notes:
         terminal.note(f"note: {line}")
     seconds = time.perf_counter() - began
-    shown = {"model": str(out), "steps": done.steps, "held_out_dice": done.version.mean_dice, "seconds": seconds}
-    return {**shown, "expected_dice": expected_record(done.version.expected)}
+    return learned_record(out, done.steps, done.version.mean_dice, seconds, done.version.expected)

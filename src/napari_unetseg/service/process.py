@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from inspect import signature
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TextIO, TypeVar, cast
 
 from pydantic import TypeAdapter
 
@@ -179,9 +179,8 @@ class _Child:
         return self._connection
 
     def _tell_where(self) -> None:
-        assert self.process.stdin is not None  # noqa: S101 - for the type checker: it was opened as a pipe
         where = {"port": self._server.getsockname()[1], "token": self._token.hex(), "verbs": verbs.added()}
-        with self.process.stdin as stdin:
+        with cast("TextIO", self.process.stdin) as stdin:  # it was opened as a pipe
             stdin.write(json.dumps(where) + "\n")
 
     def end(self) -> None:

@@ -96,13 +96,18 @@ def paint_both(viewer, widget, qtbot):
     return layer
 
 
-def test_a_score_and_a_version_are_told_with_what_they_rest_on(viewer, widget, qtbot, blocks):
-    """Of a few strokes on one slice there is no figure, and what was trained is on offer, and not in use."""
+def learn(viewer, widget, qtbot, blocks, minutes):
+    """Begin to learn from clicks on one slice, from nothing."""
     viewer.add_image(blocks, axis_labels=("z", "y", "x"))
     widget.choices.start.box.setCurrentIndex(0)
-    widget.choices.minutes.setValue(0.1)
+    widget.choices.minutes.setValue(minutes)
     paint_both(viewer, widget, qtbot)
     widget.bar.button.click()
+
+
+def test_a_score_and_a_version_are_told_with_what_they_rest_on(viewer, widget, qtbot, blocks):
+    """Of a few strokes on one slice there is no figure, and what was trained is on offer, and not in use."""
+    learn(viewer, widget, qtbot, blocks, minutes=0.1)
     qtbot.waitUntil(lambda: bool(widget.results.versions.versions), timeout=PATIENCE)
     qtbot.waitUntil(lambda: not widget.bridge.is_running, timeout=PATIENCE)
     cell = widget.paint.table.item(1, 3)
@@ -154,11 +159,7 @@ def test_what_is_missing_is_said_while_one_paints_and_undone_structures_go(viewe
 
 
 def test_a_second_stop_takes_no_version_along(viewer, widget, qtbot, blocks):
-    viewer.add_image(blocks, axis_labels=("z", "y", "x"))
-    widget.choices.start.box.setCurrentIndex(0)
-    widget.choices.minutes.setValue(5)
-    paint_both(viewer, widget, qtbot)
-    widget.bar.button.click()
+    learn(viewer, widget, qtbot, blocks, minutes=5)
     qtbot.waitUntil(lambda: bool(widget.results.loss_plot.isVisible()), timeout=PATIENCE)
     for _ in range(2):
         QTest.mouseClick(widget.bar.stop_button, Qt.MouseButton.LeftButton)

@@ -101,6 +101,11 @@ def _check_one(paint: Array, shape: tuple[int, ...]) -> None:
         raise InputError(f"Expected painted values 0, 1, 2, …; got {paint.dtype} with {paint.min(initial=0)} in it.")
 
 
+def within(parts: Sequence[Array], painted: Sequence[Array]) -> list[Array]:
+    """Parts of paint (Z, Y, X), such as what is held out, where other paint is as well."""
+    return [np.where(paint != UNPAINTED, part, UNPAINTED) for part, paint in zip(parts, painted, strict=True)]
+
+
 def _check_classes(values: list[int], known: int) -> None:
     if not values:
         raise InputError("Nothing is painted. Paint some background with 1 and each structure with 2, 3, ….")

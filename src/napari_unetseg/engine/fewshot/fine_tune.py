@@ -8,11 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.annotations.expected_dice import ExpectedDice, StrokeCounts
-from napari_unetseg.core.annotations.sparse_labels import UNPAINTED
+from napari_unetseg.core.annotations.sparse_labels import within
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job
 from napari_unetseg.engine.fewshot.correcting.anchors import corrected_model, iter_anchored
@@ -137,8 +136,7 @@ def _told(tuned: FineTuned, run: FineTuningRun, own: Sequence[npt.NDArray[Any]],
     held_out = run.dataset.split.held_out
     if tuned.validation is not None:
         slices = Slices(run.dataset.volumes, run.sources, run.settings.device)
-        counted = [np.where(paint != UNPAINTED, held, UNPAINTED) for paint, held in zip(own, held_out, strict=True)]
-        counts = slices.counts(slices.network(tuned.validation), counted, run.dataset.painted)
+        counts = slices.counts(slices.network(tuned.validation), within(held_out, own), run.dataset.painted)
         tuned = replace(tuned, counts=counts)
     if tuned.model is not run.pretrained:
         card = tuned.model.card.model_copy(update={"expected_dice": tuned.expected})

@@ -15,7 +15,7 @@ import torch
 
 from napari_unetseg.core.annotations.expected_dice import Range, StrokeCounts, difference
 from napari_unetseg.core.annotations.session_record import fingerprint
-from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, chance
+from napari_unetseg.core.annotations.sparse_labels import chance, within
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, renamed_card, written_card
 from napari_unetseg.core.progress import Job, Progress
@@ -185,10 +185,7 @@ class LearningSession:
         with one_thread():
             fitted = yield from iter_fit_head(self._slices.sources, painted, split.held_out, quick)
         network, validation = run.classifier(fitted.head), run.classifier(fitted.validation)
-        counted = [
-            np.where(paint != UNPAINTED, held, UNPAINTED) for paint, held in zip(own, split.held_out, strict=True)
-        ]
-        expected = self._slices.counts(validation, counted, painted).expected()
+        expected = self._slices.counts(validation, within(split.held_out, own), painted).expected()
         version = version_of("light head", fitted.dice, run.dataset, expected)
         card = run.classifier_card(network, fitted.dice).model_copy(update={"expected_dice": expected})
         model, known = Model(network, card), sparse(split.learning)

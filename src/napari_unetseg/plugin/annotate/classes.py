@@ -26,6 +26,7 @@ class PaintStructures:
         last = max((*(names or {}), BACKGROUND + 1))
         self._unasked: set[int] = set()
         self._removed: set[int] = set()
+        self._painted: set[int] = set()
         self._names = {value: (names or {}).get(value, _default(value)) for value in range(BACKGROUND + 1, last + 1)}
 
     @property
@@ -53,23 +54,23 @@ class PaintStructures:
     @property
     def removed(self) -> frozenset[int]:
         """Painted values that stand for nothing until they are added or painted again: those of others never change."""
-        return frozenset(self._removed)
+        return frozenset(self._removed - self._painted)
 
     @property
     def is_full(self) -> bool:
         """Whether no structure can be added."""
-        return len(self._names) + 1 >= MOST_CLASSES and not self._removed
+        return len(self._names) + 1 >= MOST_CLASSES and not self.removed
 
     def add(self) -> int:
         """Add a structure; returns its painted value, that of a removed one if there is one."""
-        value = min(self._removed, default=max(self._names) + 1)
+        value = min(self.removed, default=max(self._names) + 1)
         self._removed.discard(value)
         self._names[value] = _default(value)
         return value
 
     def can_remove(self, value: int) -> bool:
         """Whether a painted value is a structure, and not the only one."""
-        return value in self._names and value not in self._removed and len(self._names) - len(self._removed) > 1
+        return value in self._names and value not in self.removed and len(self._names) - len(self.removed) > 1
 
     def remove(self, value: int) -> None:
         """Take a structure away, where that can be; its paint is erased by who asks for it."""
@@ -77,7 +78,8 @@ class PaintStructures:
             return
         self._names[value] = _default(value)
         self._removed.add(value)
-        while len(self._names) > 1 and max(self._names) in self._removed:
+        self._painted.discard(value)
+        while len(self._names) > 1 and max(self._names) in self.removed:
             last = max(self._names)
             del self._names[last]
             self._removed.discard(last)
@@ -86,6 +88,7 @@ class PaintStructures:
     def rename(self, value: int, name: str) -> None:
         """Give a structure another name; an empty one is its first name again."""
         self._unasked.discard(value)
+        self._removed.discard(value)
         self._names[value] = name.strip() or _default(value)
 
     def know(self, names: Mapping[int, str]) -> bool:
@@ -117,7 +120,7 @@ class PaintStructures:
         """
         before, largest = (self.names, self.removed), largest_painted(counts)
         self.cover(largest)
-        self._removed -= {value for value, count in enumerate(counts) if count}
+        self._painted = {value for value, count in enumerate(counts) if count}
         while max(self._names) > max(largest, BACKGROUND + 1) and max(self._names) in self._unasked:
             last = max(self._names)
             del self._names[last]

@@ -24,7 +24,7 @@ from napari_unetseg.engine.networks.pixel.classifier import (
     Refiner,
     refined_answer,
 )
-from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource
+from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource, MagnifiedSource
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
 from napari_unetseg.engine.networks.pixel.forest import ForestSettings, grow_forest
 from napari_unetseg.engine.networks.pixel.head import Head, with_forest
@@ -266,3 +266,12 @@ def test_features_of_single_pixels_are_kept_where_there_is_no_room_for_whole_sli
     pixels.at(2, torch.tensor([0]), torch.tensor([0]))
     pixels.at(0, y, x)
     assert computed == [0, 1, 2, 1, 2, 0]
+
+
+def test_features_of_single_pixels_of_a_magnified_slice_are_their_own():
+    """A pixel beyond the volume's own width is not taken for the first one of the next row."""
+    larger = MagnifiedSource(source(), 2.0)
+    y, x = torch.tensor([0, 3]), torch.tensor([40, 30])
+    assert torch.equal(larger.at(1, y, x), larger[1].at(y, x))
+    y, x = torch.tensor([1, 4]), torch.tensor([40 - 26, 30 - 26])
+    assert torch.equal(larger.at(1, y, x), larger[1].at(y, x))

@@ -204,7 +204,7 @@ class FeatureSource:
 
     def at(self, z: int, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """Features (P, F + ΣW) of pixels (P,) of a slice, kept where all were asked for before."""
-        pixels = y * self.volume.shape[2] + x
+        pixels = (y << 32) | x  # whatever the slice's width: magnified sources have another one than their volume
         kept = self._gathered.get(z)
         if kept is not None and (rows := kept.rows_of(pixels)) is not None:
             self._gathered.move_to_end(z)
