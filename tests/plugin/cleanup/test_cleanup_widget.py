@@ -217,9 +217,8 @@ def test_apply_is_off_while_something_has_to_be_chosen_first(widget, viewer, lab
         False,
         "Choose the image that the labels should follow.",
     )
-    add_image(viewer, labels)
-    qtbot.waitUntil(lambda: widget.job.button.isEnabled())
-    assert widget.job.line.text() == ""
+    widget.context.image.choose(add_image(viewer, labels))
+    assert (widget.job.button.isEnabled(), widget.job.line.text()) == (True, "")
     widget.list.setCurrentRow(0)
     click(qtbot, widget.remove_button)
     assert not widget.job.button.isEnabled()
