@@ -159,12 +159,17 @@ def _segment_one(
     from napari_unetseg import api
     from napari_unetseg.core.io.outputs import remember_source
 
-    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(task.source, anonymous)) as show:
+    with terminal.notes_at_end() as notes, terminal.progress_bar(terminal.title(task.source, anonymous)) as show:
         result = api.segment_file(task.source, task.target, model, selection, settings, show, anonymous=anonymous)
-    for line in result.notes:
-        terminal.note(f"note: {line}")
+        notes.extend(result.notes)
     remember_source(task.target, task.source)
-    record = {"output": str(task.target), "model": result.model, "device": result.device, "seconds": result.seconds}
+    record: dict[str, Any] = {
+        "output": str(task.target),
+        "model": result.model,
+        "device": result.device,
+        "seconds": result.seconds,
+        "notes": terminal.shown_notes(notes),
+    }
     if result.labels.are_objects:
         record["objects"] = int(result.labels.array.max())
     return record
@@ -236,7 +241,7 @@ def demo(
     from napari_unetseg.cli.demo import demo_record, run_demo
     from napari_unetseg.cli.scores import show_evaluation
 
-    with terminal.warnings_as_notes(), terminal.progress_bar(sample) as show:
+    with terminal.notes_at_end(), terminal.progress_bar(sample) as show:
         result = run_demo(out, sample, show, overwrite=overwrite)
     if as_json:
         terminal.say_json(demo_record(result))

@@ -71,7 +71,7 @@ def learn_corrected(
     from napari_unetseg import api
 
     rights, targets = parse_right(files.right, len(files.images)), _targets(files, anonymous, overwrite)
-    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(files.images[0], anonymous)) as show:
+    with terminal.notes_at_end() as notes, terminal.progress_bar(terminal.title(files.images[0], anonymous)) as show:
         images = []
         for i, (image, result, corrected) in enumerate(zip(files.images, files.results, files.corrected, strict=True)):
             volume = api.load_volume(image, selection)
@@ -80,8 +80,7 @@ def learn_corrected(
             images.append(api.corrected_image(volume, result, api.load_labels(corrected, selection), rights[i]))
         start = api.maker_of([each.result for each in images], [*files.results, *files.corrected], model)
         learned = api.learn_corrections(images, out, start, settings, targets, show, anonymous=anonymous)
-    for line in learned.notes:
-        terminal.note(f"note: {line}")
+        notes.extend(learned.notes)
     tuned = learned.tuned
     record = learned_record(out, tuned.steps, tuned.mean_dice, tuned.seconds, tuned.expected)
     outputs = {"labels": [str(path) for path in targets]} if targets else {}

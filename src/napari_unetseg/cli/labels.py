@@ -144,7 +144,7 @@ def _evaluate_files(
     from napari_unetseg import api
     from napari_unetseg.core.metrics.evaluation import evaluate, evaluate_painted
 
-    with terminal.warnings_as_notes():
+    with terminal.notes_at_end():
         result, truth = (api.load_labels(path, selection) for path in (predicted, reference))
         return evaluate_painted(result, truth, settings) if painted else evaluate(result, truth, settings)
 
@@ -155,7 +155,7 @@ def _evaluate_folders(
     from napari_unetseg import api
     from napari_unetseg.core.progress import finish
 
-    with terminal.warnings_as_notes(), terminal.progress_bar("evaluate") as show:
+    with terminal.notes_at_end(), terminal.progress_bar("evaluate") as show:
         return finish(api.iter_evaluate_folders(predicted, reference, selection, settings, processes), show)
 
 
@@ -183,7 +183,7 @@ def measure(
     selection = selection_of(spacing, allow_missing=allow_missing)
     if out is not None:
         check_output(out, TABLE, overwrite=overwrite, inputs=[labels])
-    with terminal.warnings_as_notes():
+    with terminal.notes_at_end():
         found = api.load_labels(labels, selection)
         rows = (measure_objects if objects else measure_structures)(
             found, _load(image, selection), _load(probabilities, selection)
@@ -223,7 +223,7 @@ def clean(
     beside = {role: path for role, path in asked.items() if path is not None}
     terminal.hide([labels, *beside.values()], names=anonymous)
     check_output(out, LABELS, overwrite=overwrite, inputs=list(beside.values()))
-    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(labels, anonymous)) as show:
+    with terminal.notes_at_end(), terminal.progress_bar(terminal.title(labels, anonymous)) as show:
         seen, soft, likely = (_load(path, selection) for path in (image, probabilities, prior))
         slices = None if painted is None else api.load_labels(painted, selection)
         context = api.cleanup_context(seen, soft, likely, slices)
@@ -270,7 +270,7 @@ def report(
     terminal.hide(files.values(), names=anonymous)
     wanted = () if limits is None else find_limits(limits)
     check_output(out, PAGE, overwrite=overwrite)
-    with terminal.warnings_as_notes():
+    with terminal.notes_at_end():
         card = None if model is None else read_card(find_model(model))
         result = api.load_labels(labels, selection)
         if card is not None and not result.structures:  # the file has no names: the model knows them
@@ -316,7 +316,7 @@ def surfaces(
 
     terminal.hide(filter(None, (labels, probabilities)), names=anonymous)
     check_folder(out)
-    with terminal.warnings_as_notes():
+    with terminal.notes_at_end():
         selection = selection_of(spacing, allow_missing=allow_missing)
         found = api.load_labels(labels, selection)
         for path in surface_paths(out, found, f".{suffix.lstrip('.')}").values():

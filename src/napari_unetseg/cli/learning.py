@@ -119,14 +119,13 @@ def _learn_paint(
     """Learn from images and their painted labels, and return the record for programs."""
     from napari_unetseg import api
 
-    with terminal.warnings_as_notes(), terminal.progress_bar(terminal.title(files[0][0], anonymous)) as show:
+    with terminal.notes_at_end() as notes, terminal.progress_bar(terminal.title(files[0][0], anonymous)) as show:
         images = [api.load_volume(path, selection) for path in files[0]]
         paint = [api.load_labels(path, selection) for path in files[1]]
         if anonymous:
             images = [replace(image, name=neutral_name("image", i, len(images))) for i, image in enumerate(images)]
         record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous)
-    for line in record.notes:
-        terminal.note(f"note: {line}")
+        notes.extend(record.notes)
     return learned_record(out, record.steps, record.mean_dice, record.seconds, record.expected)
 
 
@@ -135,9 +134,8 @@ def _replay(session: Path, out: Path, inputs: Sequence[Path]) -> dict[str, Any]:
     from napari_unetseg import api
 
     began = time.perf_counter()
-    with terminal.warnings_as_notes(), terminal.progress_bar("session") as show:
+    with terminal.notes_at_end() as notes, terminal.progress_bar("session") as show:
         done = api.replay(session, out, inputs, show)
-    for line in done.notes:
-        terminal.note(f"note: {line}")
+        notes.extend(done.notes)
     seconds = time.perf_counter() - began
     return learned_record(out, done.steps, done.version.mean_dice, seconds, done.version.expected)

@@ -61,7 +61,7 @@ def _verify(names: Iterable[str], data: Path | None) -> dict[str, tuple[Check, .
         raise InputError(f"Expected --data with the folder of the labelled sets; got {data or 'none'}.")
     checks = {}
     for name in names:
-        with terminal.warnings_as_notes(), terminal.progress_bar(name) as show:
+        with terminal.notes_at_end(), terminal.progress_bar(name) as show:
             checks[name] = api.verify(name, data, show)
         if not checks[name]:
             terminal.note(f"note: the card of {name} has no figures.")
@@ -108,7 +108,7 @@ def export(
     if form != FORMAT:
         raise SettingsError(f"Expected --format {FORMAT}; got {form!r}.")
     check_output(out, PACKAGE, overwrite=overwrite)
-    with terminal.warnings_as_notes():
+    with terminal.notes_at_end():
         export_model(model, out, anonymous=anonymous)
     if as_json:
         terminal.say_json({"output": str(out), "model": read_card(find_model(model)).name, "format": form})

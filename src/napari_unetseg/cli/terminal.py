@@ -19,6 +19,7 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from napari_unetseg.core import privacy
+from napari_unetseg.core.notes import Note, as_note, note_records
 from napari_unetseg.core.privacy import shown_name
 from napari_unetseg.core.progress import Progress, told_warnings
 from napari_unetseg.core.text import display_lines, display_text, json_line
@@ -36,12 +37,15 @@ Cell = str | Sequence[str]
 
 _hidden: dict[str, str] = {}
 """What notes of this command leave out; see `hide`."""
+_told: list[Note] = []
+"""The notes of this command, for its record; see `say_json`."""
 
 
 def hide(paths: Iterable[Path], *, names: bool = False, anew: bool = False) -> None:
     """Leave the folders of `paths` out of all notes from now on; with `names`, those of the files too."""
     if anew:
         _hidden.clear()
+        _told.clear()
     _hidden.update(privacy.hidden_parts(paths, names=names))
 
 
@@ -67,13 +71,25 @@ def say(text: str) -> None:
 
 
 def say_json(record: Mapping[str, Any]) -> None:
-    """Print a result for programs: one JSON object on one line."""
-    _line(Console(), json_line(record))
+    """Print a result for programs, with the notes of the command: one JSON object on one line."""
+    _line(Console(), json_line({**record, "notes": record.get("notes", shown_notes(_told))}))
 
 
 def note(text: str) -> None:
     """Print one line that is not part of a result, to standard error."""
     _line(Console(stderr=True), display_text(without_hidden(" ".join(text.split()))))
+
+
+def tell(notes: Iterable[str]) -> None:
+    """Print notes, each once, to standard error, and keep them for the record for programs."""
+    for text in dict.fromkeys(notes):
+        note(f"note: {text}")
+        _told.append(as_note(text))
+
+
+def shown_notes(notes: Iterable[str]) -> list[dict[str, str]]:
+    """Notes for programs, without what is hidden."""
+    return [record | {"text": without_hidden(record["text"])} for record in note_records(notes)]
 
 
 def _line(console: Console, text: str) -> None:
@@ -168,7 +184,7 @@ def volume_record(info: VolumeInfo) -> dict[str, Any]:
         "times": info.times,
         "levels": info.levels,
         "bytes": info.nbytes,
-        "notes": info.notes,
+        "notes": note_records(info.notes),
     }
 
 
@@ -207,13 +223,15 @@ def progress_bar(heading: str) -> Iterator[Callable[[Progress], None]]:
 
 
 @contextmanager
-def warnings_as_notes() -> Iterator[None]:
-    """Tell our own warnings as notes once the work is done; if it fails, its error is all there is to say."""
+def notes_at_end() -> Iterator[list[str]]:
+    """Tell our own warnings, and what is added to the list, once the work is done.
+
+    If it fails, its error is all there is to say.
+    """
     told: list[str] = []
     with told_warnings(told.append):
-        yield
-    for warning in dict.fromkeys(told):
-        note(f"note: {warning}")
+        yield told
+    tell(told)
 
 
 def _size(card: ModelCard) -> str:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from napari_unetseg.core.notes import Note, as_note
+
 Result = TypeVar("Result")
 PACKAGE = str(Path(__file__).parents[1])
 LACKS_MEMORY = (
@@ -81,14 +83,14 @@ def finish(job: Job[Result], on_progress: Callable[[Progress], None] | None = No
 
 
 @contextmanager
-def told_warnings(tell: Callable[[str], None]) -> Iterator[None]:
+def told_warnings(tell: Callable[[Note], None]) -> Iterator[None]:
     """Hand this program's own warnings to `tell`, each at once; those of libraries are for developers."""
 
     def show(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
     ) -> None:
         if category is UserWarning and filename.startswith(PACKAGE):
-            tell(str(message))
+            tell(as_note(message.args[0] if isinstance(message, Warning) else message))
 
     with warnings.catch_warnings():
         warnings.simplefilter("always")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from napari_unetseg.core.io.formats.registry import open_source, stem
 from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
 from napari_unetseg.core.io.source import Part, Source
+from napari_unetseg.core.notes import as_note
 from napari_unetseg.core.privacy import SERIES, shown_name
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, MadeBy, Shape, Structure, Volume, check_time, place
@@ -235,7 +236,7 @@ def smallest_dtype(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def warn_of_notes(volume: FileVolume) -> None:
     """Say what a user should know of a file: an assumed spacing, missing slices."""
     for note in volume.source.info.notes:
-        warnings.warn(f"{shown_name(volume.path)}: {note}", stacklevel=3)
+        warnings.warn(as_note(note).about(shown_name(volume.path)), stacklevel=3)
 
 
 def _load_time(path: Path, selection: Selection, time: int) -> Volume:

@@ -22,6 +22,7 @@ from napari_unetseg.core.io.loadsave import load_labels
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.scores import METRICS, Evaluation, finite
 from napari_unetseg.core.metrics.settings import MetricSettings
+from napari_unetseg.core.notes import Note
 from napari_unetseg.core.progress import Job, Progress, describe_ending, told_warnings
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.errors import InputError, ResourceError, UnetsegError
@@ -201,8 +202,8 @@ def _interrupts_wait() -> Iterator[None]:
 
 def _warned(
     case: str, predicted: Path, reference: Path, selection: Selection, settings: MetricSettings
-) -> tuple[Evaluation, list[str]]:
-    told: list[str] = []
+) -> tuple[Evaluation, list[Note]]:
+    told: list[Note] = []
     with told_warnings(told.append):
         return _evaluate_pair(case, predicted, reference, selection, settings), told
 
