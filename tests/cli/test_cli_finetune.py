@@ -30,7 +30,7 @@ def test_what_finetune_makes_segments(command: Command, stripes: tuple[Path, Pat
         "finetune", image, "--painted", painted, "-o", model, "--steps", 0, "--spacing", "1,1,1", "--json"
     )
     assert outcome.code == 0, outcome.err
-    assert set(outcome.json) == {"model", "steps", "held_out_dice", "seconds", "expected_dice"}
+    assert set(outcome.json) == {"model", "steps", "held_out_dice", "seconds", "expected_dice", "notes"}
     assert (outcome.json["model"], outcome.json["steps"]) == (str(model), 0)
     assert outcome.json["held_out_dice"] > 0.95
     (expected,) = outcome.json["expected_dice"].values()
