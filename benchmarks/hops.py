@@ -147,6 +147,7 @@ def stroke() -> list[str]:
 def click() -> list[str]:
     """From a click on Segment to the new layer."""
     window = Window("Segment")
+    window.widget.model.choose("nuclei-3d")  # none was made for such an image
     window.wait(lambda: window.widget.job.button.isEnabled())
     way = window.passed(window.widget.job.button.click, OVER["click"])
     window.viewer.close()

@@ -93,6 +93,8 @@ def test_an_ordinary_u_net_comes_out_and_finds_what_was_painted(start, tmp_path,
     save_model(tmp_path / "m.safetensors", result.model)
     model = load_model(tmp_path / "m.safetensors")
     assert isinstance(model.network, UNet)
+    for name, tensor in result.model.network.state_dict().items():  # what is kept is what was judged
+        torch.testing.assert_close(model.network.state_dict()[name], tensor, rtol=0, atol=0)
     assert model.card.dimensions == (2 if start is not None and start.card.dimensions == 2 else 3)
     assert [s.name for s in model.card.structures] == ["structure 1", "bar"]
     assert result.steps == 200

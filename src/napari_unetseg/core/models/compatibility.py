@@ -57,7 +57,7 @@ def map_input(card: ModelCard, volume: VoxelSource, settings: SegmentSettings) -
     if card.dimensions == 3 and volume.is_2d:
         raise ModelError(f"{card.name} needs a stack of slices; {volume.name!r} is one 2D image. Choose a 2D model.")
     notes: list[str] = []
-    mix = _mix(card, volume, notes)
+    mix = channel_mix(card, volume, notes)
     orthogonal_planes = _orthogonal_planes(card, volume, settings, notes)
     ratios = zip(
         _ratios(card, volume, orthogonal_planes, notes),
@@ -73,7 +73,14 @@ def scales(card: ModelCard, scale: float, *, orthogonal_planes: bool = False) ->
     return (scale if card.dimensions == 3 or orthogonal_planes else 1.0), scale, scale
 
 
-def _mix(card: ModelCard, volume: VoxelSource, notes: list[str]) -> npt.NDArray[np.float64] | None:
+def channel_mix(card: ModelCard, volume: VoxelSource, notes: list[str]) -> npt.NDArray[np.float64] | None:
+    """How an image's channels are mixed into a model's, (model's, image's); None where they are the same ones.
+
+    Raises
+    ------
+    ModelError
+        If the model cannot see so many channels.
+    """
     if len(card.channels) == len(volume.channels):
         return None
     if len(card.channels) == 1 and volume.is_colour:

@@ -13,13 +13,13 @@ import numpy.typing as npt
 
 from napari_unetseg.core.annotations.sparse_labels import Split, check_painted, class_count, hold_out
 from napari_unetseg.core.models.card import ModelCard, Normalisation
-from napari_unetseg.core.models.compatibility import map_input
+from napari_unetseg.core.models.compatibility import channel_mix, map_input
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, LearnedFrom, LearnedNetwork, fine_tuned_card
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.volume import Triple, Volume
 from napari_unetseg.engine.devices import choose_device
-from napari_unetseg.engine.networks.model_file import Model
+from napari_unetseg.engine.networks.model_file import Model, round_as_saved
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier
 from napari_unetseg.engine.networks.pixel.features import Extractor, FeatureSource, MagnifiedSource, magnified_paint
 from napari_unetseg.engine.networks.pixel.filters import FilterSettings
@@ -178,8 +178,10 @@ def corrects_whole(pretrained: Model | None, settings: FineTuneSettings) -> bool
 
 
 def detached(network: UNet | PixelClassifier, card: ModelCard) -> Model:
-    """The model of a copy on the CPU, since the network and its features may go on being used."""
-    return Model(copy.deepcopy(network).cpu(), card)
+    """The model of a copy on the CPU, since the network and its features may go on being used, as its file holds it."""
+    own = copy.deepcopy(network).cpu()
+    round_as_saved(own)
+    return Model(own, card)
 
 
 def feature_sources(volumes: Sequence[Volume], pretrained: Model | None, device: str) -> list[FeatureSource]:
@@ -246,8 +248,10 @@ def network_input(volume: Volume, model: Model | None) -> NetworkInput:
     """
     if model is None:
         return NetworkInput(normaliser(volume, Normalisation()))
-    if not architecture_of(model.network).trains_whole or model.card.is_start:
+    if not architecture_of(model.network).trains_whole:
         return NetworkInput(normaliser(volume, model.card.normalisation))
+    if model.card.is_start:
+        return NetworkInput(normaliser(volume, model.card.normalisation, channel_mix(model.card, volume, [])))
     fitted = map_input(model.card, volume, SegmentSettings())
     z, y, x = (axis.ratio for axis in fitted.grid)
     return NetworkInput(normaliser(volume, model.card.normalisation, fitted.mix), (z, y, x))

@@ -96,11 +96,8 @@ def save_model(path: Path, model: Model, *, half: bool = False) -> Model:
     OutputError
         If the file cannot be written.
     """
-    architecture = architecture_of(model.network)
-    weights = {
-        name: (tensor if not half or architecture.needs_float32(name) else _half(tensor)).detach().cpu().contiguous()
-        for name, tensor in model.network.state_dict().items()
-    }
+    state = _halved(model.network) if half else model.network.state_dict()
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(Path(path)) as temporary:
         # not by `save_file`, which makes a file that only its owner can read
         temporary.write_bytes(_packed(weights, model.card))
@@ -146,8 +143,17 @@ def _full(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
 
 
-def _half(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half() if tensor.is_floating_point() else tensor
+def round_as_saved(network: Network) -> None:
+    """Round weights as `save_model` does with `half`: what is predicted now and from the file is the same."""
+    network.load_state_dict(_halved(network))
+
+
+def _halved(network: Network) -> dict[str, torch.Tensor]:
+    needs_float32 = architecture_of(network).needs_float32
+    return {
+        name: tensor.half() if tensor.is_floating_point() and not needs_float32(name) else tensor
+        for name, tensor in network.state_dict().items()
+    }
 
 
 def _check_card(path: Path, card: ModelCard, settings: NetworkSettings) -> None:

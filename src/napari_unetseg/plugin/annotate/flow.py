@@ -14,7 +14,7 @@ from qtpy.QtCore import QObject, Signal
 
 from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.errors import InputError, UnetsegError
-from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintWriter
+from napari_unetseg.plugin.annotate.annotations import AnnotationTarget, Canvas, Canvases, PaintCopy, PaintWriter
 from napari_unetseg.plugin.annotate.layer import paint_on
 from napari_unetseg.plugin.annotate.store import PaintKeeper, keep_afresh, other_owner, place_of
 from napari_unetseg.plugin.annotate.watch import PaintReader, PaintWatch, up_to_date
@@ -33,8 +33,8 @@ class PaintFlow(QObject):
     parent : QObject
     """
 
-    taken = Signal(object)
-    """A `Canvas` whose `last` is new, or was asked for."""
+    painted = Signal(object)
+    """A `PaintCopy` of the chosen layer, soon after each stroke."""
     surveyed = Signal(object)
     """A `Canvas` whose survey is new."""
     flooded = Signal(str)
@@ -178,4 +178,4 @@ class PaintFlow(QObject):
         canvas.last = painted
         self.write(canvas)
         if not is_new and canvas is self.canvas:
-            self.taken.emit(canvas)
+            self.painted.emit(PaintCopy(painted, canvas.structures.output_names))

@@ -51,8 +51,6 @@ class PaintSection(QWidget):
     viewer : Viewer
     """
 
-    painted = Signal(object)
-    """A `PaintCopy`, soon after each stroke."""
     chosen = Signal()
     """Another painted layer was chosen, or none."""
     restored = Signal()
@@ -105,7 +103,6 @@ class PaintSection(QWidget):
         self.flow.flooded.connect(self._after_flood)
         self.table.picked.connect(self._pick)
         self.table.renamed.connect(self._rename)
-        self.flow.taken.connect(self._after_stroke)
         self.flow.picked.connect(self._after_pick)
         self.flow.surveyed.connect(self._after_survey)
         self._viewer.layers.selection.events.active.connect(self._visit)
@@ -262,10 +259,6 @@ class PaintSection(QWidget):
             "structure one higher; the labels themselves are left as they are.",
             show_info,
         )
-
-    def _after_stroke(self, canvas: Canvas) -> None:
-        if canvas.last is not None:
-            self.painted.emit(PaintCopy(canvas.last, canvas.structures.output_names))
 
     def _after_survey(self, canvas: Canvas) -> None:
         """There is a row for every value that is painted, and in it how much."""

@@ -88,7 +88,7 @@ class LearnWidget(Panel):
         self.others.changed.connect(self._begin_anew)
         self.choices.start_changed.connect(self._begin_anew)
         self.choices.settings_changed.connect(self._after_settings)
-        self.paint.painted.connect(self._after_stroke)
+        self.paint.flow.painted.connect(self._after_stroke)
         self.paint.chosen.connect(self._after_choice)
         self.paint.visited.connect(self.image.layer_box.choose)
         self.paint.renamed.connect(self._dress)
