@@ -17,12 +17,14 @@ from nibabel import imageglobals
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import DEFLATE_RATIO, Part, Source, VolumeInfo, check_declared, decoding, stack
-from napari_unetseg.core.units import parse_unit
+from napari_unetseg.core.notes import Note
 from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
 WORDS = {"m": "meter", "mm": "mm", "µm": "micron"}
 """The units that NIfTI has, by ours."""
+CODES = {1: "m", 2: "mm", 3: "µm"}
+"""The codes of units (https://nifti.nimh.nih.gov/nifti-1)."""
 NEAREST = {"cm": "mm", "nm": "µm"}
 """What the others are written in."""
 MOST_BEHIND = 2**24  # bytes behind the last voxel, in an archive
@@ -45,8 +47,8 @@ def open_source(path: Path) -> Source:
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
         affine, notes = orientation.sound(image.affine)
-        unit = parse_unit(image.header.get_xyzt_units()[0])
-        unit = unit if unit in WORDS else "mm"
+        unit, assumed = _unit(image.header)
+        notes += assumed
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
         notes += _disagreement(image.header)
@@ -56,6 +58,15 @@ def open_source(path: Path) -> Source:
     check_declared(path, math.prod(shape) * image.get_data_dtype().itemsize, DEFLATE_RATIO if packed else 1)
     chunk = None if packed else (1, 1, 1)
     return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk)
+
+
+def _unit(header: Any) -> tuple[str, tuple[Note, ...]]:
+    """The unit of lengths; mm, with a note, where the header has no code or one that the standard does not know."""
+    code = int(header["xyzt_units"]) & 7  # the lower bits; the others are for time
+    if code in CODES:
+        return CODES[code], ()
+    why = f"has a unit of code {code}, which the standard does not know" if code else "does not say the unit"
+    return "mm", (Note(f"The header {why}; mm is assumed.", "unit-assumed", "--unit"),)
 
 
 def _disagreement(header: Any) -> tuple[str, ...]:

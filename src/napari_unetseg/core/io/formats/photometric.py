@@ -18,6 +18,7 @@ from napari_unetseg.core.volume import COLOUR, default_channels
 
 Array = npt.NDArray[Any]
 OPACITY = Note("The opacity channel is left out.", "opacity-left-out")
+NOT_INVERTED = Note("White is zero in this file: labels are the numbers that are stored.", "white-is-zero")
 COLOURS = {"RGB": 3, "YCBCR": 3, "CIELAB": 3, "ICCLAB": 3, "SEPARATED": 4}
 """How many samples make a colour."""
 LUMA = (0.299, 0.587, 0.114)
@@ -89,9 +90,8 @@ class Pixels:
 def pixels_of(stored: Stored, *, as_labels: bool = False) -> Pixels:
     """What pixels mean: as an image what every viewer shows, as labels the numbers that are stored.
 
-    A palette gives the colours of an image, one of greys its grey, and the indices of labels. White is zero: an image
-    is inverted, and so is a mask of one bit, but not numbered labels, which programs with an inverted display store as
-    they are.
+    A palette gives the colours of an image, one of greys its grey, and the indices of labels. Where white is zero, an
+    image is inverted; labels are not: programs with an inverted display, or none, store the numbers as they are.
     """
     colours = COLOURS.get(stored.kind, 1)
     if stored.kind == "PALETTE" and stored.table is not None and not as_labels:
@@ -107,8 +107,8 @@ def pixels_of(stored: Stored, *, as_labels: bool = False) -> Pixels:
     if stored.kind == "RGB":
         names = (*COLOUR, *names[3:])
     pixels = Pixels(names, stored.dtype.newbyteorder("="), kept, notes=notes)
-    if stored.kind == "MINISWHITE" and not (as_labels and stored.bits > 1):
-        return _inverted(pixels, stored)
+    if stored.kind == "MINISWHITE":
+        return replace(pixels, notes=(*notes, NOT_INVERTED)) if as_labels else _inverted(pixels, stored)
     return pixels
 
 
