@@ -184,6 +184,7 @@ def volume_record(info: VolumeInfo) -> dict[str, Any]:
         "times": info.times,
         "levels": info.levels,
         "bytes": info.nbytes,
+        "images": info.images,
         "notes": note_records(info.notes),
     }
 
@@ -199,6 +200,7 @@ def volume_facts(info: VolumeInfo) -> dict[str, Cell]:
         "channels": ", ".join(info.channels),
         "dtype": str(info.dtype),
         "memory": filesize.decimal(info.nbytes),
+        "images": [f"{number}: {text}" for number, text in enumerate(info.images)],
         "time points": str(info.times) if info.times > 1 else "",
         "levels": ", ".join("×".join(map(str, level)) for level in info.levels) if len(info.levels) > 1 else "",
         "notes": info.notes,

@@ -80,13 +80,15 @@ class Selection:
 
     Parameters
     ----------
-    time : which one; None takes the first, and says so where there are others.
+    time : which one; None takes the first, and says so where there are others. ``"all"`` is for `segment_file` alone.
     crop : three (start, stop) pairs for z, y, x, in voxels of the level; None takes all.
     spacing : (z, y, x), overrides the file's; with `unit`.
     """
 
     channels: tuple[int, ...] | None = setting(None, "Channels to load, counted from 0; all of them if not given.")
-    time: int | None = setting(None, "Time point to load, counted from 0; the first if not given.")
+    time: int | Literal["all"] | None = setting(
+        None, "Time point to load, counted from 0; the first if not given. With segment, 'all' writes a series."
+    )
     level: int = setting(0, "Resolution level to load; 0 is the finest.")
     crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = setting(None, "Part to load, in voxels.")
     spacing: tuple[float, float, float] | None = setting(None, "Voxel size Z,Y,X, instead of the file's.")

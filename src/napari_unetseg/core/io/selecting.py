@@ -26,6 +26,8 @@ def select(source: Source, selection: Selection) -> Part:
         If it names a channel, time, level or voxel that the file does not have.
     """
     info, time = source.info, selection.time or 0
+    if time == "all":
+        raise SettingsError("Expected one time point, counted from 0; got all of them, which only segment takes.")
     check_time(time, info.times)
     _within("resolution level", selection.level, len(info.levels))
     channels = tuple(range(len(info.channels))) if selection.channels is None else selection.channels

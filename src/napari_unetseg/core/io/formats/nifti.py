@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -111,6 +112,14 @@ def write_labels(path: Path, labels: Labels) -> None:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write channels along axis 4 (i, j, k, c); their names go into a header extension."""
     _write(path, np.moveaxis(volume.array, 0, -1), volume.grid, Legend.of(volume))
+
+
+def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+    """Write time points along axis 4, and channels along axis 5; what is told of the first one counts for all."""
+    first = frames[0]
+    array = np.stack([frame.array for frame in frames], axis=-1)  # (z, y, x, t), or (c, z, y, x, t)
+    legend = Legend.of(first).model_copy(update={"channels": ()})  # they would name axis 4
+    _write(path, np.moveaxis(array, 0, -1) if isinstance(first, Volume) else array, first.grid, legend)
 
 
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:

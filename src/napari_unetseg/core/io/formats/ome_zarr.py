@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -61,10 +61,15 @@ def open_source(path: Path, image: int = 0) -> Source:
         node = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
         return _bare(path, node)
-    images = images_of(path, ome_attributes(dict(node.attrs)))
+    metadata = ome_attributes(dict(node.attrs))
+    images = images_of(path, metadata)
     if not images:
         raise InputError(f"{path} is a Zarr group without an image; expected OME-Zarr (multiscales).")
-    source = _open_image(path, images[image])
+    source, chosen = _open_image(path, images[image]), images[image]
+    if chosen.folder != path:
+        kind = next((kind for kind in ("plate", "well") if kind in metadata), "group")
+        note = Note(f"It is a {kind}, and {chosen.name} in it is read.", "image-of-several", "--image")
+        source = replace(source, info=replace(source.info, notes=(note, *source.info.notes)))
     if len(images) == 1:
         return source
     info = replace(source.info, images=tuple(each.name for each in images))
@@ -166,6 +171,16 @@ def write_volume(path: Path, volume: Volume) -> None:
     _coarsen(levels)
 
 
+def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+    """Write time points (t, z, y, x) or (t, c, z, y, x); what is told of the first one counts for all."""
+    first = frames[0]
+    make = _create_volume if isinstance(first, Volume) else _create_labels
+    levels = make(path, first, len(frames))  # type: ignore[operator] # both take either, by its kind
+    for time, frame in enumerate(frames):
+        levels[0][time] = frame.array
+    _coarsen(levels)
+
+
 @contextmanager
 def label_sink(path: Path, like: Labels) -> Iterator[ZarrSink]:
     """What writes a label image in boxes: of the dtype, grid and structures of `like`, whatever its voxels are."""
@@ -187,28 +202,29 @@ def _filled(levels: Levels) -> Iterator[ZarrSink]:
     _coarsen(levels)
 
 
-def _create_labels(path: Path, labels: Labels) -> Levels:
-    return _create(path, labels, {"image-label": describe_image_label(labels)})
+def _create_labels(path: Path, labels: Labels, times: int = 1) -> Levels:
+    return _create(path, labels, {"image-label": describe_image_label(labels)}, times)
 
 
-def _create_volume(path: Path, volume: Volume) -> Levels:
-    return _create(path, volume, {})
+def _create_volume(path: Path, volume: Volume, times: int = 1) -> Levels:
+    return _create(path, volume, {}, times)
 
 
-def _create(path: Path, data: Labels | Volume, ome: dict[str, Any]) -> Levels:
-    """The arrays of all levels, still empty, the finest first."""
-    grid, ndim = data.grid, data.array.ndim
+def _create(path: Path, data: Labels | Volume, ome: dict[str, Any], times: int) -> Levels:
+    """The arrays of all levels, still empty, the finest first; with an axis of time where there are several points."""
+    grid, lead = data.grid, ((times,) if times > 1 else ()) + data.array.shape[:-3]
+    axes = ("t" if times > 1 else "") + "czyx"[-data.array.ndim :]
+    ndim = len(axes)
     steps = _steps(data.shape, grid.spacing)
     multiscale = v05.Multiscale(
         name=data.name,
-        axes=[*_axes(grid, ndim)],
+        axes=[*_axes(grid, axes)],
         datasets=[_dataset(str(i), grid, step, ndim) for i, step in enumerate(steps)],
         type="nearest",
     )
     metadata = {"version": "0.5", "multiscales": [multiscale.model_dump(mode="json", exclude_none=True)], **ome}
     attributes: dict[str, Any] = {"ome": metadata, KEY: Legend.of(data).dump()}
     group = zarr.open_group(str(path), mode="w", zarr_format=3, attributes=attributes)
-    lead = data.array.shape[:-3]
     levels = []
     for i, step in enumerate(steps):
         shape = [-(-n // s) for n, s in zip(data.shape, step, strict=True)]
@@ -218,7 +234,7 @@ def _create(path: Path, data: Labels | Volume, ome: dict[str, Any]) -> Levels:
             shape=(*lead, *shape),
             dtype=data.array.dtype,
             chunks=(*(1 for _ in lead), *(min(c, n) for c, n in zip(CHUNK, shape, strict=True))),
-            dimension_names=["c", "z", "y", "x"][-ndim:],
+            dimension_names=list(axes),
             config={"write_empty_chunks": True},
         )
         levels.append(level)
@@ -248,10 +264,11 @@ def _steps(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> list[
     return steps
 
 
-def _axes(grid: Grid, ndim: int) -> list[Any]:
+def _axes(grid: Grid, names: str) -> list[Any]:
     unit = UNIT_NAMES.get(grid.unit)
     space: list[Any] = [v05.SpaceAxis(name=name, type="space", unit=unit) for name in "zyx"]
-    return [v05.ChannelAxis(name="c", type="channel"), *space] if ndim == 4 else space
+    others = {"t": v05.TimeAxis(name="t", type="time"), "c": v05.ChannelAxis(name="c", type="channel")}
+    return [*(others[name] for name in names if name in others), *space]
 
 
 def _dataset(path: str, grid: Grid, step: tuple[int, int, int], ndim: int) -> v05.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
@@ -30,6 +30,7 @@ LABEL_WRITERS = {
     "itk": (".nrrd",),
 }
 VOLUME_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
+SERIES_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
 SINKS = {"ome_zarr": LABEL_WRITERS["ome_zarr"]}
 MAGIC = {
     (0, b"II*\0"): "tiff",
@@ -62,6 +63,13 @@ class VolumeWriter(Protocol):
 
     def write_volume(self, path: Path, volume: Volume) -> None:
         """Write an image with its channels to a path where nothing is yet."""
+
+
+class SeriesWriter(Protocol):
+    """A module that writes several time points."""
+
+    def write_series(self, path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+        """Write labels or images of one grid, shape and dtype, time point after time point."""
 
 
 class BoxWriter(Protocol):
@@ -137,6 +145,14 @@ def label_writer(path: Path) -> LabelWriter:
 def volume_writer(path: Path) -> VolumeWriter:
     """The module that writes images to `path`; raises `OutputError` where the suffix is unknown."""
     return cast(VolumeWriter, _writer(path, VOLUME_WRITERS))
+
+
+def series_writer(path: Path) -> SeriesWriter:
+    """The module that writes several time points to `path`; raises `OutputError` where its format holds one."""
+    if _by_suffix(path, SERIES_WRITERS) is None:
+        known = ", ".join(s for group in SERIES_WRITERS.values() for s in group)
+        raise OutputError(f"{path.name} can hold one time point; expected a name that ends in one of {known}.")
+    return cast(SeriesWriter, _writer(path, SERIES_WRITERS))
 
 
 def box_writer(path: Path) -> BoxWriter:

@@ -7,7 +7,7 @@ import logging
 import re
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from math import prod
@@ -192,6 +192,15 @@ def write_labels(path: Path, labels: Labels) -> None:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write an OME-TIFF, compressed without loss, with named channels."""
     _write(path, volume.array, "CZYX", volume.name, volume, {"Channel": {"Name": list(volume.channels)}})
+
+
+def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+    """Write time points as an OME-TIFF; what is told of the first one counts for all."""
+    first, array = frames[0], np.stack([frame.array for frame in frames])
+    if isinstance(first, Volume):
+        _write(path, array, "TCZYX", first.name, first, {"Channel": {"Name": list(first.channels)}})
+    else:
+        _write(path, array, "TZYX", first.name, first)
 
 
 def _write(
