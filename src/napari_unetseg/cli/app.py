@@ -221,9 +221,11 @@ def info(
         shown = {**terminal.card_facts(card), "picture": picture}
     else:
         from napari_unetseg.core.io.loadsave import inspect
+        from napari_unetseg.core.io.selecting import notes_of
 
         found = inspect(file, image)
-        record, shown = terminal.volume_record(found), terminal.volume_facts(found)
+        notes = notes_of(found, Selection(image=image))
+        record, shown = terminal.volume_record(found, notes), terminal.volume_facts(found, notes)
     if as_json:
         terminal.say_json(record)
     else:

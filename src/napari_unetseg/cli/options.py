@@ -84,8 +84,10 @@ def selection_of(
 
 def _time(text: str | None) -> int | Literal["all"] | None:
     """Read ``"3"`` or ``"all"``."""
-    if text is None or text == "all":
-        return text
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
     if not text.lstrip("-").isdecimal():
         raise SettingsError(f"Expected a time point, counted from 0, or all; got {text!r}.")
     return int(text)

@@ -64,7 +64,7 @@ LENGTHS = (
     LengthUnit("yd", 0.9144, "yard", ("[yd_i]", "yards")),
     LengthUnit("mi", 1609.344, "mile", ("[mi_i]", "miles")),
 )
-"""Those of grids (`UNITS`), and those of OME-XML, OME-Zarr, UCUM and ImageJ beside them, as far as an image is of them."""
+"""Those of grids (`UNITS`), and beside them those of OME-XML, OME-Zarr, UCUM and ImageJ that images may have."""
 UNIT_NAMES = {unit.symbol: unit.name for unit in LENGTHS if unit.symbol in UNITS}
 """The names of the units of grids, by their symbols."""
 _BY_WORD = {word: unit for unit in LENGTHS for word in (unit.symbol, unit.name, *unit.spellings)}

@@ -215,8 +215,8 @@ def open_labels(path: str | Path, selection: Selection = EVERYTHING) -> FileLabe
     if len(volume.channels) != 1 and not volume.is_colour:
         names = ", ".join(volume.channels)
         raise InputError(
-            f"{path} has {len(volume.channels)} channels ({names}); expected labels, one number a voxel. Save the channel "
-            "that holds them as a file of its own."
+            f"{path} has {len(volume.channels)} channels ({names}); expected labels, one number a voxel. Save the "
+            "channel that holds them as a file of its own."
         )
     return FileLabels(volume)
 
@@ -230,8 +230,8 @@ def _one_channel(array: npt.NDArray[Any], volume: FileVolume) -> npt.NDArray[Any
     """Labels (Z, Y, X) of what was read; a picture whose colours are all grey holds the same numbers three times."""
     if (array[1:] != array[0]).any():
         raise InputError(
-            f"{volume.path} has {len(array)} channels that differ ({', '.join(volume.channels)}); expected labels, one number "
-            "a voxel. Save the mask with a palette, or as one channel of numbers."
+            f"{volume.path} has {len(array)} channels that differ ({', '.join(volume.channels)}); expected labels, one "
+            "number a voxel. Save the mask with a palette, or as one channel of numbers."
         )
     labels: npt.NDArray[Any] = array[0]
     return labels
@@ -253,7 +253,7 @@ def smallest_dtype(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def warn_of_notes(volume: FileVolume) -> None:
     """Say what a user should know of a file: an assumed spacing, missing slices."""
-    for note in notes_of(volume.source, volume.selection):
+    for note in notes_of(volume.source.info, volume.selection):
         warnings.warn(note.about(shown_name(volume.path)), stacklevel=3)
 
 

@@ -148,7 +148,7 @@ def save_series(path: str | Path, frames: Sequence[Labels] | Sequence[Volume]) -
         raise InputError(f"Expected time points of one shape; got {[frame.array.shape for frame in frames]}.")
     dtype = np.result_type(*(_stored_dtype(frame) for frame in frames))
     with atomic_path(target) as temporary:
-        write(temporary, [replace(frame, array=frame.array.astype(dtype, copy=False)) for frame in frames])  # type: ignore[type-var, arg-type] # of one kind
+        write(temporary, [replace(frame, array=frame.array.astype(dtype, copy=False)) for frame in frames])  # type: ignore[arg-type] # of one kind
 
 
 def _stored_dtype(data: Labels | Volume) -> np.dtype[Any]:

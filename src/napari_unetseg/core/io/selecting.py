@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import psutil
 
-from napari_unetseg.core.io.source import Part, Source
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo
 from napari_unetseg.core.notes import Note, as_note
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import UNITS, Grid, Shape, check_time
@@ -58,20 +58,22 @@ def choose_image(source: Source, image: int | None) -> Source:
         listed = [f"{number}: {text}" for number, text in enumerate(images[:MOST_LISTED])]
         more = [f"and {len(images) - MOST_LISTED} more"] if len(images) > MOST_LISTED else []
         raise InputError(
-            f"{source.info.path} holds {len(images)} images ({'; '.join([*listed, *more])}); expected one. Choose it by "
-            "its number (segment --image N), or save it as a file of its own."
+            f"{source.info.path} holds {len(images)} images ({'; '.join([*listed, *more])}); expected one. Choose it "
+            "by its number (segment --image N), or save it as a file of its own."
         )
     return source.open_image(image) if image and source.open_image else source
 
 
-def notes_of(source: Source, selection: Selection) -> tuple[Note, ...]:
-    """What a user should know of a part of a file: what was assumed, and that there are other time points."""
-    info = source.info
+def notes_of(info: VolumeInfo, selection: Selection) -> tuple[Note, ...]:
+    """What a user should know of a part of a file: what was assumed, and that there are other images or time points."""
     notes = tuple(map(as_note, info.notes))
-    if info.times == 1 or selection.time is not None:
-        return notes
-    text = f"The first of {info.times} time points is taken; choose another by --time N, or all by segment --time all."
-    return (*notes, Note(text, "first-time-point", "--time"))
+    if len(info.images) > 1 and selection.image is None:
+        text = f"The file holds {len(info.images)} images; the first is described. Choose one by segment --image N."
+        notes = (*notes, Note(text, "several-images", "--image"))
+    if info.times > 1 and selection.time is None:
+        text = f"The first of {info.times} time points is taken; choose another by --time N, or all by --time all."
+        notes = (*notes, Note(text, "first-time-point", "--time"))
+    return notes
 
 
 def check_memory(source: Source, part: Part) -> None:

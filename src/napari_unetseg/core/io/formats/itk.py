@@ -119,7 +119,9 @@ def _unsure_size(header: dict[str, str]) -> tuple[Note, ...]:
         return ()
     sizes = [float(number) for number in re.findall(NUMBER, told, re.IGNORECASE)]
     if 0 in sizes or "nan" in told.lower():
-        return (Note("The file gives a voxel size that is 0 or no number; 1 is assumed.", "spacing-assumed", "--spacing"),)
+        return (
+            Note("The file gives a voxel size that is 0 or no number; 1 is assumed.", "spacing-assumed", "--spacing"),
+        )
     return (NEGATIVE,) if any(size < 0 for size in sizes) else ()
 
 

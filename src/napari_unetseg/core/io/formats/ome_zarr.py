@@ -173,11 +173,10 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
     """Write time points (t, z, y, x) or (t, c, z, y, x); what is told of the first one counts for all."""
-    first = frames[0]
-    make = _create_volume if isinstance(first, Volume) else _create_labels
-    levels = make(path, first, len(frames))  # type: ignore[operator] # both take either, by its kind
-    for time, frame in enumerate(frames):
-        levels[0][time] = frame.array
+    first, times = frames[0], len(frames)
+    levels = _create_volume(path, first, times) if isinstance(first, Volume) else _create_labels(path, first, times)
+    for time, array in enumerate(frame.array for frame in frames):
+        levels[0][time if times > 1 else ...] = array
     _coarsen(levels)
 
 

@@ -114,7 +114,7 @@ def pixels_of(stored: Stored, *, as_labels: bool = False) -> Pixels:
 
 def in_units(pixels: Pixels, factor: float, offset: float) -> Pixels:
     """The pixels as factor × value + offset; whole numbers that are only shifted to signed ones stay whole."""
-    if (factor, offset, pixels.dtype) == (1.0, -32768.0, np.uint16):
+    if (factor, offset) == (1.0, -32768.0) and pixels.dtype == np.uint16:
         return replace(pixels, dtype=np.dtype(np.int16), change=_signed)
     note = Note(f"Values are {factor:g} × those stored + {offset:g}, as the file says.", "values-scaled")
     dtype = np.dtype(np.float32 if pixels.dtype.itemsize <= 2 else np.float64)
@@ -179,7 +179,8 @@ def _eight_bits(table: Array) -> Array:
 
 
 def _looked_up(colours: Array, stored: Array) -> Array:
-    return colours[:, np.minimum(stored[0].astype(np.intp, copy=False), colours.shape[1] - 1)]
+    found: Array = colours[:, np.minimum(stored[0].astype(np.intp, copy=False), colours.shape[1] - 1)]
+    return found
 
 
 def _subtracted_from(top: int, stored: Array) -> Array:
@@ -187,7 +188,8 @@ def _subtracted_from(top: int, stored: Array) -> Array:
         return ~stored
     if stored.dtype.kind == "i":
         return np.invert(stored)
-    return stored.dtype.type(top) - stored
+    inverted: Array = stored.dtype.type(top) - stored
+    return inverted
 
 
 def _signed(stored: Array) -> Array:
@@ -215,7 +217,7 @@ def _of_luma(stored: Array, top: float) -> Array:
 
 
 def _of_lab(stored: Array, top: float) -> Array:
-    """sRGB of CIE L*a*b*, whose a* and b* are signed; white stays white, of whichever illuminant it was."""
+    """SRGB of CIE L*a*b*, whose a* and b* are signed; white stays white, of whichever illuminant it was."""
     signed = stored[1:3].view(f"i{stored.dtype.itemsize}") if stored.dtype.kind == "u" else stored[1:3]
     step = 256.0 if stored.dtype.itemsize == 2 else 1.0
     lightness = stored[0].astype(np.float64)
@@ -225,7 +227,7 @@ def _of_lab(stored: Array, top: float) -> Array:
 
 
 def _of_icc_lab(stored: Array, top: float) -> Array:
-    """sRGB of the L*a*b* of ICC profiles, whose a* and b* are shifted by 128."""
+    """SRGB of the L*a*b* of ICC profiles, whose a* and b* are shifted by 128."""
     step = 256.0 if stored.dtype.itemsize == 2 else 1.0
     lightness = stored[0] * 100.0 / (0xFF00 if step > 1 else top)
     return _from_lab(stored, np.stack([lightness, *(stored[1:3] / step - 128)]), top)
@@ -240,7 +242,8 @@ def _from_lab(stored: Array, lab: Array, top: float) -> Array:
 def _stored_as(stored: Array, values: Array, top: float) -> Array:
     if stored.dtype.kind == "f":
         return values.astype(np.float32)
-    return np.rint(np.clip(values, 0, top)).astype(np.uint8 if stored.dtype.itemsize == 1 else np.uint16)
+    whole: Array = np.rint(np.clip(values, 0, top)).astype(np.uint8 if stored.dtype.itemsize == 1 else np.uint16)
+    return whole
 
 
 MIXED: dict[str, Callable[..., Array]] = {

@@ -157,7 +157,9 @@ def _check_packing(path: Path, page: Any) -> None:
     packed = page.compression
     name = getattr(packed, "name", str(packed))
     if packed != tifffile.COMPRESSION.NONE and packed not in tifffile.TIFF.DECOMPRESSORS:
-        raise InputError(f"{path} is compressed by {name}, which cannot be read. Save it again, uncompressed or by LZW.")
+        raise InputError(
+            f"{path} is compressed by {name}, which cannot be read. Save it again, uncompressed or by LZW."
+        )
     if page.is_subsampled and (packed not in JPEG or page.planarconfig == 2):
         raise InputError(
             f"{path} keeps colours at a lower resolution (YCbCr without JPEG), which cannot be read. Save it as RGB."

@@ -6,11 +6,11 @@ they are finer than any printer or scanner is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -74,7 +74,9 @@ def find_description(path: Path) -> Described:
     """
     if path.name.lower().endswith(COMPANION):
         xml = _companion(path)
-        names = [name for name in _attributes(path, xml, "UUID", "FileName") if (path.parent / Path(name).name).is_file()]
+        names = [
+            name for name in _attributes(path, xml, "UUID", "FileName") if (path.parent / Path(name).name).is_file()
+        ]
         if not names:
             raise InputError(f"{path} describes TIFFs, none of which lies beside it; copy them into its folder.")
         return Described(path.parent / Path(names[0]).name, xml)
@@ -102,19 +104,26 @@ def _companion(path: Path) -> str:
 
 
 def _attributes(path: Path, xml: str, element: str, name: str) -> list[str]:
-    """An attribute of all elements of a kind in OME-XML."""
+    """An attribute of all elements of a kind in OME-XML, in their order."""
     try:
-        root = ElementTree.fromstring(xml)
-    except (ElementTree.ParseError, ValueError) as error:
+        found = tifffile.xml2dict(xml)
+    except (SyntaxError, ValueError) as error:  # ElementTree's ParseError is a SyntaxError
         if path.name.lower().endswith(COMPANION):
             raise InputError(f"{path} is not whole OME-XML. Is it damaged? Copy it again.") from error
         return []
-    found = (each.get(name) for each in root.iter() if each.tag.rpartition("}")[2] == element)
-    return [value for value in found if value]
+    return [str(each[name]) for each in _elements(found, element) if isinstance(each, dict) and name in each]
+
+
+def _elements(tree: Any, name: str) -> Iterator[Any]:
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        for each in _list(value):
+            if key == name:
+                yield each
+            yield from _elements(each, name)
 
 
 def read(tif: tifffile.TiffFile, image: int = 0) -> TiffMetadata:
-    """The description's metadata of an image of the file; the default ones where there are none or they make no sense."""
+    """The description's metadata of an image; the default ones where there are none, or they make no sense."""
     if tif.is_ome and tif.ome_metadata:
         return _of_ome(tifffile.xml2dict(tif.ome_metadata).get("OME", {}), image)
     if tif.is_imagej and tif.imagej_metadata:
@@ -126,7 +135,7 @@ def calibration(tif: tifffile.TiffFile) -> tuple[float, float] | None:
     """Factor and offset from stored to real values, of ImageJ's straight line or GDAL's; None where there are none."""
     if tif.is_imagej and (found := tif.imagej_metadata or {}).get("cf") == 0:
         return _line(found.get("c1", 1), found.get("c0", 0))
-    if tif.is_gdal and (items := _list(_first((tif.gdal_metadata or {})).get("Item"))):
+    if tif.is_gdal and (items := _list(_first(tif.gdal_metadata or {}).get("Item"))):
         values = {i.get("role"): i.get("value") for i in items if isinstance(i, dict) and i.get("sample") in (0, None)}
         return _line(values.get("scale", 1), values.get("offset", 0))
     return None

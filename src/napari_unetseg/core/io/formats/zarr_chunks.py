@@ -1,4 +1,4 @@
-"""The chunks of a Zarr on disk: which are there, whether they are whole, and a sink that puts them there whole, once."""
+"""The chunks of a Zarr on disk: which are there, whether they are whole, and a sink that puts them there whole."""
 
 from __future__ import annotations
 

@@ -176,8 +176,8 @@ def read_pyramid(path: Path, metadata: Mapping[str, Any], number: int) -> Pyrami
     names = "".join(axis["name"] for axis in axes)
     if not {"y", "x"} <= set(names) <= set("tczyx") or len(names) != arrays[0].ndim:
         raise InputError(
-            f"{path} has axes {', '.join(a['name'] for a in axes)} of sizes {arrays[0].shape}; expected t, c, z, y and x "
-            "alone."
+            f"{path} has axes {', '.join(a['name'] for a in axes)} of sizes {arrays[0].shape}; expected t, c, z, y and "
+            "x alone."
         )
     sizes = [_transformations(entry, len(axes)) for entry in found["datasets"] if isinstance(entry, dict)]
     scaled = bool(found.get("coordinateTransformations")) or any(sizes)
@@ -223,7 +223,7 @@ def _as_05(own: list[dict[str, Any]], full: tuple[int, ...], shape: tuple[int, .
 
 
 def _mend(transforms: list[dict[str, Any]], names: str) -> tuple[list[Note], bool]:
-    """Take absolute values of scales, and 1 for those of 0; returns notes, and whether sizes along z, y, x are known."""
+    """Take absolute values of scales, and 1 for those of 0; returns notes, and whether all sizes in space are known."""
     notes, is_known = list[Note](), True
     for transform in transforms:
         scale = transform.get("scale")
