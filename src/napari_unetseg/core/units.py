@@ -57,7 +57,7 @@ LENGTHS = (
     LengthUnit("Tm", 1e12, "terameter", ("terametre",)),
     LengthUnit("fm", 1e-15, "femtometer", ("femtometre",)),
     LengthUnit("am", 1e-18, "attometer", ("attometre",)),
-    LengthUnit("thou", 25.4e-6, "thou", ("mil", "[mil_i]")),
+    LengthUnit("thou", 25.4e-6, "mil", ("[mil_i]",)),
     LengthUnit("li", 25.4e-3 / 12, "line"),
     LengthUnit("pt", 25.4e-3 / 72, "point"),
     LengthUnit("ft", 0.3048, "foot", ("[ft_i]", "[ft_us]", "feet")),

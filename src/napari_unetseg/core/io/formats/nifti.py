@@ -49,7 +49,7 @@ def open_source(path: Path) -> Source:
         shape = _five_axes(path, image.shape, bool(legend.channels))
         affine, notes = orientation.sound(image.affine)
         unit, assumed = _unit(image.header)
-        notes += assumed
+        notes += assumed if legend.unit is None else ()
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
         notes += _disagreement(image.header)
