@@ -1,5 +1,7 @@
 """What a stored pixel means: colours and greys as viewers show them, labels as the numbers that are stored."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -89,7 +91,9 @@ def test_a_palette_of_greys_and_one_of_a_display(tmp_path: Path) -> None:
     ramp[1] = np.arange(256) * 257  # ImageJ's green
     tifffile.imwrite(tmp_path / "green.tif", MASK, imagej=True, photometric="palette", colormap=ramp)
     np.testing.assert_array_equal(image(tmp_path / "green.tif"), MASK[None])
-    tifffile.imwrite(tmp_path / "few.tif", MASK, imagej=True, photometric="palette", colormap=PALETTE.T * np.uint16(257))
+    tifffile.imwrite(
+        tmp_path / "few.tif", MASK, imagej=True, photometric="palette", colormap=PALETTE.T * np.uint16(257)
+    )
     np.testing.assert_array_equal(image(tmp_path / "few.tif"), planes(PALETTE[MASK]))
 
 
@@ -108,17 +112,17 @@ def test_inks_become_the_colours_that_pillow_makes(dtype: type, planar: str, tmp
 
 def test_luma_and_colour_differences(tmp_path: Path) -> None:
     stored = np.asarray(Image.fromarray(PICTURE).convert("YCbCr"))
-    tifffile.imwrite(tmp_path / "plain.tif", stored, photometric="ycbcr", extratags=[(530, "H", 2, (1, 1), True)])
-    np.testing.assert_allclose(image(tmp_path / "plain.tif").astype(int), planes(PICTURE).astype(int), atol=2)
+    tifffile.imwrite(tmp_path / "plain.tif", stored, photometric="ycbcr")
+    np.testing.assert_allclose(image(tmp_path / "plain.tif").astype(int), planes(PICTURE).astype(int), atol=3)
     smooth = np.asarray(Image.fromarray(PICTURE).resize((64, 64), Image.Resampling.BICUBIC))
-    tifffile.imwrite(tmp_path / "jpeg.tif", smooth, photometric="ycbcr", compression="jpeg", subsampling=(2, 2))
+    tifffile.imwrite(tmp_path / "jpeg.tif", smooth, photometric="rgb", compression="jpeg")  # it stores YCbCr
     assert np.abs(image(tmp_path / "jpeg.tif").astype(int) - planes(smooth)).mean() < 12
 
 
 def test_colours_of_a_lower_resolution_are_refused_as_such(tmp_path: Path) -> None:
-    tifffile.imwrite(
-        tmp_path / "a.tif", PICTURE, photometric="ycbcr", metadata=None, extratags=[(530, "H", 2, (2, 2), True)]
-    )
+    tifffile.imwrite(tmp_path / "a.tif", PICTURE, photometric="ycbcr", metadata=None)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tif:
+        tif.pages[0].tags["YCbCrSubSampling"].overwrite((2, 2))
     with pytest.raises(InputError, match="lower resolution") as caught:
         inspect(tmp_path / "a.tif")
     assert "damaged" not in str(caught.value)
@@ -157,7 +161,7 @@ def test_samples_are_opacity_only_when_declared(
     assert volume.channels == channels
     np.testing.assert_array_equal(volume.array[:, 0], planes(array)[: len(channels)])
     left_out = "opacity-left-out" in [getattr(note, "code", "") for note in inspect(tmp_path / "a.tif").notes]
-    assert left_out == (extra is not None and "unspecified" != extra[-1])
+    assert left_out == (extra is not None and extra[-1] != "unspecified")
 
 
 def test_a_channel_of_a_stack_with_channels_last(tmp_path: Path) -> None:
@@ -191,20 +195,16 @@ def test_scale_and_offset_of_gdal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bits", [1, 2, 4])
 def test_a_png_of_few_bits_keeps_its_numbers(bits: int, tmp_path: Path) -> None:
-    import imagecodecs
-
     array = rng.integers(0, 2**bits, (11, 16), dtype=np.uint8)
     packed = np.packbits(((array[..., None] >> np.arange(bits)[::-1]) & 1).reshape(11, -1), axis=1)
     (tmp_path / "a.png").write_bytes(_png(packed, 16, bits))
-    assert imagecodecs.png_check((tmp_path / "a.png").read_bytes())
+    assert Image.open(tmp_path / "a.png").size == (16, 11)
     np.testing.assert_array_equal(load_labels(tmp_path / "a.png").array[0], array)
     np.testing.assert_array_equal(image(tmp_path / "a.png")[0], array)
 
 
 def _png(rows: np.ndarray, width: int, bits: int) -> bytes:
     """A grey PNG of packed rows (https://www.w3.org/TR/png-3/)."""
-    import struct
-    import zlib
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -221,5 +221,5 @@ def test_a_grey_mask_saved_as_colours_is_one_and_a_coloured_one_is_told(name: st
     np.testing.assert_array_equal(load_labels(tmp_path / name).array[0], MASK)
     coloured = np.dstack([PALETTE[MASK], np.full(MASK.shape, 255, np.uint8)])
     Image.fromarray(coloured, "RGBA").save(tmp_path / name)
-    with pytest.raises(InputError, match="3 channels that differ.*with a palette"):
+    with pytest.raises(InputError, match=r"3 channels that differ.*with a palette"):
         load_labels(tmp_path / name)

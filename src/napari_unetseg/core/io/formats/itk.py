@@ -43,13 +43,13 @@ def open_source(path: Path) -> Source:
     if path.suffix.lower() in META_IMAGE:
         _check_dimensions(path)
     with decoding(path, "image"):
-        reader = _reader(path)
+        reader, header = _reader(path), _header(path)
+        _check_size(path, header)
         reader.ReadImageInformation()
         shape = (*reader.GetSize(), 1)[:3]
         if reader.GetDimension() > 3:
             raise InputError(f"{path} has axes of sizes {reader.GetSize()}; expected x, y and z.")
         affine, notes = orientation.sound(_affine(reader))
-        header = _header(path)
         affine, unit, found = _in_unit(affine, header)
         notes = (*notes, *found, *_unsure_size(header))
         transform, size, grid = orientation.read_frame(affine, shape, "mm" if unit == "pixel" else unit)
@@ -108,6 +108,13 @@ def _in_unit(affine: orientation.Affine, header: dict[str, str]) -> tuple[orient
     else:
         affine[:3, :3] *= np.array(factors)
     return affine, unit, ()
+
+
+def _check_size(path: Path, header: dict[str, str]) -> None:
+    """Refuse a NRRD that gives a voxel size of 0, which ITK does not read."""
+    told = re.findall(NUMBER, header.get("spacings", ""), re.IGNORECASE)
+    if any(float(number) == 0 for number in told):
+        raise InputError(f"{path} gives a voxel size of 0 in its spacings; expected sizes above 0. Mend its header.")
 
 
 def _unsure_size(header: dict[str, str]) -> tuple[Note, ...]:

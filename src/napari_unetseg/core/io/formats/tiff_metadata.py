@@ -135,9 +135,13 @@ def calibration(tif: tifffile.TiffFile) -> tuple[float, float] | None:
     """Factor and offset from stored to real values, of ImageJ's straight line or GDAL's; None where there are none."""
     if tif.is_imagej and (found := tif.imagej_metadata or {}).get("cf") == 0:
         return _line(found.get("c1", 1), found.get("c0", 0))
-    if tif.is_gdal and (items := _list(_first(tif.gdal_metadata or {}).get("Item"))):
-        values = {i.get("role"): i.get("value") for i in items if isinstance(i, dict) and i.get("sample") in (0, None)}
-        return _line(values.get("scale", 1), values.get("offset", 0))
+    if tif.is_gdal and tif.gdal_metadata:
+        try:
+            items = list(_elements(tifffile.xml2dict(tif.gdal_metadata), "Item"))
+        except (SyntaxError, ValueError):
+            return None
+        roles = {i.get("role"): i.get("value") for i in items if isinstance(i, dict) and i.get("sample", 0) == 0}
+        return _line(roles.get("scale", 1), roles.get("offset", 0))
     return None
 
 
