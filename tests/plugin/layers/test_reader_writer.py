@@ -129,3 +129,13 @@ def test_samples_open_with_their_reference_labels_hidden(viewer, sample):
     assert labels.data.max() > 0
     assert image.visible
     assert not labels.visible
+
+
+def test_a_folder_of_ours_that_is_not_right_is_told_by_our_own_sentence(tmp_path):
+    folder = tmp_path / "broken.zarr"
+    folder.mkdir()
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    reader = get_reader(str(folder))
+    assert reader is not None
+    with pytest.raises(InputError, match="a Zarr group without an image"):
+        reader(str(folder))
