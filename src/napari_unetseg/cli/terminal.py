@@ -189,7 +189,7 @@ def volume_record(info: VolumeInfo, notes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def volume_facts(info: VolumeInfo, notes: Sequence[str]) -> dict[str, Cell]:
+def volume_facts(info: VolumeInfo, notes: Sequence[str] | None = None) -> dict[str, Cell]:
     """What a file holds, and what would be read of it, for people."""
     spacing = " × ".join(f"{step:.4g}" for step in info.grid.spacing)
     return {
@@ -203,7 +203,7 @@ def volume_facts(info: VolumeInfo, notes: Sequence[str]) -> dict[str, Cell]:
         "images": [f"{number}: {text}" for number, text in enumerate(info.images)],
         "time points": str(info.times) if info.times > 1 else "",
         "levels": ", ".join("×".join(map(str, level)) for level in info.levels) if len(info.levels) > 1 else "",
-        "notes": notes,
+        "notes": info.notes if notes is None else notes,
     }
 
 
