@@ -169,7 +169,7 @@ def card_facts(card: ModelCard) -> dict[str, Cell]:
     }
 
 
-def volume_record(info: VolumeInfo, notes: Sequence[str]) -> dict[str, Any]:
+def volume_record(info: VolumeInfo, notes: Sequence[str] | None = None) -> dict[str, Any]:
     """What a file holds, and what would be read of it, in plain values for programs."""
     grid = info.grid
     return {
@@ -185,7 +185,7 @@ def volume_record(info: VolumeInfo, notes: Sequence[str]) -> dict[str, Any]:
         "levels": info.levels,
         "bytes": info.nbytes,
         "images": info.images,
-        "notes": note_records(notes),
+        "notes": note_records(info.notes if notes is None else notes),
     }
 
 
