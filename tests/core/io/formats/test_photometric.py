@@ -223,3 +223,13 @@ def test_a_grey_mask_saved_as_colours_is_one_and_a_coloured_one_is_told(name: st
     Image.fromarray(coloured, "RGBA").save(tmp_path / name)
     with pytest.raises(InputError, match=r"3 channels that differ.*with a palette"):
         load_labels(tmp_path / name)
+
+
+def test_a_folder_of_palettes_is_a_stack_of_colours_and_of_indices(tmp_path: Path) -> None:
+    masks = rng.integers(0, 5, (3, 11, 13), dtype=np.uint8)
+    for number, mask in enumerate(masks):
+        picture = Image.fromarray(mask, "P")
+        picture.putpalette(PALETTE.ravel().tolist())
+        picture.save(tmp_path / f"{number}.png")
+    np.testing.assert_array_equal(load_volume(tmp_path).array, np.moveaxis(PALETTE[masks], -1, 0))
+    np.testing.assert_array_equal(load_labels(tmp_path).array, masks)

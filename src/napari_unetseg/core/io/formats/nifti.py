@@ -84,15 +84,27 @@ def _disagreement(header: Any) -> tuple[str, ...]:
     )
 
 
+MENDED = {
+    "should be non-zero": Note("The header gives a voxel size of 0; 1 is assumed.", "spacing-assumed", "--spacing"),
+    "should be positive": Note(
+        "The header gives a negative voxel size; its absolute value is taken.", "spacing-negative", "--spacing"
+    ),
+}
+"""What nibabel mends in a header, by its words, in ours."""
+OTHERWISE = Note("The header holds fields that the standard does not allow; they were mended.", "header-mended")
+
+
 class _Mended(logging.Handler):
     """Collects what nibabel mends in a header, such as a spacing of 0, as `notes`; it would print it by itself."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[Note, ...] = ()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.notes += (f"The header was mended: {record.getMessage()}.",)
+        told = record.getMessage()
+        note = next((note for words, note in MENDED.items() if words in told), OTHERWISE)
+        self.notes = tuple(dict.fromkeys((*self.notes, note)))
 
     def __enter__(self) -> Self:
         logger = imageglobals.logger
