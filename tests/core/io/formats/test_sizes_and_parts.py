@@ -289,6 +289,13 @@ def test_metadata_that_make_no_sense_are_told_in_our_words(tmp_path: Path) -> No
     assert not any(word in str(caught.value) for word in ("pydantic", "Field required", "damaged"))
 
 
+def test_a_group_of_arrays_says_how_to_open_one(tmp_path: Path) -> None:
+    zarr.open_group(str(tmp_path / "a.zarr"), mode="w").create_array("raw", data=NOISE)
+    with pytest.raises(InputError, match=r"without an image.*one of its arrays by its own path: raw"):
+        inspect(tmp_path / "a.zarr")
+    np.testing.assert_array_equal(load_volume(tmp_path / "a.zarr/raw").array[0], NOISE)
+
+
 def plate(folder: Path, wells: dict[str, int]) -> None:
     group = zarr.open_group(str(folder), mode="w", zarr_format=2)
     group.attrs["plate"] = {"version": "0.4", "wells": [{"path": name} for name in wells]}

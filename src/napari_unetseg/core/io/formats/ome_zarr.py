@@ -64,7 +64,9 @@ def open_source(path: Path, image: int = 0) -> Source:
     metadata = ome_attributes(dict(node.attrs))
     images = images_of(path, metadata)
     if not images:
-        raise InputError(f"{path} is a Zarr group without an image; expected OME-Zarr (multiscales).")
+        arrays = ", ".join(sorted(name for name, _ in node.arrays())[:5])
+        hint = f" Open one of its arrays by its own path: {arrays}." if arrays else ""
+        raise InputError(f"{path} is a Zarr group without an image; expected OME-Zarr (multiscales).{hint}")
     source, chosen = _open_image(path, images[image]), images[image]
     if chosen.folder != path:
         kind = next((kind for kind in ("plate", "well") if kind in metadata), "group")
