@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from napari_unetseg.api.inputs import EVERYTHING, Image, as_volume
 from napari_unetseg.api.labelling import iter_clean
 from napari_unetseg.core.annotations.corrections import keep_corrections, keep_in_probabilities
-from napari_unetseg.core.io.loadsave import load_volume, save_labels, save_volume
+from napari_unetseg.core.io.formats.registry import series_writer
+from napari_unetseg.core.io.loadsave import load_volume, save_labels, save_series, save_volume
 from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, check_output
 from napari_unetseg.core.models.appearance import describe_image
 from napari_unetseg.core.models.card import Score
@@ -60,6 +61,8 @@ class Segmentation:
         From the call to the result, reading of files included.
     notes : tuple of str
         What the user should know: a fall back to smaller tiles, voxels that were not finite.
+    series : tuple of Labels
+        Every time point, where all were asked for; `labels` are the first then.
     """
 
     labels: Labels
@@ -68,6 +71,7 @@ class Segmentation:
     device: str
     seconds: float
     notes: tuple[str, ...] = ()
+    series: tuple[Labels, ...] = ()
 
 
 def load_model(model: str | Path) -> Model:
@@ -171,7 +175,8 @@ def segment_file(
 ) -> Segmentation:
     """Read an image, `segment` it, and write the result: labels, or the probabilities where the settings ask for them.
 
-    With `anonymous`, the image's name is not in the result.
+    With `anonymous`, the image's name is not in the result. Where the selection's time is ``"all"``, every time point
+    is segmented, and a series written.
 
     Raises
     ------
@@ -182,6 +187,8 @@ def segment_file(
     """
     started = time.perf_counter()
     check_output(Path(target), PROBABILITIES if settings.write == "probabilities" else LABELS, overwrite=True)
+    if selection.time == "all":
+        return _segment_series(source, target, model, selection, settings, on_progress, anonymous=anonymous)
     volume = load_volume(source, selection)
     result = segment(replace(volume, name=IMAGE) if anonymous else volume, model, settings, on_progress)
     if result.probabilities is None:
@@ -189,6 +196,43 @@ def segment_file(
     else:
         save_volume(target, result.probabilities)
     return replace(result, seconds=time.perf_counter() - started)
+
+
+def _segment_series(
+    source: str | Path,
+    target: str | Path,
+    model: Model | str | Path | None,
+    selection: Selection,
+    settings: SegmentSettings,
+    on_progress: Callable[[Progress], None] | None,
+    *,
+    anonymous: bool,
+) -> Segmentation:
+    """Segment time point after time point with one model, chosen by the first, and write them as one file."""
+    started = time.perf_counter()
+    first = load_volume(source, replace(selection, time=0))
+    if first.times > 1:
+        series_writer(Path(target))  # raises where its format cannot hold them
+    loaded, note = _as_model(model, first)
+    found = list[Segmentation]()
+    for number in range(first.times):
+        volume = first.at(number)
+        volume = replace(volume, name=IMAGE) if anonymous else volume
+        found.append(segment(volume, loaded, settings, on_progress and _at_time(on_progress, number, first.times)))
+    labels = tuple(anonymous_labels(each.labels) if anonymous else each.labels for each in found)
+    likely = [each.probabilities for each in found if each.probabilities is not None]
+    if first.times > 1:
+        save_series(target, likely or labels)
+    elif likely:
+        save_volume(target, likely[0])
+    else:
+        save_labels(target, labels[0])
+    notes = tuple(dict.fromkeys(note + tuple(text for each in found for text in each.notes)))
+    return replace(found[0], seconds=time.perf_counter() - started, notes=notes, series=labels)
+
+
+def _at_time(show: Callable[[Progress], None], number: int, times: int) -> Callable[[Progress], None]:
+    return lambda progress: show(replace(progress, stage=f"{progress.stage}, time point {number + 1} of {times}"))
 
 
 def forecast(

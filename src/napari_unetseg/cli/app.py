@@ -29,7 +29,7 @@ from napari_unetseg.cli.options import (
     selection_of,
 )
 from napari_unetseg.core.allocator import reuse_freed_memory
-from napari_unetseg.core.settings import SegmentSettings, Selection
+from napari_unetseg.core.settings import SegmentSettings, Selection, help_of
 from napari_unetseg.errors import OutputError, ResourceError, UnetsegError
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ def segment(
     spacing: Spacing = None,
     unit: Annotated[str | None, option(Selection, "unit")] = None,
     channel: Annotated[str | None, option(Selection, "channels", "--channel")] = None,
-    time_point: Annotated[int, option(Selection, "time", "--time")] = EVERYTHING.time,
+    time_point: Annotated[str | None, typer.Option("--time", metavar="N|all", help=help_of(Selection, "time"))] = None,
+    image: Annotated[int | None, option(Selection, "image", "--image")] = EVERYTHING.image,
     level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
     allow_missing: AllowMissing = False,
@@ -134,7 +135,7 @@ def segment(
 
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
-    selection = selection_of(spacing, unit, channel, time_point, level, allow_missing=allow_missing)
+    selection = selection_of(spacing, unit, channel, time_point, level, image=image, allow_missing=allow_missing)
     terminal.hide(inputs, names=anonymous)
     ending = "probabilities" if write == "probabilities" else "labels"
     tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
@@ -171,7 +172,7 @@ def _segment_one(
         "notes": terminal.shown_notes(notes),
     }
     if result.labels.are_objects:
-        record["objects"] = int(result.labels.array.max())
+        record["objects"] = sum(int(labels.array.max()) for labels in result.series or (result.labels,))
     return record
 
 
@@ -207,6 +208,7 @@ for _command in (learning.finetune, *labels.ALL, *models.ALL):
 @app.command()
 def info(
     file: Annotated[Path, typer.Argument(help="An image, a folder, a model file or a bundled model's name.")],
+    image: Annotated[int | None, option(Selection, "image", "--image")] = EVERYTHING.image,
     as_json: Json = False,
 ) -> None:
     """Tell what an image or a model file holds, without loading it."""
@@ -219,9 +221,11 @@ def info(
         shown = {**terminal.card_facts(card), "picture": picture}
     else:
         from napari_unetseg.core.io.loadsave import inspect
+        from napari_unetseg.core.io.selecting import notes_of
 
-        found = inspect(file)
-        record, shown = terminal.volume_record(found), terminal.volume_facts(found)
+        found = inspect(file, image)
+        notes = notes_of(found, Selection(image=image))
+        record, shown = terminal.volume_record(found, notes), terminal.volume_facts(found, notes)
     if as_json:
         terminal.say_json(record)
     else:

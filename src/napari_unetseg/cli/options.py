@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -62,15 +62,35 @@ def selection_of(
     spacing: str | None,
     unit: str | None = None,
     channels: str | None = None,
-    time_point: int = 0,
+    time_point: str | None = None,
     level: int = 0,
     *,
+    image: int | None = None,
     allow_missing: bool = False,
 ) -> Selection:
     """Which part of a file to load, from options as typed."""
     size, size_unit = parse_spacing(spacing) if spacing else (None, None)
     unit = parse_unit(unit) if unit else size_unit
-    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit, allow_missing=allow_missing)
+    return Selection(
+        _whole_numbers(channels),
+        _time(time_point),
+        level,
+        spacing=size,
+        unit=unit,
+        allow_missing=allow_missing,
+        image=image,
+    )
+
+
+def _time(text: str | None) -> int | Literal["all"] | None:
+    """Read ``"3"`` or ``"all"``."""
+    if text is None:
+        return None
+    if text == "all":
+        return "all"
+    if not text.lstrip("-").isdecimal():
+        raise SettingsError(f"Expected a time point, counted from 0, or all; got {text!r}.")
+    return int(text)
 
 
 def _whole_numbers(text: str | None) -> tuple[int, ...] | None:

@@ -169,8 +169,8 @@ def card_facts(card: ModelCard) -> dict[str, Cell]:
     }
 
 
-def volume_record(info: VolumeInfo) -> dict[str, Any]:
-    """What a file holds, in plain values for programs."""
+def volume_record(info: VolumeInfo, notes: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a file holds, and what would be read of it, in plain values for programs."""
     grid = info.grid
     return {
         "path": shown_name(info.path),
@@ -184,12 +184,13 @@ def volume_record(info: VolumeInfo) -> dict[str, Any]:
         "times": info.times,
         "levels": info.levels,
         "bytes": info.nbytes,
-        "notes": note_records(info.notes),
+        "images": info.images,
+        "notes": note_records(info.notes if notes is None else notes),
     }
 
 
-def volume_facts(info: VolumeInfo) -> dict[str, Cell]:
-    """What a file holds, for people."""
+def volume_facts(info: VolumeInfo, notes: Sequence[str] | None = None) -> dict[str, Cell]:
+    """What a file holds, and what would be read of it, for people."""
     spacing = " × ".join(f"{step:.4g}" for step in info.grid.spacing)
     return {
         "file": shown_name(info.path),
@@ -199,9 +200,10 @@ def volume_facts(info: VolumeInfo) -> dict[str, Cell]:
         "channels": ", ".join(info.channels),
         "dtype": str(info.dtype),
         "memory": filesize.decimal(info.nbytes),
+        "images": [f"{number}: {text}" for number, text in enumerate(info.images)],
         "time points": str(info.times) if info.times > 1 else "",
         "levels": ", ".join("×".join(map(str, level)) for level in info.levels) if len(info.levels) > 1 else "",
-        "notes": info.notes,
+        "notes": info.notes if notes is None else notes,
     }
 
 

@@ -80,12 +80,15 @@ class Selection:
 
     Parameters
     ----------
+    time : which one; None takes the first, and says so where there are others. ``"all"`` is for `segment_file` alone.
     crop : three (start, stop) pairs for z, y, x, in voxels of the level; None takes all.
     spacing : (z, y, x), overrides the file's; with `unit`.
     """
 
     channels: tuple[int, ...] | None = setting(None, "Channels to load, counted from 0; all of them if not given.")
-    time: int = setting(0, "Time point to load, counted from 0.")
+    time: int | Literal["all"] | None = setting(
+        None, "Time point to load, counted from 0; the first if not given. With segment, 'all' writes a series."
+    )
     level: int = setting(0, "Resolution level to load; 0 is the finest.")
     crop: tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None = setting(None, "Part to load, in voxels.")
     spacing: tuple[float, float, float] | None = setting(None, "Voxel size Z,Y,X, instead of the file's.")
@@ -93,3 +96,4 @@ class Selection:
     allow_missing: bool = setting(
         False, "Read parts of an OME-Zarr that are not on disk as its fill value, though they were written once."
     )
+    image: int | None = setting(None, "Image to load, counted from 0, of a file that holds several; info lists them.")

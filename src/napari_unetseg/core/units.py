@@ -34,22 +34,41 @@ class LengthUnit:
 
 
 LENGTHS = (
-    LengthUnit("nm", UNITS["nm"], "nanometer", ("nanometre", "nanometers")),
-    # the micro sign is ours; there are also the Greek letter, and what Java writes for it
-    LengthUnit("µm", UNITS["µm"], "micrometer", ("um", "μm", "\\u00B5m", "micron", "microns", "micrometre")),
-    LengthUnit("mm", UNITS["mm"], "millimeter", ("millimetre", "millimeters")),
-    LengthUnit("cm", UNITS["cm"], "centimeter", ("centimetre", "centimeters")),
-    LengthUnit("m", UNITS["m"], "meter", ("metre", "meters")),
-    LengthUnit("pm", 1e-12, "picometer"),
-    LengthUnit("Å", 1e-10, "angstrom", ("Ao", "\u212b")),
-    LengthUnit("in", 25.4e-3, "inch", ("[in_i]", "inches")),
-    LengthUnit("dm", 0.1, "decimeter"),
-    LengthUnit("km", 1e3, "kilometer"),
+    LengthUnit("nm", UNITS["nm"], "nanometer", ("nanometre", "nanometers", "nanometres")),
+    # the micro sign is ours; there are also the Greek letter, what Java writes for it, and both bytes of it as Latin-1
+    LengthUnit(
+        "µm",
+        UNITS["µm"],
+        "micrometer",
+        ("um", "μm", "\\u00B5m", "Âµm", "micron", "microns", "micrometre", "micrometers", "micrometres", "µ", "μ"),
+    ),
+    LengthUnit("mm", UNITS["mm"], "millimeter", ("millimetre", "millimeters", "millimetres")),
+    LengthUnit("cm", UNITS["cm"], "centimeter", ("centimetre", "centimeters", "centimetres")),
+    LengthUnit("m", UNITS["m"], "meter", ("metre", "meters", "metres")),
+    LengthUnit("pm", 1e-12, "picometer", ("picometre", "picometers")),
+    LengthUnit("Å", 1e-10, "angstrom", ("Ao", "\u212b", "A", "angstroms", "ångström", "ångstrom")),
+    LengthUnit("in", 25.4e-3, "inch", ("[in_i]", "[in_us]", "inches")),
+    LengthUnit("dm", 0.1, "decimeter", ("decimetre",)),
+    LengthUnit("dam", 10.0, "decameter", ("decametre",)),
+    LengthUnit("hm", 1e2, "hectometer", ("hectometre",)),
+    LengthUnit("km", 1e3, "kilometer", ("kilometre", "kilometers")),
+    LengthUnit("Mm", 1e6, "megameter", ("megametre",)),
+    LengthUnit("Gm", 1e9, "gigameter", ("gigametre",)),
+    LengthUnit("Tm", 1e12, "terameter", ("terametre",)),
+    LengthUnit("fm", 1e-15, "femtometer", ("femtometre",)),
+    LengthUnit("am", 1e-18, "attometer", ("attometre",)),
+    LengthUnit("thou", 25.4e-6, "mil", ("[mil_i]",)),
+    LengthUnit("li", 25.4e-3 / 12, "line"),
+    LengthUnit("pt", 25.4e-3 / 72, "point"),
+    LengthUnit("ft", 0.3048, "foot", ("[ft_i]", "[ft_us]", "feet")),
+    LengthUnit("yd", 0.9144, "yard", ("[yd_i]", "yards")),
+    LengthUnit("mi", 1609.344, "mile", ("[mi_i]", "miles")),
 )
-"""Those of grids (`UNITS`), and those that occur in files beside them."""
+"""Those of grids (`UNITS`), and beside them those of OME-XML, OME-Zarr, UCUM and ImageJ that images may have."""
 UNIT_NAMES = {unit.symbol: unit.name for unit in LENGTHS if unit.symbol in UNITS}
 """The names of the units of grids, by their symbols."""
 _BY_WORD = {word: unit for unit in LENGTHS for word in (unit.symbol, unit.name, *unit.spellings)}
+_BY_LOWER = {word.lower(): unit for word, unit in _BY_WORD.items() if len(word) > 2}
 _PIXEL = ("px", "pixels")
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?"
 SPACING = re.compile(rf"(?P<numbers>{NUMBER}(?:\s*,\s*{NUMBER}){{1,2}})\s*(?P<unit>[a-zµμ]*)", re.IGNORECASE)
@@ -86,8 +105,14 @@ def parse_unit(text: str) -> str:
 
 
 def length_unit(word: str) -> LengthUnit | None:
-    """The unit of length that a file names by its symbol, its name or another spelling; None where it is none."""
-    return _BY_WORD.get(word)
+    """The unit of length that a file names by its symbol, its name or another spelling; None where it is none.
+
+    Names may be capitalised, and quoted as in NRRD; symbols are as they are, but all in capitals they count as small.
+    """
+    word = word.strip().strip("\"'").strip()
+    if word.isupper():  # no symbol but Å and A is of capitals alone, and Mm is not mm
+        return _BY_WORD.get(word) or _BY_WORD.get(word.lower())
+    return _BY_WORD.get(word) or _BY_LOWER.get(word.lower())
 
 
 def in_grid_unit(size: float, word: str) -> tuple[float, str]:

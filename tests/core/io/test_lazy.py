@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_unetseg.core.io.formats import zarr_sink
+from napari_unetseg.core.io.formats.zarr_chunks import ZarrSink
 from napari_unetseg.core.io.lazy import open_labels, open_volume
 from napari_unetseg.core.io.loadsave import (
     label_sink,
@@ -179,7 +179,7 @@ def test_a_chunk_is_on_disk_when_it_is_whole_and_boxes_may_come_again(tmp_path):
     array = zarr.create_array(
         str(tmp_path / "a.zarr"), shape=(4, 8, 8), dtype="u1", chunks=(4, 4, 4), config={"write_empty_chunks": True}
     )
-    sink = zarr_sink.ZarrSink(array)
+    sink = ZarrSink(array)
     chunk = tmp_path / "a.zarr/c/0/0/0"
     top, bottom = ((0, 2), (0, 4), (0, 4)), ((2, 4), (0, 4), (0, 4))
     for value in (1, 2):

@@ -56,7 +56,9 @@ def test_open_shows_a_colour_picture_as_one(viewer, tmp_path):
 def test_labels_of_a_nifti_go_back_where_it_lies(viewer, tmp_path):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (4, 5, 6)).astype(np.uint8)
-    nib.save(nib.Nifti1Image(image, AFFINE), tmp_path / "i.nii.gz")
+    nifti = nib.Nifti1Image(image, AFFINE)
+    nifti.header.set_xyzt_units("mm")
+    nib.save(nifti, tmp_path / "i.nii.gz")
     (layer,) = viewer.open(tmp_path / "i.nii.gz", plugin="napari-unetseg")
     from napari_unetseg.plugin.layers.source import LayerSource
 
@@ -129,3 +131,13 @@ def test_samples_open_with_their_reference_labels_hidden(viewer, sample):
     assert labels.data.max() > 0
     assert image.visible
     assert not labels.visible
+
+
+def test_a_folder_of_ours_that_is_not_right_is_told_by_our_own_sentence(tmp_path):
+    folder = tmp_path / "broken.zarr"
+    folder.mkdir()
+    (folder / ".zgroup").write_text('{"zarr_format": 2}')
+    reader = get_reader(str(folder))
+    assert reader is not None
+    with pytest.raises(InputError, match="a Zarr group without an image"):
+        reader(str(folder))

@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.io.formats.registry import open_source, stem
-from napari_unetseg.core.io.selecting import check_memory, grid_of_part, select
+from napari_unetseg.core.io.selecting import check_memory, choose_image, grid_of_part, notes_of, select
 from napari_unetseg.core.io.source import Part, Source
-from napari_unetseg.core.notes import as_note
 from napari_unetseg.core.privacy import SERIES, shown_name
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, MadeBy, Shape, Structure, Volume, check_time, place
@@ -180,11 +179,11 @@ class FileLabels:
         InputError
             If the file is damaged there, or a number is negative, not whole or not finite.
         """
-        return whole_numbers(self.volume.read(box)[0], self.volume.path)
+        return whole_numbers(_one_channel(self.volume.read(box), self.volume), self.volume.path)
 
     def load(self) -> Labels:
         """All of them in memory, of the smallest dtype."""
-        array = whole_numbers(self.volume.load().array[0], self.volume.path)
+        array = whole_numbers(_one_channel(self.volume.load().array, self.volume), self.volume.path)
         return Labels(array, self.grid, self.structures, self.are_objects, self.name, self.made_by)
 
 
@@ -198,9 +197,7 @@ def open_volume(path: str | Path, selection: Selection = EVERYTHING) -> FileVolu
     SettingsError
         If the selection lies outside the file.
     """
-    source = open_source(Path(path))
-    part = select(source, selection)
-    return FileVolume(Path(path), selection, source, part, grid_of_part(source, part, selection))
+    return _opened(choose_image(open_source(Path(path)), selection.image), selection)
 
 
 def open_labels(path: str | Path, selection: Selection = EVERYTHING) -> FileLabels:
@@ -209,14 +206,35 @@ def open_labels(path: str | Path, selection: Selection = EVERYTHING) -> FileLabe
     Raises
     ------
     InputError
-        As `open_volume`; also if there is more than one channel.
+        As `open_volume`; also if there is more than one channel. Three of a colour picture are told apart when read.
     SettingsError
         If the selection lies outside the file.
     """
-    volume = open_volume(path, selection)
-    if len(volume.channels) != 1:
-        raise InputError(f"{path} has {len(volume.channels)} channels; expected labels of one. Choose a channel.")
+    source = choose_image(open_source(Path(path)), selection.image)
+    volume = _opened(source.as_labels() if source.as_labels else source, selection)
+    if len(volume.channels) != 1 and not volume.is_colour:
+        names = ", ".join(volume.channels)
+        raise InputError(
+            f"{path} has {len(volume.channels)} channels ({names}); expected labels, one number a voxel. Save the "
+            "channel that holds them as a file of its own."
+        )
     return FileLabels(volume)
+
+
+def _opened(source: Source, selection: Selection) -> FileVolume:
+    part = select(source, selection)
+    return FileVolume(source.info.path, selection, source, part, grid_of_part(source, part, selection))
+
+
+def _one_channel(array: npt.NDArray[Any], volume: FileVolume) -> npt.NDArray[Any]:
+    """Labels (Z, Y, X) of what was read; a picture whose colours are all grey holds the same numbers three times."""
+    if (array[1:] != array[0]).any():
+        raise InputError(
+            f"{volume.path} has {len(array)} channels that differ ({', '.join(volume.channels)}); expected labels, one "
+            "number a voxel. Save the mask with a palette, or as one channel of numbers."
+        )
+    labels: npt.NDArray[Any] = array[0]
+    return labels
 
 
 def whole_numbers(array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
@@ -235,8 +253,8 @@ def smallest_dtype(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def warn_of_notes(volume: FileVolume) -> None:
     """Say what a user should know of a file: an assumed spacing, missing slices."""
-    for note in volume.source.info.notes:
-        warnings.warn(as_note(note).about(shown_name(volume.path)), stacklevel=3)
+    for note in notes_of(volume.source.info, volume.selection):
+        warnings.warn(note.about(shown_name(volume.path)), stacklevel=3)
 
 
 def _load_time(path: Path, selection: Selection, time: int) -> Volume:

@@ -5,21 +5,30 @@ Formats are told by suffix, folders by what lies in them. A format's library is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.io.atomic import atomic_path
-from napari_unetseg.core.io.formats.registry import box_writer, label_writer, open_source, volume_writer
+from napari_unetseg.core.io.formats.registry import (
+    box_writer,
+    label_writer,
+    open_source,
+    series_writer,
+    volume_writer,
+)
 from napari_unetseg.core.io.lazy import EVERYTHING, open_labels, open_volume, smallest_dtype, warn_of_notes
+from napari_unetseg.core.io.selecting import choose_image
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.core.voxels import Sink, VoxelSource
+from napari_unetseg.errors import InputError
 
 __all__ = [
     "VolumeInfo",
@@ -28,20 +37,24 @@ __all__ = [
     "load_labels",
     "load_volume",
     "save_labels",
+    "save_series",
     "save_volume",
     "volume_sink",
 ]
 
 
-def inspect(path: str | Path) -> VolumeInfo:
-    """What a file or folder holds, without loading it.
+def inspect(path: str | Path, image: int | None = None) -> VolumeInfo:
+    """What a file or folder holds, without loading it; of several images the first, or the one of that number.
 
     Raises
     ------
     InputError
         If there is nothing there, it is damaged, or its format is unknown.
+    SettingsError
+        If there is no such image.
     """
-    return open_source(Path(path)).info
+    source = open_source(Path(path))
+    return source.info if image is None else choose_image(source, image).info
 
 
 def load_volume(path: str | Path, selection: Selection = EVERYTHING) -> Volume:
@@ -115,9 +128,34 @@ def save_volume(path: str | Path, volume: Volume) -> None:
     """
     target = Path(path)
     write = volume_writer(target).write_volume
-    stored = {"float16": "float32", "bool": "uint8"}.get(volume.array.dtype.name, volume.array.dtype)
     with atomic_path(target) as temporary:
-        write(temporary, replace(volume, array=volume.array.astype(stored, copy=False)))
+        write(temporary, replace(volume, array=volume.array.astype(_stored_dtype(volume), copy=False)))
+
+
+def save_series(path: str | Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+    """Write several time points of labels or of an image, of one shape and grid, as `save_labels` and `save_volume`.
+
+    Raises
+    ------
+    OutputError
+        If the format of that suffix holds one time point, or the file cannot be written.
+    InputError
+        If the time points have different shapes.
+    """
+    target = Path(path)
+    write = series_writer(target).write_series
+    if len({frame.array.shape for frame in frames}) != 1:
+        raise InputError(f"Expected time points of one shape; got {[frame.array.shape for frame in frames]}.")
+    dtype = np.result_type(*(_stored_dtype(frame) for frame in frames))
+    with atomic_path(target) as temporary:
+        write(temporary, [replace(frame, array=frame.array.astype(dtype, copy=False)) for frame in frames])  # type: ignore[arg-type] # of one kind
+
+
+def _stored_dtype(data: Labels | Volume) -> np.dtype[Any]:
+    """That in which it is written: of labels the smallest, of an image one that every program reads."""
+    if isinstance(data, Labels):
+        return smallest_dtype(data.array).dtype
+    return np.dtype({"float16": "float32", "bool": "uint8"}.get(data.array.dtype.name, data.array.dtype))
 
 
 @contextmanager

@@ -7,10 +7,14 @@ from dataclasses import replace
 
 import psutil
 
-from napari_unetseg.core.io.source import Part, Source
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo
+from napari_unetseg.core.notes import Note, as_note
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import UNITS, Grid, Shape, check_time
-from napari_unetseg.errors import ResourceError, SettingsError
+from napari_unetseg.errors import InputError, ResourceError, SettingsError
+
+MOST_LISTED = 12
+"""Images of a file that a message names."""
 
 
 def select(source: Source, selection: Selection) -> Part:
@@ -21,8 +25,10 @@ def select(source: Source, selection: Selection) -> Part:
     SettingsError
         If it names a channel, time, level or voxel that the file does not have.
     """
-    info = source.info
-    check_time(selection.time, info.times)
+    info, time = source.info, selection.time or 0
+    if time == "all":
+        raise SettingsError("Expected one time point, counted from 0; got all of them, which only segment takes.")
+    check_time(time, info.times)
     _within("resolution level", selection.level, len(info.levels))
     channels = tuple(range(len(info.channels))) if selection.channels is None else selection.channels
     if not channels:
@@ -32,7 +38,42 @@ def select(source: Source, selection: Selection) -> Part:
     shape = info.levels[selection.level]
     box = _box(selection.crop or tuple((0, size) for size in shape), shape)
     whole = channels == tuple(range(len(info.channels))) and box == _box(tuple((0, n) for n in shape), shape)
-    return Part(channels, selection.time, selection.level, box, whole, selection.allow_missing)
+    return Part(channels, time, selection.level, box, whole, selection.allow_missing)
+
+
+def choose_image(source: Source, image: int | None) -> Source:
+    """The source of one of the images of a file, counted from 0; None is for a file with a single one.
+
+    Raises
+    ------
+    SettingsError
+        If there is no such image.
+    InputError
+        If there are several, and none was chosen.
+    """
+    images = source.info.images
+    if image is not None:
+        _within("image", image, max(1, len(images)))
+    elif len(images) > 1:
+        listed = [f"{number}: {text}" for number, text in enumerate(images[:MOST_LISTED])]
+        more = [f"and {len(images) - MOST_LISTED} more"] if len(images) > MOST_LISTED else []
+        raise InputError(
+            f"{source.info.path} holds {len(images)} images ({'; '.join([*listed, *more])}); expected one. Choose it "
+            "by its number (segment --image N), or save it as a file of its own."
+        )
+    return source.open_image(image) if image and source.open_image else source
+
+
+def notes_of(info: VolumeInfo, selection: Selection) -> tuple[Note, ...]:
+    """What a user should know of a part of a file: what was assumed, and that there are other images or time points."""
+    notes = tuple(map(as_note, info.notes))
+    if len(info.images) > 1 and selection.image is None:
+        text = f"The file holds {len(info.images)} images; the first is described. Choose one by segment --image N."
+        notes = (*notes, Note(text, "several-images", "--image"))
+    if info.times > 1 and selection.time is None:
+        text = f"The first of {info.times} time points is taken; choose another by --time N, or all by --time all."
+        notes = (*notes, Note(text, "first-time-point", "--time"))
+    return notes
 
 
 def check_memory(source: Source, part: Part) -> None:

@@ -6,6 +6,7 @@ was opened.
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ UNIT_RATIO = 4
 """How many times as large as the image what is decoded at once may be: a chunk may reach beyond the border."""
 LACKS_MEMORY = ("bad_alloc", "llocate memory", "llocation failed", "llocation error", "llocating memory")
 """Words of C and C++ libraries that were given none."""
+NUMPY_NUMBER = re.compile(r"\bnp\.\w+\(([^()]*)\)")
+"""How numpy spells a number for programmers."""
 Stamps = dict[Path, tuple[int, int]]
 """Size in bytes and time of the last change in ns, of each file."""
 
@@ -54,6 +57,9 @@ class VolumeInfo:
         Shapes of the resolution levels, the finest first.
     notes : tuple of str
         What a user should know: an assumed spacing, missing slices.
+    images : tuple of str
+        What the different images of the file are, each in a few words, where there are several: such as the wells of a
+        plate. These facts are those of the first, or of the one that was chosen.
     """
 
     path: Path
@@ -65,6 +71,7 @@ class VolumeInfo:
     times: int = 1
     levels: tuple[Shape, ...] = ()
     notes: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.levels:
@@ -120,6 +127,11 @@ class Source:
         Bytes that are decoded at once, whatever small part is asked for.
     files : tuple of Path
         What was read when it was opened, other than `info.path`, and must stay as it is.
+    open_image : callable or None
+        Opens another of the images that `info.images` lists, by its number from 0.
+    as_labels : callable or None
+        Opens the same as labels, where these are stored otherwise than an image: the indices of a palette, segments
+        in layers. None where there is no difference.
     """
 
     info: VolumeInfo
@@ -129,6 +141,8 @@ class Source:
     chunk: Shape | None = (1, 1, 1)
     unit: int = 0
     files: tuple[Path, ...] = ()
+    open_image: Callable[[int], Source] | None = None
+    as_labels: Callable[[], Source] | None = None
 
 
 def stack(channels: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -155,6 +169,7 @@ def decoding(path: Path, kind: str) -> Iterator[None]:
                 f"{path} needs more memory than there is; load a crop, fewer channels or a coarser level."
             ) from error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]  # the rest is a trace through C++
+        reason = NUMPY_NUMBER.sub(r"\1", reason)
         raise InputError(f"{path} is not a whole, readable {kind} ({reason}). Is it damaged? Copy it again.") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from typing import Any
@@ -19,6 +20,7 @@ from napari_unetseg.core.metrics.pairing import Pair
 from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
+from napari_unetseg.core.notes import Note
 from napari_unetseg.core.volume import Box, Labels, place
 from napari_unetseg.core.voxels import LabelSource, blocks
 from napari_unetseg.errors import InputError
@@ -26,6 +28,8 @@ from napari_unetseg.errors import InputError
 DEFAULTS = MetricSettings()
 MOST_STRUCTURES = 255
 """More labels than this are taken for numbered objects, unless the settings say what they are."""
+MOST_LISTED = 5
+"""Labels that a note names."""
 THREADS = 2
 """Structures whose surfaces are measured at once: each needs memory for its own bounding box."""
 Figures = dict[str, Any]
@@ -67,6 +71,7 @@ def evaluate(
         pair = pair.foreground()
     tolerance = max(pair.spacing) if settings.tolerance is None else settings.tolerance
     overlap, boxes = _counted(pair, known, boxed=settings.surfaces and known is None)
+    _warn_of_other_numbers(overlap)
     rows = [_overlap_figures(overlap, index, pair.voxel) for index in range(len(overlap.labels))]
     if settings.surfaces and known is None:
         surfaces = _surface_figures(pair, overlap.labels.tolist(), boxes, tolerance)
@@ -144,6 +149,23 @@ def _counted(pair: Pair, known: npt.NDArray[np.bool_] | None, *, boxed: bool) ->
                 here = triple((a + s.start, a + s.stop) for (a, _), s in zip(box, inside, strict=True))
                 boxes[label] = _union(boxes.get(label, here), here)
     return count.overlap, boxes
+
+
+def _warn_of_other_numbers(overlap: Overlap) -> None:
+    """Say that no label occurs in both, as where a mask is 0 and 255 in one and 0 and 1 in the other."""
+    ours, theirs = (overlap.labels[counts.any(axis=0)].tolist() for counts in (overlap.predicted, overlap.reference))
+    if not ours or not theirs or {*ours} & {*theirs}:
+        return
+    text = (
+        f"No label occurs in both: the prediction has {_listed(ours)}, and the reference {_listed(theirs)}. The same "
+        "structures may be meant: give them the same numbers."
+    )
+    warnings.warn(Note(text, "no-label-in-both"), stacklevel=3)
+
+
+def _listed(labels: list[int]) -> str:
+    shown = ", ".join(map(str, labels[:MOST_LISTED]))
+    return shown if len(labels) <= MOST_LISTED else f"{shown}, … ({len(labels)} in all)"
 
 
 def _overlap_figures(overlap: Overlap, index: int, voxel: float) -> Figures:

@@ -133,7 +133,7 @@ def test_a_senseless_affine_warns_and_counts_as_unit_spacing(affine: np.ndarray,
     assert "singular" in inspect(path).notes[0]
 
 
-@pytest.mark.parametrize(("size", "words"), [(0.0, "should be non-zero"), (-2.0, "should be positive")])
+@pytest.mark.parametrize(("size", "words"), [(0.0, "voxel size of 0"), (-2.0, "negative voxel size")])
 def test_a_senseless_spacing_is_mended_in_a_note_and_prints_nothing_itself(
     size: float, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

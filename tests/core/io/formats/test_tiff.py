@@ -174,12 +174,18 @@ def test_a_pyramid(tmp_path: Path) -> None:
     np.testing.assert_array_equal(crop.array[0], array[1:2, ::4, ::4][:, 3:9, 5:24])
 
 
-def test_several_images_give_the_first_and_a_note(tmp_path: Path) -> None:
+def test_of_several_images_one_is_chosen(tmp_path: Path) -> None:
+    first, second = noise(4, 5), noise(7, 8)
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
-        tif.write(noise(4, 5), metadata=None)
-        tif.write(noise(7, 8), metadata=None)
-    with pytest.warns(UserWarning, match="2 images"):
-        assert load_volume(tmp_path / "a.tif").shape == (1, 4, 5)
+        tif.write(first, metadata=None)
+        tif.write(second, metadata=None)
+    with pytest.raises(InputError, match=r"2 images \(0: .*y 4, x 5; 1: .*y 7, x 8\).*--image N"):
+        load_volume(tmp_path / "a.tif")
+    for number, array in enumerate((first, second)):
+        np.testing.assert_array_equal(load_volume(tmp_path / "a.tif", Selection(image=number)).array[0, 0], array)
+    assert len(inspect(tmp_path / "a.tif").images) == 2
+    with pytest.raises(SettingsError, match="0 to 1"):
+        load_volume(tmp_path / "a.tif", Selection(image=2))
 
 
 def test_spacing_given_by_the_user(tmp_path: Path) -> None:

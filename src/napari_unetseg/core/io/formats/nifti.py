@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -17,12 +18,14 @@ from nibabel import imageglobals
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import DEFLATE_RATIO, Part, Source, VolumeInfo, check_declared, decoding, stack
-from napari_unetseg.core.units import parse_unit
+from napari_unetseg.core.notes import Note
 from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
 WORDS = {"m": "meter", "mm": "mm", "µm": "micron"}
 """The units that NIfTI has, by ours."""
+CODES = {1: "m", 2: "mm", 3: "µm"}
+"""The codes of units (https://nifti.nimh.nih.gov/nifti-1)."""
 NEAREST = {"cm": "mm", "nm": "µm"}
 """What the others are written in."""
 MOST_BEHIND = 2**24  # bytes behind the last voxel, in an archive
@@ -45,8 +48,8 @@ def open_source(path: Path) -> Source:
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
         affine, notes = orientation.sound(image.affine)
-        unit = parse_unit(image.header.get_xyzt_units()[0])
-        unit = unit if unit in WORDS else "mm"
+        unit, assumed = _unit(image.header)
+        notes += assumed if legend.unit is None else ()
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
         notes += _disagreement(image.header)
@@ -56,6 +59,15 @@ def open_source(path: Path) -> Source:
     check_declared(path, math.prod(shape) * image.get_data_dtype().itemsize, DEFLATE_RATIO if packed else 1)
     chunk = None if packed else (1, 1, 1)
     return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk)
+
+
+def _unit(header: Any) -> tuple[str, tuple[Note, ...]]:
+    """The unit of lengths; mm, with a note, where the header has no code or one that the standard does not know."""
+    code = int(header["xyzt_units"]) & 7  # the lower bits; the others are for time
+    if code in CODES:
+        return CODES[code], ()
+    why = f"has a unit of code {code}, which the standard does not know" if code else "does not say the unit"
+    return "mm", (Note(f"The header {why}; mm is assumed.", "unit-assumed", "--unit"),)
 
 
 def _disagreement(header: Any) -> tuple[str, ...]:
@@ -72,15 +84,27 @@ def _disagreement(header: Any) -> tuple[str, ...]:
     )
 
 
+MENDED = {
+    "should be non-zero": Note("The header gives a voxel size of 0; 1 is assumed.", "spacing-assumed", "--spacing"),
+    "should be positive": Note(
+        "The header gives a negative voxel size; its absolute value is taken.", "spacing-negative", "--spacing"
+    ),
+}
+"""What nibabel mends in a header, by its words, in ours."""
+OTHERWISE = Note("The header holds fields that the standard does not allow; they were mended.", "header-mended")
+
+
 class _Mended(logging.Handler):
     """Collects what nibabel mends in a header, such as a spacing of 0, as `notes`; it would print it by itself."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.notes: tuple[str, ...] = ()
+        self.notes: tuple[Note, ...] = ()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.notes += (f"The header was mended: {record.getMessage()}.",)
+        told = record.getMessage()
+        note = next((note for words, note in MENDED.items() if words in told), OTHERWISE)
+        self.notes = tuple(dict.fromkeys((*self.notes, note)))
 
     def __enter__(self) -> Self:
         logger = imageglobals.logger
@@ -100,6 +124,14 @@ def write_labels(path: Path, labels: Labels) -> None:
 def write_volume(path: Path, volume: Volume) -> None:
     """Write channels along axis 4 (i, j, k, c); their names go into a header extension."""
     _write(path, np.moveaxis(volume.array, 0, -1), volume.grid, Legend.of(volume))
+
+
+def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+    """Write time points along axis 4, and channels along axis 5; what is told of the first one counts for all."""
+    first = frames[0]
+    array = np.stack([frame.array for frame in frames], axis=-1)  # (z, y, x, t), or (c, z, y, x, t)
+    legend = Legend.of(first).model_copy(update={"channels": ()})  # they would name axis 4
+    _write(path, np.moveaxis(array, 0, -1) if isinstance(first, Volume) else array, first.grid, legend)
 
 
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:

@@ -1,4 +1,4 @@
-"""OME-Zarr 0.4 (Zarr 2) and 0.5 (Zarr 3) on disk, by zarr, with the metadata models of yaozarrs.
+"""OME-Zarr 0.1 to 0.4 (Zarr 2) and 0.5 (Zarr 3) on disk, by zarr, with the metadata models of yaozarrs.
 
 Version 0.5 is written, with coarser levels for viewers. Missing chunks are found here: Zarr reads them as the fill
 value, without a word. What this program writes has all its chunks, so that one that is missing was lost.
@@ -9,69 +9,100 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydantic
 import zarr
 from yaozarrs import v05
 
 from napari_unetseg.core.geometry.tiles import triple
-from napari_unetseg.core.io.formats.zarr_chunks import METADATA, lost, missing_chunks
-from napari_unetseg.core.io.formats.zarr_sink import ZarrSink
+from napari_unetseg.core.io.formats.zarr_chunks import ZarrSink, lost, missing_chunks
+from napari_unetseg.core.io.formats.zarr_metadata import (
+    DEFAULT_AXES,
+    Image,
+    channel_names,
+    check_files,
+    images_of,
+    metadata_files,
+    ome_attributes,
+    read_pyramid,
+    version_of,
+)
 from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, parse_image_label
-from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_file, decoding, stack
-from napari_unetseg.core.units import UNIT_NAMES, in_grid_unit, length_unit
-from napari_unetseg.core.volume import UNITS, Grid, Labels, Shape, Triple, Volume, default_channels, place
+from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
+from napari_unetseg.core.notes import Note
+from napari_unetseg.core.units import UNIT_NAMES
+from napari_unetseg.core.volume import Grid, Labels, Shape, Volume, default_channels, place
 from napari_unetseg.core.voxels import partition
 from napari_unetseg.errors import InputError
 
-DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}
 
+def open_source(path: Path, image: int = 0) -> Source:
+    """Open an image of an OME-Zarr, a label image, or a bare Zarr array, by its metadata.
 
-def open_source(path: Path) -> Source:
-    """Open an OME-Zarr image, a label image, or a bare Zarr array, by its metadata.
+    Parameters
+    ----------
+    image : int
+        Which one, counted from 0, where there are several: fields of a plate or a well, numbered series.
 
     Raises
     ------
     InputError
         If it is no Zarr, its metadata are not those of OME-Zarr, or an array that they name is missing.
     """
-    _check_marks(path)
+    check_files(path)
     with decoding(path, "Zarr"):
         node = zarr.open(str(path), mode="r")
     if isinstance(node, zarr.Array):
         return _bare(path, node)
-    metadata = _metadata(node)
-    if "multiscales" not in metadata and (path / "0").is_dir():
-        return open_source(path / "0")  # the layout of bioformats2raw: images are numbered groups
-    multiscale = _multiscale(path, metadata)
-    folders = [_inside(path, dataset.path) for dataset in multiscale.datasets]
-    with decoding(path, "OME-Zarr"):
-        arrays = [zarr.open_array(str(folder), mode="r") for folder in folders]
-        names = [axis.name for axis in multiscale.axes]
-    _check_axes(path, names, arrays[0].shape)
+    metadata = ome_attributes(dict(node.attrs))
+    images = images_of(path, metadata)
+    if not images:
+        arrays = ", ".join(sorted(name for name, _ in node.arrays())[:5])
+        hint = f" Open one of its arrays by its own path: {arrays}." if arrays else ""
+        raise InputError(f"{path} is a Zarr group without an image; expected OME-Zarr (multiscales).{hint}")
+    source, chosen = _open_image(path, images[image]), images[image]
+    if chosen.folder != path:
+        kind = next((kind for kind in ("plate", "well") if kind in metadata), "group")
+        note = Note(f"It is a {kind}, and {chosen.name} in it is read.", "image-of-several", "--image")
+        source = replace(source, info=replace(source.info, notes=(note, *source.info.notes)))
+    if len(images) == 1:
+        return source
+    info = replace(source.info, images=tuple(each.name for each in images))
+    return replace(source, info=info, open_image=partial(open_source, path))
+
+
+def _open_image(path: Path, image: Image) -> Source:
+    check_files(image.folder)
+    with decoding(image.folder, "OME-Zarr"):
+        attributes = dict(zarr.open_group(str(image.folder), mode="r").attrs)
+        metadata = ome_attributes(attributes)
+        pyramid = read_pyramid(image.folder, metadata, image.number)
+    arrays, names = pyramid.arrays, list(pyramid.axes)
     legend = parse_image_label(metadata, Legend.parse(metadata.get(KEY)))
-    grids = tuple(legend.place_scanner(_grid(multiscale, dataset)) for dataset in multiscale.datasets)
+    grids = tuple(legend.place_scanner(grid) for grid in pyramid.grids)
     sizes = dict(zip(names, arrays[0].shape, strict=True))
     info = VolumeInfo(
         path=path,
-        format=f"OME-Zarr {metadata.get('version') or '0.4'}",
+        format=f"OME-Zarr {version_of(metadata, image.number)}",
         shape=_shape(names, arrays[0].shape),
-        channels=_channels(metadata, legend, sizes.get("c", 1)),
+        channels=channel_names(metadata, legend, sizes.get("c", 1)),
         dtype=arrays[0].dtype.newbyteorder("="),
         grid=grids[0],
         times=sizes.get("t", 1),
         levels=tuple(_shape(names, array.shape) for array in arrays),
+        notes=pyramid.notes,
     )
     chunk = _shape(names, arrays[0].shards or arrays[0].chunks)
-    read = partial(_read, path, [d.path for d in multiscale.datasets], names, KEY in dict(node.attrs))
-    return Source(info, read, legend, grids, chunk, max(map(_decoded, arrays)), _marks(path, *folders))
+    read = partial(_read, pyramid.folders, names, KEY in attributes)
+    files = metadata_files(path, image.folder, *pyramid.folders)
+    return Source(info, read, legend, grids, chunk, max(map(_decoded, arrays)), files)
 
 
 def _bare(path: Path, array: zarr.Array[Any]) -> Source:
@@ -87,10 +118,10 @@ def _bare(path: Path, array: zarr.Array[Any]) -> Source:
         dtype=array.dtype.newbyteorder("="),
         grid=Grid(),
         times=sizes.get("t", 1),
-        notes=(f"The Zarr array does not name its axes; {', '.join(names)} are assumed.",),
+        notes=(Note(f"The Zarr array does not name its axes; {', '.join(names)} are assumed.", "axes-assumed"),),
     )
-    chunk, read = _shape(names, array.shards or array.chunks), partial(_read, path, [""], names, False)
-    return Source(info, read, chunk=chunk, unit=_decoded(array), files=_marks(path))
+    chunk, read = _shape(names, array.shards or array.chunks), partial(_read, (path,), names, False)
+    return Source(info, read, chunk=chunk, unit=_decoded(array), files=metadata_files(path))
 
 
 def _decoded(array: zarr.Array[Any]) -> int:
@@ -98,103 +129,20 @@ def _decoded(array: zarr.Array[Any]) -> int:
     return 2 * math.prod(array.chunks) * array.dtype.itemsize
 
 
-def _marks(*folders: Path) -> tuple[Path, ...]:
-    """The files of metadata in folders of a Zarr."""
-    return tuple(folder / name for folder in folders for name in METADATA if (folder / name).exists())
-
-
-def _check_marks(folder: Path) -> None:
-    for mark in _marks(folder):
-        check_file(mark)
-
-
-def _inside(path: Path, name: str) -> Path:
-    """The folder of an array that is named by metadata; raises `InputError` where it is not in the store."""
-    relative = PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts:
-        raise InputError(f"{path} names an array {name!r} outside of it; expected one below it.")
-    _check_marks(path / relative)
-    return path / relative
-
-
-def _metadata(group: zarr.Group) -> dict[str, Any]:
-    """The OME metadata of version 0.5, else the attributes, which are those of 0.4; with our own legend."""
-    attributes = dict(group.attrs)
-    ome = attributes.get("ome")
-    return {**ome, KEY: attributes.get(KEY)} if isinstance(ome, dict) else attributes
-
-
-def _multiscale(path: Path, metadata: Mapping[str, Any]) -> v05.Multiscale:
-    try:
-        return v05.Multiscale.model_validate(metadata["multiscales"][0])
-    except (KeyError, IndexError, TypeError) as error:
-        raise InputError(f"{path} is a Zarr group without an image; expected OME-Zarr (multiscales).") from error
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(f"{path} is not OME-Zarr 0.4 or 0.5: {where}: {first['msg']}") from error
-
-
-def _check_axes(path: Path, names: list[str], shape: tuple[int, ...]) -> None:
-    if not {"y", "x"} <= set(names) <= set("tczyx") or len(names) != len(shape):
-        raise InputError(f"{path} has axes {names} of sizes {shape}; expected t, c, z, y and x alone.")
-
-
-def _grid(multiscale: v05.Multiscale, dataset: v05.Dataset) -> Grid:
-    """Spacing and origin: the level's transformations, then those of the whole pyramid."""
-    names = [axis.name for axis in multiscale.axes]
-    scale, origin = np.ones(len(names)), np.zeros(len(names))
-    for transform in [*dataset.coordinateTransformations, *(multiscale.coordinateTransformations or [])]:
-        if isinstance(transform, v05.ScaleTransformation):
-            scale, origin = scale * transform.scale, origin * transform.scale
-        else:
-            origin = origin + transform.translation
-    metres = [_metres(axis) for axis in multiscale.axes]
-    if not all(size for size, name in zip(metres, names, strict=True) if name in "zyx"):
-        return Grid(_zyx(names, scale), "pixel", _zyx(names, origin, 0.0))
-    _, unit = in_grid_unit(1.0, _unit(multiscale.axes[names.index("x")]))
-    # a factor of exactly 1 where the units agree
-    factors = np.array([1.0 if size in (None, UNITS[unit]) else size / UNITS[unit] for size in metres])
-    return Grid(_zyx(names, scale * factors), unit, _zyx(names, origin * factors, 0.0))
-
-
-def _metres(axis: Any) -> float | None:
-    unit = length_unit(_unit(axis))
-    return None if unit is None else unit.metres
-
-
-def _unit(axis: Any) -> str:
-    return str(getattr(axis, "unit", None) or "")
-
-
-def _zyx(names: list[str], values: npt.NDArray[np.float64], missing: float | None = None) -> Triple:
-    """The values of z, y, x; without a z axis, z is as `missing` or as x."""
-    by_name = dict(zip(names, (float(v) for v in values), strict=True))
-    return by_name.get("z", by_name["x"] if missing is None else missing), by_name["y"], by_name["x"]
-
-
 def _shape(names: list[str], shape: tuple[int, ...]) -> Shape:
     sizes = dict(zip(names, shape, strict=True))
     return sizes.get("z", 1), sizes["y"], sizes["x"]
 
 
-def _channels(metadata: Mapping[str, Any], legend: Legend, count: int) -> tuple[str, ...]:
-    if len(legend.channels) == count:
-        return legend.channels
-    omero = metadata.get("omero")
-    listed = omero.get("channels", []) if isinstance(omero, dict) else []
-    names = tuple(str(channel.get("label") or "") for channel in listed if isinstance(channel, dict))
-    return names if len(names) == count and all(names) else default_channels(count)
-
-
-def _read(path: Path, levels: list[str], names: list[str], is_ours: bool, part: Part) -> npt.NDArray[Any]:
+def _read(levels: tuple[Path, ...], names: list[str], is_ours: bool, part: Part) -> npt.NDArray[Any]:
+    path = levels[part.level]
     with decoding(path, "OME-Zarr"):
-        array = zarr.open_array(str(path / levels[part.level]), mode="r")
+        array = zarr.open_array(str(path), mode="r")
         index: dict[str, Any] = dict(zip("tzyx", (slice(part.time, part.time + 1), *part.box), strict=True))
         planes, missing = [], list[Path]()
         for channel in part.channels:
             where = tuple(slice(channel, channel + 1) if name == "c" else index[name] for name in names)
-            missing += missing_chunks(path / levels[part.level], array, where, part.allow_missing)
+            missing += missing_chunks(path, array, where, part.allow_missing)
             if missing and is_ours and not part.allow_missing:
                 raise lost(missing)
             spatial = [name for name in names if name in "zyx"]
@@ -225,6 +173,15 @@ def write_volume(path: Path, volume: Volume) -> None:
     _coarsen(levels)
 
 
+def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+    """Write time points (t, z, y, x) or (t, c, z, y, x); what is told of the first one counts for all."""
+    first, times = frames[0], len(frames)
+    levels = _create_volume(path, first, times) if isinstance(first, Volume) else _create_labels(path, first, times)
+    for time, array in enumerate(frame.array for frame in frames):
+        levels[0][time if times > 1 else ...] = array
+    _coarsen(levels)
+
+
 @contextmanager
 def label_sink(path: Path, like: Labels) -> Iterator[ZarrSink]:
     """What writes a label image in boxes: of the dtype, grid and structures of `like`, whatever its voxels are."""
@@ -246,28 +203,29 @@ def _filled(levels: Levels) -> Iterator[ZarrSink]:
     _coarsen(levels)
 
 
-def _create_labels(path: Path, labels: Labels) -> Levels:
-    return _create(path, labels, {"image-label": describe_image_label(labels)})
+def _create_labels(path: Path, labels: Labels, times: int = 1) -> Levels:
+    return _create(path, labels, {"image-label": describe_image_label(labels)}, times)
 
 
-def _create_volume(path: Path, volume: Volume) -> Levels:
-    return _create(path, volume, {})
+def _create_volume(path: Path, volume: Volume, times: int = 1) -> Levels:
+    return _create(path, volume, {}, times)
 
 
-def _create(path: Path, data: Labels | Volume, ome: dict[str, Any]) -> Levels:
-    """The arrays of all levels, still empty, the finest first."""
-    grid, ndim = data.grid, data.array.ndim
+def _create(path: Path, data: Labels | Volume, ome: dict[str, Any], times: int) -> Levels:
+    """The arrays of all levels, still empty, the finest first; with an axis of time where there are several points."""
+    grid, lead = data.grid, ((times,) if times > 1 else ()) + data.array.shape[:-3]
+    axes = ("t" if times > 1 else "") + "czyx"[-data.array.ndim :]
+    ndim = len(axes)
     steps = _steps(data.shape, grid.spacing)
     multiscale = v05.Multiscale(
         name=data.name,
-        axes=[*_axes(grid, ndim)],
+        axes=[*_axes(grid, axes)],
         datasets=[_dataset(str(i), grid, step, ndim) for i, step in enumerate(steps)],
         type="nearest",
     )
     metadata = {"version": "0.5", "multiscales": [multiscale.model_dump(mode="json", exclude_none=True)], **ome}
     attributes: dict[str, Any] = {"ome": metadata, KEY: Legend.of(data).dump()}
     group = zarr.open_group(str(path), mode="w", zarr_format=3, attributes=attributes)
-    lead = data.array.shape[:-3]
     levels = []
     for i, step in enumerate(steps):
         shape = [-(-n // s) for n, s in zip(data.shape, step, strict=True)]
@@ -277,7 +235,7 @@ def _create(path: Path, data: Labels | Volume, ome: dict[str, Any]) -> Levels:
             shape=(*lead, *shape),
             dtype=data.array.dtype,
             chunks=(*(1 for _ in lead), *(min(c, n) for c, n in zip(CHUNK, shape, strict=True))),
-            dimension_names=["c", "z", "y", "x"][-ndim:],
+            dimension_names=list(axes),
             config={"write_empty_chunks": True},
         )
         levels.append(level)
@@ -307,10 +265,11 @@ def _steps(shape: tuple[int, ...], spacing: tuple[float, float, float]) -> list[
     return steps
 
 
-def _axes(grid: Grid, ndim: int) -> list[Any]:
+def _axes(grid: Grid, names: str) -> list[Any]:
     unit = UNIT_NAMES.get(grid.unit)
     space: list[Any] = [v05.SpaceAxis(name=name, type="space", unit=unit) for name in "zyx"]
-    return [v05.ChannelAxis(name="c", type="channel"), *space] if ndim == 4 else space
+    others = {"t": v05.TimeAxis(name="t", type="time"), "c": v05.ChannelAxis(name="c", type="channel")}
+    return [*(others[name] for name in names if name in others), *space]
 
 
 def _dataset(path: str, grid: Grid, step: tuple[int, int, int], ndim: int) -> v05.Dataset:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
-from napari_unetseg.core.io.source import Source, check_file, check_unit, guarded, stamps
+from napari_unetseg.core.io.source import Source, Stamps, check_file, check_unit, guarded, stamps
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.core.voxels import Sink
 from napari_unetseg.errors import InputError, OutputError, SettingsError
@@ -27,6 +30,7 @@ LABEL_WRITERS = {
     "itk": (".nrrd",),
 }
 VOLUME_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
+SERIES_WRITERS = {name: LABEL_WRITERS[name] for name in ("tiff", "nifti", "ome_zarr")}
 SINKS = {"ome_zarr": LABEL_WRITERS["ome_zarr"]}
 MAGIC = {
     (0, b"II*\0"): "tiff",
@@ -35,6 +39,8 @@ MAGIC = {
     (0, b"MM\0+"): "tiff",
     (128, b"DICM"): "dicom",
 }
+COMPANION = ".companion.ome"
+"""Ends the name of a file that describes TIFFs beside it, and is no image of its own in a folder."""
 ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -57,6 +63,13 @@ class VolumeWriter(Protocol):
 
     def write_volume(self, path: Path, volume: Volume) -> None:
         """Write an image with its channels to a path where nothing is yet."""
+
+
+class SeriesWriter(Protocol):
+    """A module that writes several time points."""
+
+    def write_series(self, path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> None:
+        """Write labels or images of one grid, shape and dtype, time point after time point."""
 
 
 class BoxWriter(Protocol):
@@ -89,8 +102,22 @@ def open_source(path: Path) -> Source:
         source = cast(Reader, _module(name)).open_source(path)
     except SettingsError as error:  # where its voxels lie, by its metadata, cannot be
         raise InputError(f"{path} is not placed in space: {error} Is it damaged?") from error
+    return _safe(source, opened | stamps(source.files))
+
+
+def _safe(source: Source, opened: Stamps) -> Source:
+    """The source, and those that it opens, which read only what has sound units and has not changed since."""
     check_unit(source)
-    return guarded(source, opened | stamps(source.files))
+    image, labels = source.open_image, source.as_labels
+    return replace(
+        guarded(source, opened),
+        open_image=image and partial(_safe_one, image, opened),
+        as_labels=labels and partial(_safe_one, labels, opened),
+    )
+
+
+def _safe_one(open_one: Callable[..., Source], opened: Stamps, *which: int) -> Source:
+    return _safe(open_one(*which), opened)
 
 
 def exists(path: Path) -> bool:
@@ -103,6 +130,8 @@ def exists(path: Path) -> bool:
 
 def stem(path: Path) -> str:
     """The name without the suffixes of its format: ``scan.v2`` of ``scan.v2.ome.tif``."""
+    if path.name.lower().endswith(COMPANION):
+        return path.name[: -len(COMPANION)] or "image"
     endings = [s for group in READERS.values() for s in group if path.name.lower().endswith(s)]
     name = path.name[: -len(endings[0])] if endings else path.name
     return name.removesuffix(".ome").removesuffix(".seg") or "image"
@@ -116,6 +145,14 @@ def label_writer(path: Path) -> LabelWriter:
 def volume_writer(path: Path) -> VolumeWriter:
     """The module that writes images to `path`; raises `OutputError` where the suffix is unknown."""
     return cast(VolumeWriter, _writer(path, VOLUME_WRITERS))
+
+
+def series_writer(path: Path) -> SeriesWriter:
+    """The module that writes several time points to `path`; raises `OutputError` where its format holds one."""
+    if _by_suffix(path, SERIES_WRITERS) is None:
+        known = ", ".join(s for group in SERIES_WRITERS.values() for s in group)
+        raise OutputError(f"{path.name} can hold one time point; expected a name that ends in one of {known}.")
+    return cast(SeriesWriter, _writer(path, SERIES_WRITERS))
 
 
 def box_writer(path: Path) -> BoxWriter:
@@ -136,6 +173,8 @@ def _file_format(path: Path) -> str:
         start = file.read(132)
     if not start:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
+    if path.name.lower().endswith(COMPANION):
+        return "tiff"
     name = _by_suffix(path, READERS) or next(
         (name for (offset, magic), name in MAGIC.items() if start[offset:].startswith(magic)), None
     )

@@ -14,13 +14,17 @@ import numpy.typing as npt
 from napari_unetseg.core.io.formats import pictures, tiff
 from napari_unetseg.core.io.formats.registry import READERS
 from napari_unetseg.core.io.source import Part, Source, decoding
+from napari_unetseg.core.notes import Note
 from napari_unetseg.errors import InputError
 
+DISTANCE = Note(
+    "The files do not say the distance between slices; the pixel size is taken.", "spacing-assumed", "--spacing"
+)
 TIFF, PICTURES = READERS["tiff"], READERS["pictures"]
 
 
-def open_source(path: Path) -> Source:
-    """Open every slice by its header.
+def open_source(path: Path, *, as_labels: bool = False) -> Source:
+    """Open every slice by its header; `as_labels`, as the numbers that are stored.
 
     Raises
     ------
@@ -29,11 +33,13 @@ def open_source(path: Path) -> Source:
     """
     with decoding(path, "folder"):
         files = sorted((p for p in path.iterdir() if _is_slice(p)), key=_natural)
-    slices = [_open(file) for file in files]
+    opened = [_open(file) for file in files]
+    differs = any(source.as_labels for source in opened)
+    slices = [source.as_labels() if as_labels and source.as_labels else source for source in opened]
     first = slices[0].info
     for source in slices:
         info = source.info
-        if info.shape[0] != 1 or info.times != 1:
+        if info.shape[0] != 1 or info.times != 1 or info.images:
             raise InputError(f"{info.path} is a stack of its own; expected a folder of single slices. Open it alone.")
         if (info.shape, info.channels, info.dtype) != (first.shape, first.channels, first.dtype):
             raise InputError(
@@ -43,9 +49,15 @@ def open_source(path: Path) -> Source:
     shape = (len(slices), *first.shape[1:])
     notes = first.notes
     if first.grid.is_physical:
-        notes = (*notes, "The files do not say the distance between slices; the pixel size is taken.")
+        notes = (*notes, DISTANCE)
     info = replace(first, path=path, format=f"folder of {first.format}", shape=shape, levels=(shape,), notes=notes)
-    return Source(info, partial(_read, slices), unit=max(s.unit for s in slices), files=tuple(files))
+    return Source(
+        info,
+        partial(_read, slices),
+        unit=max(s.unit for s in slices),
+        files=tuple(files),
+        as_labels=partial(open_source, path, as_labels=True) if differs and not as_labels else None,
+    )
 
 
 def _open(path: Path) -> Source:
