@@ -15,6 +15,7 @@ from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import InputError, ModelError
 
@@ -199,8 +200,10 @@ class InteractiveSession:
         """Use an earlier version again; raises `InputError` if it is not kept any more."""
         return self._session.revert(number)
 
-    def save(self, path: str | Path, names: Mapping[int, str] | None = None) -> None:
+    def save(self, path: str | Path, names: Mapping[int, str] | None = None, cleanup: Sequence[Step] = ()) -> None:
         """Write the model in use, and beside it the record from which `replay` makes it again.
+
+        Its results go through the steps of `cleanup`, such as one that makes numbered objects of a structure.
 
         Raises
         ------
@@ -211,7 +214,7 @@ class InteractiveSession:
         """
         from napari_unetseg.engine.fewshot.replay import record_session
 
-        self._session.save(Path(path), self._named(names))
+        self._session.save(Path(path), self._named(names), cleanup)
         record_session(self._session, Path(path), self._places)
 
     @property

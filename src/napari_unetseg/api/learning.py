@@ -12,6 +12,7 @@ from napari_unetseg.api.segmenting import load_model
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, anonymous_card, starting_model, written_card
 from napari_unetseg.core.progress import Job, Progress, finish
+from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError
 
@@ -87,10 +88,11 @@ def fine_tune_file(
     on_progress: Callable[[Progress], None] | None = None,
     *,
     anonymous: bool = False,
+    cleanup: Sequence[Step] = (),
 ) -> FineTuned:
     """`fine_tune`, and write the model, named after its file. Killed in the middle, the same call goes on.
 
-    With `anonymous`, its card has no names of files.
+    With `anonymous`, its card has no names of files. Its results go through the steps of `cleanup`.
 
     Raises
     ------
@@ -103,7 +105,7 @@ def fine_tune_file(
 
     checkpoint = target.with_name(f".{target.name}")
     tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
-    card = written_card(tuned.model.card, target.stem, volumes)
+    card = written_card(tuned.model.card, target.stem, volumes, cleanup)
     card = anonymous_card(card) if anonymous else card
     return replace(tuned, model=save_model(target, replace(tuned.model, card=card)))
 

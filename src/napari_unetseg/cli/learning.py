@@ -17,6 +17,7 @@ from napari_unetseg.core.annotations.expected_dice import expected_lines
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.privacy import neutral_name
 from napari_unetseg.core.settings import Selection
+from napari_unetseg.core.steps import Step
 
 
 def finetune(
@@ -60,6 +61,14 @@ def finetune(
     boundary_weight: Annotated[float, option(FineTuneSettings, "boundary_weight")] = 0.0,
     learning_rate: Annotated[float, option(FineTuneSettings, "learning_rate")] = 1.0,
     several_scales: Annotated[bool, option(FineTuneSettings, "several_scales", "--several-scales")] = False,
+    step: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--step",
+            metavar="'KIND NAME=VALUE…'",
+            help="With --painted: what every result of the model goes through, such as separate; see clean.",
+        ),
+    ] = None,
     allow_missing: AllowMissing = False,
     anonymous: Anonymous = False,
     overwrite: Overwrite = False,
@@ -67,6 +76,7 @@ def finetune(
 ) -> None:
     """Make a model that continues what was painted or corrected. Killed in the middle, the same command goes on."""
     from napari_unetseg.core.io.outputs import MODEL, check_output
+    from napari_unetseg.core.steps import parse_step
 
     files = CorrectedFiles(inputs or (), corrected or (), result or (), right or (), labels_out)
     read = [*files.read, *(painted or ())]
@@ -76,7 +86,9 @@ def finetune(
         minutes, steps, device, seed, structure_weight, boundary_weight, learning_rate, whole, keep_structures,
         several_scales,
     )  # fmt: skip
-    selection = selection_of(spacing, allow_missing=allow_missing)
+    selection, cleanup = selection_of(spacing, allow_missing=allow_missing), tuple(map(parse_step, step or ()))
+    if cleanup and not painted:
+        raise typer.BadParameter("Expected a --step with --painted labels; other models keep the steps that they have.")
     if session is not None:
         if anonymous:
             raise typer.BadParameter("A recorded --session gives the model that it recorded: it cannot be --anonymous.")
@@ -87,7 +99,7 @@ def finetune(
     elif right or labels_out is not None:
         raise typer.BadParameter("Expected --right and --labels-out with a --result and its --corrected copy.")
     elif inputs and painted:
-        shown = _learn_paint((inputs, painted), out, model, selection, settings, anonymous)
+        shown = _learn_paint((inputs, painted), out, model, selection, settings, anonymous, cleanup)
     else:
         raise typer.BadParameter(
             "Expected images and their --painted labels, or a --result with its --corrected copy, or a --session."
@@ -115,6 +127,7 @@ def _learn_paint(
     selection: Selection,
     settings: FineTuneSettings,
     anonymous: bool,
+    cleanup: tuple[Step, ...],
 ) -> dict[str, Any]:
     """Learn from images and their painted labels, and return the record for programs."""
     from napari_unetseg import api
@@ -124,7 +137,7 @@ def _learn_paint(
         paint = [api.load_labels(path, selection) for path in files[1]]
         if anonymous:
             images = [replace(image, name=neutral_name("image", i, len(images))) for i, image in enumerate(images)]
-        record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous)
+        record = api.fine_tune_file(images, paint, out, model, settings, show, anonymous=anonymous, cleanup=cleanup)
         notes.extend(record.notes)
     return learned_record(out, record.steps, record.mean_dice, record.seconds, record.expected)
 

@@ -14,6 +14,7 @@ from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Volume
 
 _sessions: dict[str, InteractiveSession] = {}
@@ -84,7 +85,7 @@ def revert(token: str, number: int) -> Job[Version]:
     return _sessions[token].revert(number)
 
 
-def save(token: str, path: Path, names: Mapping[int, str]) -> Job[None]:
+def save(token: str, path: Path, names: Mapping[int, str], cleanup: tuple[Step, ...]) -> Job[None]:
     """`InteractiveSession.save`."""
     yield Progress(0, 1, "Saving the model")
-    _sessions[token].save(path, names)
+    _sessions[token].save(path, names, cleanup)

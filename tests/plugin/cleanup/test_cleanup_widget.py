@@ -9,10 +9,10 @@ from napari_unetseg import api
 from napari_unetseg.core.postprocess.apply import clean
 from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, Prior, RemoveSmall, steps_from_json
 from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
-from napari_unetseg.plugin.cleanup.form import KINDS
 from napari_unetseg.plugin.cleanup.widget import ALL_SHOWN, ONE_SHOWN, PREVIEW
 from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.source import METADATA
+from napari_unetseg.plugin.parts.step_form import KINDS
 from support import PATIENCE
 
 CELL = Structure(label=1, name="cell", colour="#e69f00")

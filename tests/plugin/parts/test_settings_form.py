@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QAbstractSpinBox
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.settings import help_of, setting
 from napari_unetseg.core.volume import Grid
-from napari_unetseg.plugin.cleanup.form import KINDS, new_step
 from napari_unetseg.plugin.parts.settings_form import Parameter, SettingsForm, parameters_of
+from napari_unetseg.plugin.parts.step_form import KINDS, new_step
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, m
 
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.privacy import SERIES, shown_name
-from napari_unetseg.core.steps import Unit
+from napari_unetseg.core.steps import Step, Unit
 from napari_unetseg.errors import InputError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -143,6 +143,7 @@ class Session(_Record):
     start_sha256: Sha256 | Literal[""] = ""
     settings: Annotated[dict[str, Any], AfterValidator(_typed)]
     names: dict[Annotated[int, Field(ge=1, le=65535)], Annotated[str, Field(min_length=1)]]
+    cleanup: tuple[Step, ...] = ()
 
 
 def session_path(model: Path) -> Path:

@@ -10,6 +10,7 @@ from napari_unetseg.core.models.appearance import appearance_of_volumes
 from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelCard, Normalisation, Score, VoxelSize
 from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.settings import check_limits, setting
+from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import SettingsError
 
@@ -245,9 +246,13 @@ def _scores(structures: Sequence[Structure], learned: LearnedFrom) -> tuple[Scor
     )
 
 
-def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume]) -> ModelCard:
-    """A card as its file has it: named after the file, and with the descriptors of what the model learned from."""
-    return card.model_copy(update={"name": model_name(stem), "appearance": appearance_of_volumes(volumes)})
+def written_card(card: ModelCard, stem: str, volumes: Sequence[Volume], cleanup: Sequence[Step] = ()) -> ModelCard:
+    """A card as its file has it: named after the file, and with the descriptors of what the model learned from.
+
+    `cleanup` are the steps that its results go through; without, they are those of the model that it began with.
+    """
+    added = {"cleanup": tuple(cleanup)} if cleanup else {}
+    return card.model_copy(update={"name": model_name(stem), "appearance": appearance_of_volumes(volumes), **added})
 
 
 def anonymous_card(card: ModelCard) -> ModelCard:

@@ -75,6 +75,7 @@ def record_session(live: LearningSession, model: Path, places: Sequence[Place]) 
         return False
     images = [_image(live, model, index, place, origin) for index, place in enumerate(places)]
     start, start_hash = _kept_start(live.pretrained, model)
+    card = read_card(model)
     session = Session(
         program=version(PROGRAM),
         torch=torch.__version__,
@@ -86,7 +87,8 @@ def record_session(live: LearningSession, model: Path, places: Sequence[Place]) 
         start=start,
         start_sha256=start_hash,
         settings=asdict(origin.settings),
-        names={structure.label: structure.name for structure in read_card(model).structures},
+        names={structure.label: structure.name for structure in card.structures},
+        cleanup=card.cleanup,
     )
     write_session(session_path(model), session)
     return True
@@ -144,7 +146,7 @@ def iter_replay(record: Path, target: Path, inputs: Sequence[Path] = ()) -> Job[
             learned = yield from _learned(live, painted, session)
     finally:
         torch.set_num_threads(threads)
-    live.save(target, session.names)
+    live.save(target, session.names, session.cleanup)
     steps = live.origin.settings.steps or 0 if live.origin is not None else 0
     return Replayed(learned, steps, _note_of_processor(session, live.device))
 

@@ -19,6 +19,7 @@ from napari_unetseg.core.annotations.sparse_labels import chance, within
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, renamed_card, written_card
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.steps import Step
 from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import one_thread
 from napari_unetseg.engine.fewshot.correcting.anchors import iter_anchored
@@ -276,8 +277,10 @@ class LearningSession:
         self._tuning = None
         return self._versions.revert(number)
 
-    def save(self, path: Path, names: Mapping[int, str] | None = None) -> None:
+    def save(self, path: Path, names: Mapping[int, str] | None = None, cleanup: Sequence[Step] = ()) -> None:
         """Write the current model to a file, named after it; `names` are of structures by output label.
+
+        Its results go through the steps of `cleanup`.
 
         Raises
         ------
@@ -287,7 +290,7 @@ class LearningSession:
             If it cannot be written.
         """
         model = self._needed()
-        card = written_card(renamed_card(model.card, names or {}), path.stem, self.volumes)
+        card = written_card(renamed_card(model.card, names or {}), path.stem, self.volumes, cleanup)
         save_model(path, replace(model, card=card), half=True)
 
     def _needed(self) -> Model:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from napari.layers import Labels as LabelsLayer
@@ -14,15 +15,17 @@ from superqt.utils import qdebounced, signals_blocked
 from napari_unetseg.core.steps import Step
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.cleanup.context_form import PREVIEW_MARK, ContextRows, is_segmentation
-from napari_unetseg.plugin.cleanup.form import KINDS, StepForm, about, describe, new_step, title
 from napari_unetseg.plugin.cleanup.job import STEPS, CleanRequest, clean_layer, is_previewed_by_slice, preview_layer
 from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
+from napari_unetseg.plugin.layers.marks import is_preview
 from napari_unetseg.plugin.layers.source import METADATA
 from napari_unetseg.plugin.layers.viewport import index_on_screen, slice_on_screen
+from napari_unetseg.plugin.parts.docks import TakesSteps, open_widget
 from napari_unetseg.plugin.parts.fields import LayerBox, Panel, combo, form, note
 from napari_unetseg.plugin.parts.job_bar import JobBar
+from napari_unetseg.plugin.parts.step_form import KINDS, StepForm, about, describe, new_step, title
 from napari_unetseg.plugin.parts.text import without_marks
 
 REST = 300
@@ -80,6 +83,9 @@ class CleanupWidget(Panel):
         self.live.setToolTip("Show what the steps do to the slice in view, in a layer that goes away by itself.")
         self.rows.addWidget(self.live)
         self.job = JobBar(self.bridge, "Apply")
+        self.keep_button = QPushButton("Use in Learn")
+        self.keep_button.setToolTip("Models that Learn saves from now on do these steps to all that they find.")
+        self.rows.addWidget(self.keep_button)
         self.rows.addWidget(self.job)
         self.rows.addStretch(1)
 
@@ -111,6 +117,7 @@ class CleanupWidget(Panel):
         self.undo_button.clicked.connect(lambda: self._remove(len(self.steps) - 1))
         self.remove_button.clicked.connect(lambda: self._remove(self.list.currentRow()))
         self.live.toggled.connect(self._wait)
+        self.keep_button.clicked.connect(self._keep)
         self.job.asked.connect(self._apply)
         self.bridge.returned.connect(self._show)
         self.bridge.ended.connect(self._refresh)
@@ -124,6 +131,16 @@ class CleanupWidget(Panel):
             return None
         earlier = tuple(layer.metadata.get(METADATA, {}).get(STEPS, ()))
         return CleanRequest(self._source(layer), tuple(self.steps), self.context.chosen(), earlier)
+
+    def show_steps_on(self, labels: LabelsLayer, steps: Iterable[Step]) -> None:
+        """Show what steps make of a labels layer, and let them be changed."""
+        self.labels_box.choose(labels)
+        self.steps = list(steps)
+        self._show_steps(len(self.steps) - 1)
+
+    def _keep(self) -> None:
+        learn: TakesSteps = open_widget(self._viewer, "Learn")
+        learn.take_steps(self.steps)
 
     def _source(self, layer: LabelsLayer) -> LabelsSource:
         return LabelsSource.of(layer, index_on_screen(self._viewer, layer, "T"))
@@ -181,6 +198,7 @@ class CleanupWidget(Panel):
         self.undo_button.setEnabled(bool(self.steps))
         self.remove_button.setEnabled(self.list.currentRow() >= 0)
         request = self.request()
+        self.keep_button.setVisible(request is not None and is_preview(self.labels_box.layer))
         lacks = request.context.lacks(request.steps) if request is not None else ""
         self.job.button.setEnabled(self.bridge.is_running or (request is not None and not lacks))
         if lacks != self._lacks:

@@ -18,6 +18,7 @@ from napari_unetseg.core.annotations.annotation import Annotation, SentImage
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
+from napari_unetseg.core.steps import Step
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.annotate.annotations import PaintCopy
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
@@ -42,10 +43,14 @@ class Revert:
 
 @dataclass(frozen=True)
 class Save:
-    """Write the current model, with the structures' names (by output label) as they are now."""
+    """Write the current model, with the structures' names (by output label) as they are now.
+
+    Its results go through the steps of `cleanup`.
+    """
 
     path: Path
     names: Mapping[int, str]
+    cleanup: tuple[Step, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -262,7 +267,7 @@ class _Loop:
             yield Judged((yield from self._run(session_jobs.take)))
             self._renew()
         elif isinstance(command, Save):
-            yield from self._run(session_jobs.save, command.path, command.names)
+            yield from self._run(session_jobs.save, command.path, command.names, command.cleanup)
             yield Saved(command.path)
 
     def _run(self, target: Any, *args: Any) -> Job[Any]:
@@ -319,7 +324,7 @@ class _Loop:
         self._unkept = False
         if self._request.kept is not None:
             try:
-                yield from self._run(session_jobs.save, self._request.kept, {})
+                yield from self._run(session_jobs.save, self._request.kept, {}, ())
             except OutputError as error:  # a full disk takes nothing away: the model is in memory
                 yield Hint(f"The model is in use, but not kept for another day: {error}")
 

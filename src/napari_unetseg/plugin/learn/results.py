@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 from napari_unetseg.core.annotations.versions import SlicePrediction, Version
 from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.learn.apply import ApplyRows
+from napari_unetseg.plugin.learn.finishing import FinishingRows
 from napari_unetseg.plugin.learn.loop import Offered, TrainingFinished
 from napari_unetseg.plugin.learn.plot import LossPlot, ScorePlot
 from napari_unetseg.plugin.parts.fields import combo, note
@@ -154,7 +155,7 @@ def _picture(prediction: SlicePrediction, structures: Sequence[Structure]) -> QP
 
 
 class LearnResults(QWidget):
-    """The loss, the score of each version, the versions themselves, and *Apply to…*; each hidden until there is one.
+    """The loss, scores and versions, what saved models do to results, and *Apply to…*; hidden until there is one.
 
     Parameters
     ----------
@@ -173,6 +174,7 @@ class LearnResults(QWidget):
         self.loss_plot, self.score_plot = LossPlot(), ScorePlot()
         self.versions = VersionRows()
         self.offer = VersionOffer()
+        self.finishing = FinishingRows()
         self.apply = ApplyRows(viewer)
         plots = QHBoxLayout()
         plots.addWidget(self.loss_plot)
@@ -183,6 +185,7 @@ class LearnResults(QWidget):
         column.addLayout(plots)
         column.addWidget(self.offer)
         column.addWidget(self.versions)
+        column.addWidget(self.finishing)
         column.addWidget(self.apply)
         self.versions.reverted.connect(self.reverted)
         self.versions.save_asked.connect(self.save_asked)
@@ -221,5 +224,6 @@ class LearnResults(QWidget):
         return f"Saved to {path}. Segment can open it for other layers."
 
     def _draw(self) -> None:
-        self.apply.setVisible(bool(self.versions.versions))
+        for rows in (self.finishing, self.apply):
+            rows.setVisible(bool(self.versions.versions))
         self.score_plot.show_versions(self.versions.versions, self._structures)

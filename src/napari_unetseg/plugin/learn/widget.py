@@ -15,6 +15,7 @@ from napari_unetseg.core.annotations.corrections import kept_in_slice
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, Version
 from napari_unetseg.core.models.advice import Advice
+from napari_unetseg.core.steps import Step
 from napari_unetseg.errors import UnetsegError
 from napari_unetseg.plugin.annotate.annotations import Canvas, PaintCopy
 from napari_unetseg.plugin.annotate.learn_image import LearnImage
@@ -45,6 +46,7 @@ from napari_unetseg.plugin.learn.loop import (
 )
 from napari_unetseg.plugin.learn.results import LearnResults
 from napari_unetseg.plugin.learn.settings import LearnChoices
+from napari_unetseg.plugin.parts.docks import ShowsSteps, open_widget
 from napari_unetseg.plugin.parts.fields import Panel, form
 from napari_unetseg.plugin.parts.layer_form import LayerRows
 from napari_unetseg.plugin.parts.plot import load_plots
@@ -102,6 +104,7 @@ class LearnWidget(Panel):
         self.results.reverted.connect(lambda number: self._order(Revert(number)))
         self.results.offer.taken.connect(lambda: self._order(Take()))
         self.results.save_asked.connect(self.save)
+        self.results.finishing.look_asked.connect(self._look_at_steps)
         self.bridge.started.connect(load_plots)
         self.bridge.progressed.connect(self._hear)
         self._viewer.dims.events.current_step.connect(self.session.look)
@@ -125,8 +128,8 @@ class LearnWidget(Panel):
 
     def save(self, path: Path) -> None:
         """Write the model in use to a file."""
-        canvas = self.paint.canvas
-        self._order(Save(path, canvas.structures.output_names if canvas is not None else {}))
+        canvas, steps = self.paint.canvas, self.results.finishing.steps
+        self._order(Save(path, canvas.structures.output_names if canvas is not None else {}, steps))
 
     def correct(self, image: Layer, names: Mapping[int, str], model: str | None) -> LabelsLayer | None:
         """The layer that keeps corrections of a result on an image; learning begins with the model that made it.
@@ -157,6 +160,17 @@ class LearnWidget(Panel):
         """Set what the advice says, for the next training."""
         self.choices.follow(advice)
 
+    def take_steps(self, steps: Iterable[Step]) -> None:
+        """Models that are saved from now on do these clean-up steps."""
+        self.results.finishing.take(tuple(steps))
+
+    def _look_at_steps(self) -> None:
+        """Show in *Clean up* what the steps make of what was learned."""
+        preview = self.layers.preview
+        if preview is not None and preview.is_shown:
+            cleanup: ShowsSteps = open_widget(self._viewer, "Clean up")
+            cleanup.show_steps_on(preview.layer, self.results.finishing.steps)
+
     def _learned(self, source: LayerSource) -> LearnImage:
         """The image in view, as it is learned from."""
         layer, level = self.image.layer_box.layer, max(0, self.image.level_box.currentIndex())
@@ -178,6 +192,8 @@ class LearnWidget(Panel):
         self._watch(layer)
         self.layers.begin(layer, self._learned(source) if source is not None else None)
         self.results.begin(layer)
+        if source is not None:
+            self.results.finishing.begin(source.grid, source.shape[1:])
         self.paint.show_dice({})
         self.paint.set_image(layer, source)
         self._note_image()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Protocol
 
+from napari.layers import Layer
 from napari.viewer import Viewer
 from npe2 import PluginManager
 from qtpy.QtWidgets import QDockWidget, QMainWindow, QWidget
 
+from napari_unetseg.core.steps import Step
 from napari_unetseg.plugin.preferences import PLUGIN
 
 DISPLAY_NAME = "U-Net segmentation"
@@ -16,6 +19,20 @@ COMMANDS = {
     "Metrics": "metrics", "Clean up": "clean_up",
 }  # fmt: skip
 """Of our widgets, by title, as the manifest has them."""
+
+
+class ShowsSteps(Protocol):
+    """The *Clean up* widget, as much of it as others know: the rooms of the widgets do not know each other."""
+
+    def show_steps_on(self, labels: Layer, steps: Iterable[Step]) -> None:
+        """Show what steps make of a labels layer, and let them be changed."""
+
+
+class TakesSteps(Protocol):
+    """The *Learn* widget, as much of it as *Clean up* knows."""
+
+    def take_steps(self, steps: Iterable[Step]) -> None:
+        """Models that are saved from now on do these steps."""
 
 
 def open_widget(viewer: Viewer, title: str) -> Any:

@@ -1,4 +1,4 @@
-"""Clean-up steps as the widget offers them, and a form for any of them, made from its record."""
+"""Clean-up steps as widgets offer them, and a form for any of them, made from its record."""
 
 from __future__ import annotations
 
