@@ -47,7 +47,7 @@ def open_source(path: Path) -> Source:
         affine, notes = orientation.sound(image.affine)
         unit = parse_unit(image.header.get_xyzt_units()[0])
         unit = unit if unit in WORDS else "mm"
-        transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
+        transform, size, grid = orientation.read_frame(affine, shape[:3], unit, legend)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
         notes += _disagreement(image.header)
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
@@ -104,8 +104,7 @@ def write_volume(path: Path, volume: Volume) -> None:
 
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:
     unit = NEAREST.get(grid.unit, grid.unit) if grid.is_physical else "mm"
-    codes = grid.scanner.file_codes if grid.scanner else ("L", "P", "S")
-    transform = orientation.to_file(codes)
+    transform = orientation.to_file(grid)
     affine = orientation.reorder_affine(orientation.affine_of(grid, unit), transform, array.shape[:3])
     kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
     image = kind(orientation.reorder(array, transform), affine, dtype=array.dtype)
