@@ -23,6 +23,8 @@ from napari_unetseg.cli.options import (
     Anonymous,
     Json,
     Overwrite,
+    Resample,
+    Series,
     Spacing,
     given_paths,
     option,
@@ -120,6 +122,8 @@ def segment(
     channel: Annotated[str | None, option(Selection, "channels", "--channel")] = None,
     time_point: Annotated[int, option(Selection, "time", "--time")] = EVERYTHING.time,
     level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
+    series: Series = None,
+    resample: Resample = None,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
     allow_missing: AllowMissing = False,
     anonymous: Anonymous = False,
@@ -134,7 +138,9 @@ def segment(
 
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
-    selection = selection_of(spacing, unit, channel, time_point, level, allow_missing=allow_missing)
+    selection = selection_of(
+        spacing, unit, channel, time_point, level, allow_missing=allow_missing, series=series, resample=resample
+    )
     terminal.hide(inputs, names=anonymous)
     ending = "probabilities" if write == "probabilities" else "labels"
     tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
@@ -207,6 +213,7 @@ for _command in (learning.finetune, *labels.ALL, *models.ALL):
 @app.command()
 def info(
     file: Annotated[Path, typer.Argument(help="An image, a folder, a model file or a bundled model's name.")],
+    series: Series = None,
     as_json: Json = False,
 ) -> None:
     """Tell what an image or a model file holds, without loading it."""
@@ -220,7 +227,7 @@ def info(
     else:
         from napari_unetseg.core.io.loadsave import inspect
 
-        found = inspect(file)
+        found = inspect(file, series=series)
         record, shown = terminal.volume_record(found), terminal.volume_facts(found)
     if as_json:
         terminal.say_json(record)

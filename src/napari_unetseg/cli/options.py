@@ -32,6 +32,10 @@ Overwrite = Annotated[
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help=help_of(Selection, "allow_missing"))]
 
 
+Series = Annotated[str | None, typer.Option("--series", metavar="N|UID", help=help_of(Selection, "series"))]
+Resample = Annotated[bool | None, typer.Option("--resample/--no-resample", help=help_of(Selection, "resample"))]
+
+
 OUTPUT = ("-o", "--out")
 
 
@@ -66,11 +70,22 @@ def selection_of(
     level: int = 0,
     *,
     allow_missing: bool = False,
+    series: str | None = None,
+    resample: bool | None = None,
 ) -> Selection:
     """Which part of a file to load, from options as typed."""
     size, size_unit = parse_spacing(spacing) if spacing else (None, None)
     unit = parse_unit(unit) if unit else size_unit
-    return Selection(_whole_numbers(channels), time_point, level, spacing=size, unit=unit, allow_missing=allow_missing)
+    return Selection(
+        _whole_numbers(channels),
+        time_point,
+        level,
+        spacing=size,
+        unit=unit,
+        allow_missing=allow_missing,
+        series=series,
+        resample=resample,
+    )
 
 
 def _whole_numbers(text: str | None) -> tuple[int, ...] | None:

@@ -93,3 +93,9 @@ class Selection:
     allow_missing: bool = setting(
         False, "Read parts of an OME-Zarr that are not on disk as its fill value, though they were written once."
     )
+    series: str | None = setting(
+        None, "DICOM series to read where a folder holds several: its number in the list, from 0, or its UID."
+    )
+    resample: bool | None = setting(
+        None, "Slices that are shifted against each other: resample them to a straight grid, or read them as they are."
+    )

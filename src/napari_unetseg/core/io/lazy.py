@@ -198,7 +198,7 @@ def open_volume(path: str | Path, selection: Selection = EVERYTHING) -> FileVolu
     SettingsError
         If the selection lies outside the file.
     """
-    source = open_source(Path(path))
+    source = open_source(Path(path), selection)
     part = select(source, selection)
     return FileVolume(Path(path), selection, source, part, grid_of_part(source, part, selection))
 

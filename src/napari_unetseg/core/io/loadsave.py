@@ -33,15 +33,15 @@ __all__ = [
 ]
 
 
-def inspect(path: str | Path) -> VolumeInfo:
-    """What a file or folder holds, without loading it.
+def inspect(path: str | Path, *, series: str | None = None) -> VolumeInfo:
+    """What a file or folder holds, without loading it; of several DICOM series the one that is named.
 
     Raises
     ------
     InputError
         If there is nothing there, it is damaged, or its format is unknown.
     """
-    return open_source(Path(path)).info
+    return open_source(Path(path), Selection(series=series)).info
 
 
 def load_volume(path: str | Path, selection: Selection = EVERYTHING) -> Volume:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_unetseg.core.io.formats.registry import open_source
+from napari_unetseg.core.io.formats.registry import holds_dicom, open_source
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.errors import UnetsegError
@@ -20,7 +20,7 @@ def get_reader(path: str | list[str]) -> Callable[[str | list[str]], list[LayerD
         try:
             inspect(path)
         except UnetsegError:
-            return None
+            return read if holds_dicom(Path(path)) else None  # which says why, such as that there are several series
     return read
 
 
