@@ -89,7 +89,7 @@ def make_ward(home: Path) -> Ward:
     image = blocks()
     write_series(ward.series, image)
     write_series(ward.two_series, image)
-    write_series(ward.two_series, image[:4])
+    write_series(ward.two_series, image[:3])
     ward.slices.mkdir()
     for z, plane in enumerate(image):
         Image.fromarray(plane).save(ward.slices / f"{z}.png")

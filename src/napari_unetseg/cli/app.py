@@ -23,6 +23,8 @@ from napari_unetseg.cli.options import (
     Anonymous,
     Json,
     Overwrite,
+    Resample,
+    Series,
     Spacing,
     given_paths,
     option,
@@ -121,6 +123,8 @@ def segment(
     time_point: Annotated[str | None, typer.Option("--time", metavar="N|all", help=help_of(Selection, "time"))] = None,
     image: Annotated[int | None, option(Selection, "image", "--image")] = EVERYTHING.image,
     level: Annotated[int, option(Selection, "level")] = EVERYTHING.level,
+    series: Series = None,
+    resample: Resample = None,
     stack: Annotated[bool, typer.Option("--stack", help="A folder of pictures is one volume, slice by slice.")] = False,
     allow_missing: AllowMissing = False,
     anonymous: Anonymous = False,
@@ -135,7 +139,17 @@ def segment(
 
     steps = tuple(parse_step(text) for text in step) if step else None
     settings = SegmentSettings(device, write, flips, vote, smallest, scale, steps)  # type: ignore[arg-type] # checked when made
-    selection = selection_of(spacing, unit, channel, time_point, level, image=image, allow_missing=allow_missing)
+    selection = selection_of(
+        spacing,
+        unit,
+        channel,
+        time_point,
+        level,
+        image=image,
+        allow_missing=allow_missing,
+        series=series,
+        resample=resample,
+    )
     terminal.hide(inputs, names=anonymous)
     ending = "probabilities" if write == "probabilities" else "labels"
     tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
@@ -209,6 +223,7 @@ for _command in (learning.finetune, *labels.ALL, *models.ALL):
 def info(
     file: Annotated[Path, typer.Argument(help="An image, a folder, a model file or a bundled model's name.")],
     image: Annotated[int | None, option(Selection, "image", "--image")] = EVERYTHING.image,
+    series: Series = None,
     as_json: Json = False,
 ) -> None:
     """Tell what an image or a model file holds, without loading it."""
@@ -223,7 +238,7 @@ def info(
         from napari_unetseg.core.io.loadsave import inspect
         from napari_unetseg.core.io.selecting import notes_of
 
-        found = inspect(file, image)
+        found = inspect(file, image, series=series)
         notes = notes_of(found, Selection(image=image))
         record, shown = terminal.volume_record(found, notes), terminal.volume_facts(found, notes)
     if as_json:

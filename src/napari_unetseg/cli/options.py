@@ -32,6 +32,10 @@ Overwrite = Annotated[
 AllowMissing = Annotated[bool, typer.Option("--allow-missing", help=help_of(Selection, "allow_missing"))]
 
 
+Series = Annotated[str | None, typer.Option("--series", metavar="N|UID", help=help_of(Selection, "series"))]
+Resample = Annotated[bool | None, typer.Option("--resample/--no-resample", help=help_of(Selection, "resample"))]
+
+
 OUTPUT = ("-o", "--out")
 
 
@@ -67,6 +71,8 @@ def selection_of(
     *,
     image: int | None = None,
     allow_missing: bool = False,
+    series: str | None = None,
+    resample: bool | None = None,
 ) -> Selection:
     """Which part of a file to load, from options as typed."""
     size, size_unit = parse_spacing(spacing) if spacing else (None, None)
@@ -79,6 +85,8 @@ def selection_of(
         unit=unit,
         allow_missing=allow_missing,
         image=image,
+        series=series,
+        resample=resample,
     )
 
 

@@ -97,3 +97,9 @@ class Selection:
         False, "Read parts of an OME-Zarr that are not on disk as its fill value, though they were written once."
     )
     image: int | None = setting(None, "Image to load, counted from 0, of a file that holds several; info lists them.")
+    series: str | None = setting(
+        None, "DICOM series to read where a folder holds several: its number in the list, from 0, or its UID."
+    )
+    resample: bool | None = setting(
+        None, "Slices that are shifted against each other: resample them to a straight grid, or read them as they are."
+    )

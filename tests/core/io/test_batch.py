@@ -56,6 +56,16 @@ def test_slices_and_dicom_folders_are_one_image(tmp_path: Path, stack: bool) -> 
     assert plan_tasks([folder], tmp_path / "out.nii.gz", "labels", stack) == [Task(folder, tmp_path / "out.nii.gz")]
 
 
+def test_pictures_beside_a_dicom_series_are_no_images_of_their_own(tmp_path: Path) -> None:
+    folder = tmp_path / "series"
+    folder.mkdir()
+    (folder / "IM0001").write_bytes(bytes(128) + b"DICM")
+    (folder / "preview.jpg").touch()
+    assert plan_tasks([folder], tmp_path, "labels")[0] == Task(folder, tmp_path / "series-labels.nii.gz")
+    (folder / "scan.nii.gz").touch()
+    assert len(plan_tasks([folder], tmp_path, "labels")) == 2
+
+
 def test_a_series_in_a_folder_is_written_as_nifti(tmp_path: Path) -> None:
     (tmp_path / "series").mkdir()
     (tmp_path / "series" / "IM0001").touch()

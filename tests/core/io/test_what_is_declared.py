@@ -30,7 +30,8 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from napari_unetseg.core.io import loadsave
-from napari_unetseg.core.io.formats import dicom, itk, nifti, ome_zarr, pictures, slices, tiff
+from napari_unetseg.core.io.formats.dicom import reading
+from napari_unetseg.core.io.formats import itk, nifti, ome_zarr, pictures, slices, tiff
 from napari_unetseg.errors import UnetsegError
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + int(sys.argv[1]),) * 2)

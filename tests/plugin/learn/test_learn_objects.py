@@ -71,16 +71,16 @@ def test_objects_are_previewed_and_numbered_by_the_saved_model(learned, qtbot, p
     assert cleanup.labels_box.layer.name == "pairs (learning)"
     qtbot.waitUntil(lambda: any(layer.name == PREVIEW for layer in viewer.layers), timeout=20_000)
     assert objects(viewer.layers[PREVIEW].data) == 4
-    cleanup.form["depth"].value = 2.0
+    cleanup.form["depth"].value = 0.5
     cleanup.keep_button.click()
-    assert finishing.steps == (Separate(depth=2.0),)
-    assert finishing.line.text() == "Saved models do: Separate: along distance, depth 2 pixel."
+    assert finishing.steps == (Separate(depth=0.5),)
+    assert finishing.line.text() == "Saved models do: Separate: along distance, depth 0.5 pixel."
 
     saved = tmp_path / "discs.safetensors"
     learn.save(saved)
     qtbot.waitUntil(saved.is_file, timeout=PATIENCE)
     qtbot.waitUntil(lambda: not learn.bridge.is_running, timeout=PATIENCE)
-    assert read_card(saved).cleanup == (Separate(depth=2.0),)
+    assert read_card(saved).cleanup == (Separate(depth=0.5),)
     found = segment(Volume(pairs[None, None], name="pairs"), saved).labels
     assert (found.are_objects, objects(found.array)) == (True, 4)
 
@@ -106,9 +106,9 @@ def test_the_command_learns_a_model_that_numbers_objects(command, pairs, tmp_pat
         painted[y - 3 : y + 3, x - 3 : x + 3] = 2
     tifffile.imwrite(image, pairs, photometric="minisblack")
     tifffile.imwrite(paint, painted, photometric="minisblack")
-    learned = command("finetune", image, "--painted", paint, "-o", model, "--steps", 0, "--step", "separate depth=2")
+    learned = command("finetune", image, "--painted", paint, "-o", model, "--steps", 0, "--step", "separate depth=0.5")
     assert learned.code == 0, learned.err
-    assert read_card(model).cleanup == (Separate(depth=2.0),)
+    assert read_card(model).cleanup == (Separate(depth=0.5),)
     found = command("segment", image, "-m", model, "-o", out, "--json")
     assert found.json["objects"] == 4
     assert load_volume(out).array.max() == 4

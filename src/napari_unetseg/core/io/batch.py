@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_unetseg.core.io.atomic import is_folder, tidy
-from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, exists, stem
+from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, exists, holds_dicom, stem
 from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, Kind, check_folder, check_output, check_same_source
 from napari_unetseg.errors import InputError, OutputError
 
 IMAGES = tuple(suffix for name, group in READERS.items() if name not in ("dicom", "ome_zarr") for suffix in group)
+BESIDE_DICOM = READERS["pictures"] + READERS["tiff"]
+"""Pictures that viewers leave beside a DICOM series."""
 SUFFIXES = {"nifti": ".nii.gz", "dicom": ".nii.gz", "itk": ".nrrd", "ome_zarr": ".ome.zarr"}
 """Results of these formats are written in the format that keeps their orientation; all others as OME-TIFF."""
 
@@ -97,6 +99,8 @@ def _sources(path: Path, stack: bool) -> list[Path]:
     if not visible:
         raise InputError(f"Expected images in the folder {path}; it is empty.")
     images = [p for p in visible if p.name.lower().endswith(IMAGES) or (p.is_dir() and _is_zarr(p))]
+    if all(p.name.lower().endswith(BESIDE_DICOM) for p in images) and holds_dicom(path):
+        return [path]
     return images or [path]
 
 

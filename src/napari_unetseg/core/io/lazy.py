@@ -197,7 +197,7 @@ def open_volume(path: str | Path, selection: Selection = EVERYTHING) -> FileVolu
     SettingsError
         If the selection lies outside the file.
     """
-    return _opened(choose_image(open_source(Path(path)), selection.image), selection)
+    return _opened(choose_image(open_source(Path(path), selection), selection.image), selection)
 
 
 def open_labels(path: str | Path, selection: Selection = EVERYTHING) -> FileLabels:
@@ -210,7 +210,7 @@ def open_labels(path: str | Path, selection: Selection = EVERYTHING) -> FileLabe
     SettingsError
         If the selection lies outside the file.
     """
-    source = choose_image(open_source(Path(path)), selection.image)
+    source = choose_image(open_source(Path(path), selection), selection.image)
     volume = _opened(source.as_labels() if source.as_labels else source, selection)
     if len(volume.channels) != 1 and not volume.is_colour:
         names = ", ".join(volume.channels)

@@ -43,8 +43,10 @@ __all__ = [
 ]
 
 
-def inspect(path: str | Path, image: int | None = None) -> VolumeInfo:
-    """What a file or folder holds, without loading it; of several images the first, or the one of that number.
+def inspect(path: str | Path, image: int | None = None, *, series: str | None = None) -> VolumeInfo:
+    """What a file or folder holds, without loading it; of several images or DICOM series the one that is named.
+
+    Without a number it is the first image; several series are listed in the error.
 
     Raises
     ------
@@ -53,7 +55,7 @@ def inspect(path: str | Path, image: int | None = None) -> VolumeInfo:
     SettingsError
         If there is no such image.
     """
-    source = open_source(Path(path))
+    source = open_source(Path(path), Selection(series=series))
     return source.info if image is None else choose_image(source, image).info
 
 

@@ -13,10 +13,13 @@ import numpy as np
 import numpy.typing as npt
 from nibabel import orientations
 
+from napari_unetseg.core.io.legend import Legend
 from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame
 
 Affine = npt.NDArray[np.float64]
 MEMORY_CODES = ("S", "P", "L")
+FLAT_CODES = {"S": ("S", "P", "L"), "L": ("L", "I", "P"), "P": ("P", "I", "L")}
+"""Memory's axes for a single slice, by the axis that it lies across: z, then down and across as it is shown."""
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -35,7 +38,7 @@ def is_rigid(affine: Affine) -> bool:
 
 
 def read_frame(
-    affine: Affine, file_shape: tuple[int, ...], unit: str
+    affine: Affine, file_shape: tuple[int, ...], unit: str, legend: Legend | None = None
 ) -> tuple[npt.NDArray[Any], tuple[int, int, int], Grid]:
     """How to bring a file into memory's order, and the shape (z, y, x) and grid that it has there.
 
@@ -43,8 +46,11 @@ def read_frame(
     ----------
     affine : (4, 4)
         Index (i, j, k) of the file to (right, anterior, superior) in `unit`.
+    legend : Legend or None
+        Of a file that this program wrote: a single slice comes back along the axis that it had.
     """
-    transform = _transform(orientations.io_orientation(affine), orientations.axcodes2ornt(MEMORY_CODES))
+    own = orientations.io_orientation(affine)
+    transform = _transform(own, orientations.axcodes2ornt(_memory_codes(own, file_shape, legend)))
     z, y, x = (file_shape[i] for i in np.argsort(transform[:, 0]))
     memory = reorder_affine(affine, transform, file_shape)
     i, j, k = nib.aff2axcodes(affine)
@@ -54,9 +60,27 @@ def read_frame(
     return transform, (z, y, x), Grid((dz, dy, dx), unit, (superior, -anterior, -right), frame)
 
 
-def to_file(codes: tuple[str, str, str]) -> npt.NDArray[Any]:
-    """The nibabel orientation transform from memory's (z, y, x) to a file's order."""
-    return _transform(orientations.axcodes2ornt(MEMORY_CODES), orientations.axcodes2ornt(codes))
+def without_unit(grid: Grid) -> Grid:
+    """The grid in pixels, without a place in the patient: where nothing is known of its size."""
+    return Grid(grid.spacing, "pixel")
+
+
+def _memory_codes(own: npt.NDArray[Any], file_shape: tuple[int, ...], legend: Legend | None) -> tuple[str, ...]:
+    """Memory's axes: a single slice of any orientation is a picture in its plane."""
+    flat = [axis for axis, size in enumerate(file_shape[:3]) if size == 1]
+    if len(flat) != 1 or (legend and legend != Legend() and not legend.affine):
+        return MEMORY_CODES
+    if legend and legend.affine:
+        return tuple(nib.aff2axcodes(np.array(legend.affine)))
+    return FLAT_CODES["LPS"[int(own[flat[0], 0])]]
+
+
+def to_file(grid: Grid) -> npt.NDArray[Any]:
+    """The nibabel orientation transform from memory's (z, y, x) to the order that the grid's file had."""
+    if grid.scanner is None:
+        return _transform(orientations.axcodes2ornt(MEMORY_CODES), orientations.axcodes2ornt(("L", "P", "S")))
+    own = orientations.io_orientation(np.array(grid.scanner.affine))
+    return _transform(own, orientations.axcodes2ornt(grid.scanner.file_codes))
 
 
 def reorder(array: npt.NDArray[Any], transform: npt.NDArray[Any]) -> npt.NDArray[Any]:

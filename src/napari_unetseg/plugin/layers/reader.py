@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, open_source
+from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, holds_dicom, open_source
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.errors import UnetsegError
@@ -28,7 +28,7 @@ def _is_ours(folder: Path) -> bool:
     except UnetsegError:
         known = tuple(suffix for group in READERS.values() for suffix in group)
         names = [folder.name, *(entry.name for entry in folder.iterdir())]
-        return any(name in ZARR_MARKS or name.lower().endswith(known) for name in names)
+        return holds_dicom(folder) or any(name in ZARR_MARKS or name.lower().endswith(known) for name in names)
     return True
 
 

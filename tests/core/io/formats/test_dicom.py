@@ -93,7 +93,7 @@ def test_a_missing_slice_is_told(tmp_path: Path) -> None:
 def test_of_several_series_the_largest_is_read(tmp_path: Path) -> None:
     write_series(tmp_path / "ct", VOXELS[:2], description="scout")
     write_series(tmp_path / "ct", description="thorax")
-    with pytest.warns(UserWarning, match=r"CT of 2 slices, .* CT of 6 slices\); .* of 6 slices is read") as told:
+    with pytest.warns(UserWarning, match=r"CT of 2 slices, .* CT of 6 slices, 5 × 7 is read") as told:
         assert load_volume(tmp_path / "ct").shape == (6, 5, 7)
     assert "thorax" not in str(told[0].message)  # a description is free text, and may name the patient
 
@@ -104,14 +104,16 @@ def test_repeated_slices_are_left_out(tmp_path: Path) -> None:
         assert load_volume(tmp_path / "ct").shape == (3, 5, 7)
 
 
-def test_slices_of_two_sizes_are_refused(tmp_path: Path) -> None:
+def test_a_slice_of_another_size_is_left_out_and_told(tmp_path: Path) -> None:
     folder = write_series(tmp_path / "ct")
     path = next(folder.glob("*.dcm"))
     data = pydicom.dcmread(path)
     data.Rows, data.PixelData = 4, VOXELS[0, :4].tobytes()
     data.save_as(path)
-    with pytest.raises(InputError, match="2 sizes"):
-        inspect(folder)
+    info = inspect(folder)
+    assert info.shape[1:] == (5, 7)
+    assert info.notes[0].code == "series-left-out"
+    assert "1 slices, 4 × 7" in info.notes[0]
 
 
 def test_a_slice_cut_off_is_refused(tmp_path: Path) -> None:
@@ -168,10 +170,10 @@ def test_an_element_that_cannot_be_is_named(element: str, value: object, tmp_pat
     assert str(path) in str(caught.value)
 
 
-def test_slices_of_two_pixel_sizes_or_some_without_a_position_are_refused(tmp_path: Path) -> None:
+def test_a_slice_of_another_pixel_size_is_left_out_and_one_without_a_position_refused(tmp_path: Path) -> None:
     change(write_series(tmp_path / "sizes"), 2, PixelSpacing=[1.0, 1.5])
-    with pytest.raises(InputError, match="pixel sizes"):
-        inspect(tmp_path / "sizes")
+    assert inspect(tmp_path / "sizes").grid.spacing[1:] == (0.5, 0.75)
+    assert inspect(tmp_path / "sizes").notes[0].code == "series-left-out"
     change(write_series(tmp_path / "places"), 2, ImagePositionPatient=None)
     with pytest.raises(InputError, match="1 slices without a position"):
         inspect(tmp_path / "places")

@@ -50,13 +50,14 @@ def open_source(path: Path) -> Source:
         if reader.GetDimension() > 3:
             raise InputError(f"{path} has axes of sizes {reader.GetSize()}; expected x, y and z.")
         affine, notes = orientation.sound(_affine(reader))
+        keys = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+        legend = Legend.parse(keys.get(KEY))
         affine, unit, found = _in_unit(affine, header)
         notes = (*notes, *found, *_unsure_size(header))
-        transform, size, grid = orientation.read_frame(affine, shape, "mm" if unit == "pixel" else unit)
+        transform, size, grid = orientation.read_frame(affine, shape, "mm" if unit == "pixel" else unit, legend)
         grid = replace(grid, unit=unit)
-        keys = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
         dtype = _dtype(reader.GetPixelID())
-    legend = Legend.parse(keys.get(KEY)).model_copy(update=segment_fields(keys))
+    legend = legend.model_copy(update=segment_fields(keys))
     info = VolumeInfo(
         path=path,
         format="MetaImage" if path.suffix.lower() in META_IMAGE else path.suffix[1:].upper(),
@@ -181,7 +182,7 @@ def _check_dimensions(path: Path) -> None:
 def write_labels(path: Path, labels: Labels) -> None:
     """Write a compressed NRRD in the file's voxel order, with segments that 3D Slicer shows by name and colour."""
     grid = labels.grid
-    transform = orientation.to_file(grid.scanner.file_codes if grid.scanner else ("L", "P", "S"))
+    transform = orientation.to_file(grid)
     affine = orientation.reorder_affine(orientation.affine_of(grid, "mm"), transform, labels.array.shape)
     array = np.ascontiguousarray(orientation.reorder(labels.array, transform).T)  # SimpleITK wants (k, j, i)
     image = sitk.GetImageFromArray(array)

@@ -50,7 +50,7 @@ def open_source(path: Path) -> Source:
         affine, notes = orientation.sound(image.affine)
         unit, assumed = _unit(image.header)
         notes += assumed if legend.unit is None else ()
-        transform, size, grid = orientation.read_frame(affine, shape[:3], unit)
+        transform, size, grid = orientation.read_frame(affine, shape[:3], unit, legend)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
         notes += _disagreement(image.header)
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
@@ -136,8 +136,7 @@ def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> Non
 
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:
     unit = NEAREST.get(grid.unit, grid.unit) if grid.is_physical else "mm"
-    codes = grid.scanner.file_codes if grid.scanner else ("L", "P", "S")
-    transform = orientation.to_file(codes)
+    transform = orientation.to_file(grid)
     affine = orientation.reorder_affine(orientation.affine_of(grid, unit), transform, array.shape[:3])
     kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
     image = kind(orientation.reorder(array, transform), affine, dtype=array.dtype)

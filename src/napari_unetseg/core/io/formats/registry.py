@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from napari_unetseg.core.io.source import Source, Stamps, check_file, check_unit, guarded, stamps
+from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.core.voxels import Sink
 from napari_unetseg.errors import InputError, OutputError, SettingsError
@@ -21,7 +22,7 @@ READERS = {
     "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
     "ome_zarr": (".zarr",),
     "pictures": (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
-    "dicom": (".dcm",),
+    "dicom": (".dcm", ".dicom"),
 }
 LABEL_WRITERS = {
     "tiff": (".tif", ".tiff"),
@@ -41,6 +42,9 @@ MAGIC = {
 }
 COMPANION = ".companion.ome"
 """Ends the name of a file that describes TIFFs beside it, and is no image of its own in a folder."""
+EVERYTHING = Selection()
+ROOMS = {"dicom": "dicom.reading"}
+"""The modules that read what is a folder here."""
 ZARR_MARKS = ("zarr.json", ".zgroup", ".zattrs", ".zarray")
 
 
@@ -49,6 +53,13 @@ class Reader(Protocol):
 
     def open_source(self, path: Path) -> Source:
         """Open a file or folder by its header; raises `InputError`."""
+
+
+class SeriesReader(Protocol):
+    """A module that reads a format in which a folder may hold several series."""
+
+    def open_source(self, path: Path, selection: Selection) -> Source:
+        """Open the one of them that `selection.series` names; raises `InputError`."""
 
 
 class LabelWriter(Protocol):
@@ -82,8 +93,10 @@ class BoxWriter(Protocol):
         """What writes an image (c, z, y, x) in the same way."""
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, selection: Selection = EVERYTHING) -> Source:
     """Open a path by its suffix, its first bytes or, for a folder, what lies in it.
+
+    Of `selection` what chooses among several series counts, and how these are put together.
 
     Raises
     ------
@@ -99,7 +112,7 @@ def open_source(path: Path) -> Source:
         raise InputError(f"{path} may not be read: {error.strerror}.") from error
     opened = stamps([path] if path.is_file() else [])
     try:
-        source = cast(Reader, _module(name)).open_source(path)
+        source = _open(name, path, selection)
     except SettingsError as error:  # where its voxels lie, by its metadata, cannot be
         raise InputError(f"{path} is not placed in space: {error} Is it damaged?") from error
     return _safe(source, opened | stamps(source.files))
@@ -118,6 +131,14 @@ def _safe(source: Source, opened: Stamps) -> Source:
 
 def _safe_one(open_one: Callable[..., Source], opened: Stamps, *which: int) -> Source:
     return _safe(open_one(*which), opened)
+
+
+def _open(name: str, path: Path, selection: Selection) -> Source:
+    if name == "dicom":
+        return cast(SeriesReader, _module(name)).open_source(path, selection)
+    if selection.series is not None:
+        raise InputError(f"Expected a series of DICOM; {path} holds none. Leave --series out.")
+    return cast(Reader, _module(name)).open_source(path)
 
 
 def exists(path: Path) -> bool:
@@ -169,8 +190,7 @@ def _writer(path: Path, suffixes: dict[str, tuple[str, ...]]) -> object:
 
 
 def _file_format(path: Path) -> str:
-    with path.open("rb") as file:
-        start = file.read(132)
+    start = beginning(path)
     if not start:
         raise InputError(f"{path} is empty (0 bytes); copy it again.")
     if path.name.lower().endswith(COMPANION):
@@ -178,6 +198,8 @@ def _file_format(path: Path) -> str:
     name = _by_suffix(path, READERS) or next(
         (name for (offset, magic), name in MAGIC.items() if start[offset:].startswith(magic)), None
     )
+    if name is None and starts_as_dicom(start):
+        return "dicom"
     if name is None:
         known = ", ".join(s for group in READERS.values() for s in group)
         raise InputError(f"{path} is of no known format; expected one of {known}, or a folder of slices or DICOM.")
@@ -188,7 +210,28 @@ def _folder_format(path: Path) -> str:
     if path.suffix == ".zarr" or any((path / mark).exists() for mark in ZARR_MARKS):
         return "ome_zarr"
     slices = READERS["tiff"] + READERS["pictures"]
-    return "slices" if any(p.name.lower().endswith(slices) for p in path.iterdir()) else "dicom"
+    has_slices = any(p.name.lower().endswith(slices) for p in path.iterdir())
+    return "slices" if has_slices and not holds_dicom(path) else "dicom"
+
+
+def holds_dicom(folder: Path) -> bool:
+    """Whether a file that lies in a folder is DICOM, by what is in it; pictures beside it do not count."""
+    others = (p for p in sorted(folder.iterdir()) if p.is_file() and _by_suffix(p, READERS) in (None, "dicom"))
+    return any(starts_as_dicom(beginning(path)) for path in others)
+
+
+def starts_as_dicom(start: bytes) -> bool:
+    """Whether first bytes are those of DICOM: its mark, or an early element of group 2 or 8, in either byte order."""
+    if start[128:132] == b"DICM":
+        return True
+    orders = (start[1::-1] + start[3:1:-1], start[:4])
+    return len(start) == 132 and any(tag[:2] in (b"\0\x02", b"\0\x08") and tag[2] == 0 for tag in orders)
+
+
+def beginning(path: Path) -> bytes:
+    """The first bytes of a file, by which formats are told."""
+    with path.open("rb") as file:
+        return file.read(132)
 
 
 def _by_suffix(path: Path, suffixes: dict[str, tuple[str, ...]]) -> str | None:
@@ -196,4 +239,4 @@ def _by_suffix(path: Path, suffixes: dict[str, tuple[str, ...]]) -> str | None:
 
 
 def _module(name: str) -> object:
-    return importlib.import_module(f"napari_unetseg.core.io.formats.{name}")
+    return importlib.import_module(f"napari_unetseg.core.io.formats.{ROOMS.get(name, name)}")

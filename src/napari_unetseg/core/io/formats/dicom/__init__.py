@@ -1,0 +1,1 @@
+"""DICOM: files, folders and segmentations, from headers to images."""
