@@ -74,7 +74,7 @@ def test_what_cannot_be_verified_is_one_line(command: Command, tiny_model: Path,
 def test_a_card_without_figures_is_told(command: Command, tiny_model: Path, data: Path) -> None:
     outcome = command("models", tiny_model, "--verify", "--data", data, "--json")
     assert outcome.code == 0
-    assert outcome.json == {"figures": [], "agree": True}
+    assert outcome.json == {"figures": [], "agree": True, "notes": []}
     assert "has no figures" in outcome.err
 
 
@@ -111,8 +111,12 @@ def test_a_model_goes_to_the_zoo_and_back(command: Command, tiny_model: Path, tm
     package, back = tmp_path / "m.zip", tmp_path / "back.safetensors"
     outcome = command("export", tiny_model, "-o", package, "--format", "bioimageio", "--json")
     assert outcome.code == 0, outcome.err
-    assert outcome.json == {"output": str(package), "model": "threshold", "format": "bioimageio"}
-    assert command("import-model", package, "-o", back, "--json").json == {"output": str(back), "model": "threshold"}
+    assert outcome.json == {"output": str(package), "model": "threshold", "format": "bioimageio", "notes": []}
+    assert command("import-model", package, "-o", back, "--json").json == {
+        "output": str(back),
+        "model": "threshold",
+        "notes": [],
+    }
     assert load_model(back).card == load_model(tiny_model).card
 
 

@@ -103,7 +103,7 @@ def test_the_command_learns_a_model_that_numbers_objects(command, pairs, tmp_pat
     painted = np.zeros(pairs.shape, np.uint8)
     painted[:, :6] = 1
     for y, x in CENTRES:
-        painted[y - 3 : y + 3, x - 3 : x + 3] = 2
+        painted[disk((y, x), 11)] = 2
     tifffile.imwrite(image, pairs, photometric="minisblack")
     tifffile.imwrite(paint, painted, photometric="minisblack")
     learned = command("finetune", image, "--painted", paint, "-o", model, "--steps", 0, "--step", "separate depth=0.5")

@@ -18,6 +18,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, JPEGLosslessSV1, JPEGLSLossless, RLELossless, generate_uid
 
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels
+from napari_unetseg.core.io.selecting import notes_of
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
@@ -85,7 +86,7 @@ def test_time_points_are_told_apart_by_any_element_of_time(tmp_path: Path, eleme
     for t, value in enumerate(values.get(element, (2, 10, 30))):
         write_series(tmp_path / "a", VOXELS + 1000 * t, first=5 * ((t + 1) % 3), **{element: value})
     assert (inspect(tmp_path / "a").times, inspect(tmp_path / "a").shape) == (3, (5, 6, 7))
-    assert any(note.option == "--time" for note in inspect(tmp_path / "a").notes)
+    assert any(note.option == "--time" for note in notes_of(inspect(tmp_path / "a"), Selection()))
     for t in range(3):
         np.testing.assert_array_equal(at(tmp_path / "a", t), VOXELS + 1000 * t)
 
