@@ -1,5 +1,6 @@
 """The Clean up widget in a real viewer: steps are previewed, applied to a new layer, and recorded in it."""
 
+import endless_jobs
 import numpy as np
 import pytest
 from docked import docked
@@ -222,3 +223,21 @@ def test_apply_is_off_while_something_has_to_be_chosen_first(widget, viewer, lab
     widget.list.setCurrentRow(0)
     click(qtbot, widget.remove_button)
     assert not widget.job.button.isEnabled()
+
+
+def test_labels_that_are_removed_end_the_job_and_its_preview(widget, viewer, labels, qtbot, monkeypatch):
+    data, attributes, _ = labels_layer(labels)
+    with qtbot.waitSignal(widget.preview_bridge.started, timeout=PATIENCE):
+        add(widget, FillHoles)
+    viewer.layers.remove("cells")  # while its preview is made
+    qtbot.waitUntil(lambda: not widget.preview_bridge.is_running, timeout=PATIENCE)
+    assert list(viewer.layers) == []
+    preview(qtbot, widget, lambda: viewer.add_labels(data.copy(), **{**attributes, "name": "others"}))
+    assert [layer.name for layer in viewer.layers] == ["others", PREVIEW]
+    monkeypatch.setattr("napari_unetseg.plugin.cleanup.widget.clean_layer", endless_jobs.endless_on_a_layer)
+    click(qtbot, widget.job.button)
+    assert widget.bridge.is_running
+    viewer.layers.remove("others")
+    assert not widget.bridge.is_running
+    assert widget.job.line.text() == "others was removed: the job has stopped."
+    assert [layer.name for layer in viewer.layers if layer.name != PREVIEW] == []

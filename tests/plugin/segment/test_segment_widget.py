@@ -336,3 +336,18 @@ def test_the_layer_may_go_away_while_the_job_runs(busy, viewer, qtbot):
 def test_without_a_job_there_is_no_child(dock):
     assert dock().bridge.pid is None
     assert Worker().pid is None
+
+
+def test_a_job_stops_when_its_image_is_removed(viewer, busy, qtbot):
+    pid, other = busy.bridge.pid, viewer.add_image(np.zeros((4, 4), np.uint8), name="other")
+    viewer.layers.remove(other)
+    assert busy.bridge.is_running
+    viewer.layers.remove(viewer.layers[0])
+    assert not busy.bridge.is_running
+    assert busy.job.line.text().endswith(" was removed: the job has stopped.")
+    assert gone_within(pid, 2)
+    qtbot.wait(300)
+    assert list(viewer.layers) == []
+    viewer.add_image(np.zeros((4, 4), np.uint8), name="next")  # whose removal means nothing to the job that is over
+    viewer.layers.remove("next")
+    assert busy.job.line.text().endswith(" was removed: the job has stopped.")

@@ -52,6 +52,7 @@ class CleanupWidget(Panel):
         self._hidden: LabelsLayer | None = None
         self._lacks = ""
         self._seen: int | None = None  # the one slice that the preview is of
+        self._previewed: LabelsLayer | None = None  # what the preview that is being made is of
         self.bridge, self.preview_bridge = Bridge(self), Bridge(self)
         self._build()
         self._preview_soon = qdebounced(self._make_preview, timeout=REST, parent=self)
@@ -232,6 +233,7 @@ class CleanupWidget(Panel):
             if request.context.lacks(request.steps):  # which is said already
                 self._drop_preview()
             else:
+                self._previewed = self.labels_box.layer
                 self.preview_bridge.start("", preview_layer, request, self._seen)
 
     def _look(self, _event: object = None) -> None:
@@ -243,8 +245,8 @@ class CleanupWidget(Panel):
     def _show_preview(self, made: LayerData) -> None:
         """Show the result in place of the labels: over them, nobody would see what was removed."""
         data, attributes, _ = made
-        if not self._wants_preview:
-            return
+        if not self._wants_preview or not same_layer(self._previewed, self.labels_box.layer):
+            return  # of other labels, or of some that are gone
         self.job.say(ALL_SHOWN if self._seen is None else ONE_SHOWN)
         record = attributes["metadata"][METADATA]
         shown = self._preview if self._preview in self._viewer.layers else None
@@ -277,6 +279,7 @@ class CleanupWidget(Panel):
             self._preview_soon.cancel()
             self.preview_bridge.cancel()
             self.bridge.start("Cleaning up", clean_layer, request)
+            self.job.depend_on(self._viewer, self.labels_box.layer)
 
     def _show(self, made: LayerData) -> None:
         """Add the result, and begin anew."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from napari.layers import Layer
+from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 from superqt.utils import qthrottled
 
 from napari_unetseg.core.progress import Progress
+from napari_unetseg.core.text import display_text
 from napari_unetseg.plugin.bridge import Bridge
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.parts.fields import note
 from napari_unetseg.plugin.parts.text import duration
 
@@ -64,6 +70,22 @@ class JobBar(QWidget):
             self.line.setStyleSheet(style)
         if self.line.text() != text:
             self.line.setText(text)
+
+    def depend_on(self, viewer: Viewer, layer: Layer) -> None:
+        """The job that has just begun is about a layer: where that is removed, it stops, and no result comes."""
+        removed = viewer.layers.events.removed
+
+        def stop(event: Any) -> None:
+            if same_layer(event.value, layer):
+                self._bridge.cancel()
+                self.say(f"{display_text(layer.name)} was removed: the job has stopped.")
+
+        def forget() -> None:
+            removed.disconnect(stop)
+            self._bridge.ended.disconnect(forget)
+
+        removed.connect(stop)
+        self._bridge.ended.connect(forget)
 
     def _click(self) -> None:
         if self._bridge.is_running:

@@ -187,6 +187,7 @@ class SegmentWidget(Panel):
         centre = voxel_in_view(self._viewer, self.layer.layer_box.layer, request.source)
         self.compare.clear()
         self.bridge.start("Comparing models", compare_models, request, candidates, centre)
+        self.job.depend_on(self._viewer, self.layer.layer_box.layer)
         self._refresh()
 
     def _show_tried(self, record: object) -> None:
@@ -234,6 +235,7 @@ class SegmentWidget(Panel):
             self.notes.setText("")
             self._clicked = time.monotonic()
             self.bridge.start("Segmenting", segment_layer, request)
+            self.job.depend_on(self._viewer, self.layer.layer_box.layer)
             self._refresh()
 
     def _show(self, result: Shown | list[Tried]) -> None:
