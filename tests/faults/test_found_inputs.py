@@ -45,20 +45,33 @@ main(["info", sys.argv[1]])
 """
 
 
-def test_a_dicom_element_that_declares_gigabytes(tmp_path: Path) -> None:
+LOADED_IN_LITTLE_MEMORY = IN_LITTLE_MEMORY.replace('"info", sys.argv[1]', '"measure", sys.argv[1]')
+
+
+@pytest.mark.parametrize(
+    ("element", "script"),
+    [("20000e00", IN_LITTLE_MEMORY), ("29001010", LOADED_IN_LITTLE_MEMORY)],
+    ids=["that is asked for", "that is skipped until the pixels are read"],
+)
+def test_a_dicom_element_that_declares_gigabytes(element: str, script: str, tmp_path: Path) -> None:
     image, path = pydicom.Dataset(), tmp_path / "image.dcm"
     image.file_meta = pydicom.dataset.FileMetaDataset()
     image.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian
     image.file_meta.MediaStorageSOPClassUID, image.file_meta.MediaStorageSOPInstanceUID = CTImageStorage, "1.2.3"
     image.SOPClassUID, image.SOPInstanceUID, image.SeriesInstanceUID = CTImageStorage, "1.2.3", "1.2.3.4"
     image.Rows = image.Columns = 4
+    image.SamplesPerPixel, image.BitsAllocated, image.BitsStored, image.HighBit = 1, 8, 8, 7
+    image.PixelRepresentation, image.PhotometricInterpretation = 0, "MONOCHROME2"
+    image.add_new(0x00291010, "LO", "private")
+    image.PixelData = bytes(16)
     image.save_as(path, enforce_file_format=True)
     content = path.read_bytes()
-    place = content.index(bytes.fromhex("20000e00")) + 4  # the length of SeriesInstanceUID
+    place = content.index(bytes.fromhex(element)) + 4  # its length
     path.write_bytes(content[:place] + (2**32 - 16).to_bytes(4, "little") + content[place + 4 :])
-    done = subprocess.run([sys.executable, "-c", IN_LITTLE_MEMORY, path], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.strip().count("\n") == 0
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stdout
+    assert done.stderr.strip().count("\n") == 0, done.stderr
+    assert "a DICOM element declares more than the memory holds" in done.stderr
 
 
 @pytest.mark.parametrize("count", ["-1I", "0", "99", "", "-2147483648"])

@@ -161,8 +161,17 @@ def read_frames(files: Iterable[Path]) -> tuple[list[Frame], int]:
 
 
 def open_dataset(path: Path, **how: Any) -> Any:
-    """The dataset of a file, with a transfer syntax also where the file does not name one."""
-    dataset = pydicom.dcmread(path, force=True, **how)
+    """The dataset of a file, with a transfer syntax also where the file does not name one.
+
+    Raises
+    ------
+    InputError
+        If an element declares more than there is memory for.
+    """
+    try:
+        dataset = pydicom.dcmread(path, force=True, **how)
+    except MemoryError as error:
+        raise InputError(f"{path}: a DICOM element declares more than the memory holds. Is it damaged?") from error
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little = dataset.original_encoding
         dataset.file_meta.TransferSyntaxUID = NATIVE[0 if implicit else 1 if little else 2]
@@ -182,8 +191,6 @@ def _frames_of(path: Path) -> list[Frame] | None:
             shared = [_grouped(g) for g in dataset.get(SEQUENCES[0]) or ()]
             extra = {name: _plain(dataset.get(name)) for name in OTHERS}
             syntax = str(dataset.file_meta.TransferSyntaxUID)
-    except MemoryError as error:
-        raise InputError(f"{path}: an element of its DICOM header declares more than the memory holds.") from error
     except InputError as error:
         if isinstance(error.__cause__, InvalidDicomError):
             return None  # a folder also holds reports, an index, thumbnails
