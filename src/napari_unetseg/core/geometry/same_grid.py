@@ -1,22 +1,32 @@
-"""Grids of volumes that are compared voxel by voxel: they must be one. Nothing is resampled here."""
+"""Grids of volumes that are compared voxel by voxel: they must be one, in size and in place. Nothing is resampled here."""
 
 from __future__ import annotations
 
-import numpy as np
+import itertools
+import warnings
 
-from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame
+import numpy as np
+import numpy.typing as npt
+
+from napari_unetseg.core.notes import Note
+from napari_unetseg.core.volume import UNITS, Grid, Shape
 from napari_unetseg.core.voxels import LabelSource, VoxelSource
 from napari_unetseg.errors import InputError
 
 Source = VoxelSource | LabelSource
+Matrix = npt.NDArray[np.float64]
 TOLERANCE = 1e-3
 """Largest relative difference between spacings that still counts as equal: files round them."""
+NEAR = 0.5
+"""Voxels between two places that still count as one: some files tell of a voxel's corner, others of its centre."""
+ZYX_FROM_RAS = np.array([[0.0, 0, 1], [0, -1, 0], [-1, 0, 0]])
 
 
 def common_grid(first: Source, second: Source) -> Grid:
     """The grid that two volumes share.
 
-    Where one of them knows no voxel size (its spacing is 1 pixel), the other's counts for both.
+    Where one of them knows no voxel size (its spacing is 1 pixel), the other's counts for both. Where one of them does
+    not say where it lies, and the other lies elsewhere than at 0, a `Note` is warned of.
 
     Raises
     ------
@@ -27,26 +37,75 @@ def common_grid(first: Source, second: Source) -> Grid:
     if shape != other_shape:
         raise _differ("shapes", shape, other_shape, "Resample one of them first")
     one, other = first.grid, second.grid
-    if _says_nothing(one) or _says_nothing(other):
-        return one if _says_nothing(other) else other
-    if one.unit != other.unit and "pixel" in (one.unit, other.unit):
-        raise _differ("units of spacing", one.unit, other.unit, "Give the spacing of both")
-    if not np.allclose(_metres(one), _metres(other), rtol=TOLERANCE, atol=0):
-        raise _differ("spacings", _words(one), _words(other), "Resample one of them, or give the spacing of both")
-    if one.scanner is not None and other.scanner is not None:
-        _check_frames(one.scanner, other.scanner)
-    return other
+    if not (_says_nothing(one) or _says_nothing(other)):
+        if one.unit != other.unit and "pixel" in (one.unit, other.unit):
+            raise _differ("units of spacing", one.unit, other.unit, "Give the spacing of both")
+        if not np.allclose(_metres(one), _metres(other), rtol=TOLERANCE, atol=0):
+            raise _differ("spacings", _words(one), _words(other), "Resample one of them, or give the spacing of both")
+    if _has_place(one, other) and _has_place(other, one):
+        _check_places(one, other, shape)
+    elif not (_is_straight_at_0(one) and _is_straight_at_0(other)):
+        silent, placed = (second, first) if _has_place(one, other) else (first, second)
+        _say_unknown(silent.name, placed.name)
+    return one if _says_nothing(other) else other
 
 
-def _check_frames(one: ScannerFrame, other: ScannerFrame) -> None:
-    matrix, other_matrix = np.array(one.affine), np.array(other.affine)
-    voxel = np.linalg.norm(other_matrix[:3, :3], axis=0).min()
-    if not np.allclose(matrix[:3, :3], other_matrix[:3, :3], rtol=0, atol=0.05 * voxel):
-        raise _differ(
-            "orientations", matrix[:3, :3].tolist(), other_matrix[:3, :3].tolist(), "Reorient one of them first"
-        )
-    if not np.allclose(matrix[:3, 3], other_matrix[:3, 3], rtol=0, atol=0.5 * voxel):
-        raise _differ("positions (mm)", matrix[:3, 3].tolist(), other_matrix[:3, 3].tolist(), "Move one of them first")
+def displacements(one: Grid, other: Grid, shape: Shape) -> tuple[float, float]:
+    """How many voxels the same indices of two grids of one spacing lie apart, at most.
+
+    Returns
+    -------
+    (turned, moved) : tuple of float
+        That of the volume's corners by turning, shearing or mirroring about the first voxel, and that of the first
+        voxel, each along the axis of `one` where it is largest.
+    """
+    matrix, turned = _alike(one, other), _alike(other, one)
+    turned[:3, :3] *= np.linalg.norm(matrix[:3, :3], axis=0) / np.linalg.norm(turned[:3, :3], axis=0)  # were rounded
+    inverse = np.linalg.inv(matrix[:3, :3])
+    corners = np.array(list(itertools.product(*((0.0, size - 1.0) for size in shape)))).T
+    by_turning = inverse @ turned[:3, :3] @ corners - corners
+    by_moving = inverse @ (turned[:3, 3] - matrix[:3, 3])
+    return float(np.abs(by_turning).max()), float(np.abs(by_moving).max())
+
+
+def _check_places(one: Grid, other: Grid, shape: Shape) -> None:
+    turned, moved = displacements(one, other, shape)
+    if turned > NEAR:
+        raise _differ("orientations", _directions(one), _directions(other), "Reorient one of them first")
+    if moved > NEAR:
+        what = f"positions ({one.unit})"
+        raise _differ(what, _position(one), _position(other), f"They are {moved:.3g} voxels apart: move one")
+
+
+def _alike(grid: Grid, other: Grid) -> Matrix:
+    """A grid's affine in mm, with the other's spacing where its own is 1 pixel."""
+    affine = grid.affine_in("mm")
+    if not _says_nothing(grid):
+        return affine
+    index = np.linalg.solve(affine[:3, :3], affine[:3, 3])
+    sizes = np.linalg.norm(other.affine_in("mm")[:3, :3], axis=0)
+    affine[:3, :3] *= sizes / np.linalg.norm(affine[:3, :3], axis=0)
+    affine[:3, 3] = affine[:3, :3] @ index
+    return affine
+
+
+def _has_place(grid: Grid, other: Grid) -> bool:
+    """Whether its place can be held against the other's: one that is as nobody has set it is none beside a size."""
+    unset = _says_nothing(grid) and not _says_nothing(other) and _is_straight_at_0(grid)
+    return grid.is_placed and not unset
+
+
+def _is_straight_at_0(grid: Grid) -> bool:
+    return np.allclose(ZYX_FROM_RAS @ grid.affine_in("mm")[:3], np.diag([*_sizes(grid), 0])[:3], atol=1e-9)
+
+
+def _sizes(grid: Grid) -> Matrix:
+    return np.asarray(np.linalg.norm(grid.affine_in("mm")[:3, :3], axis=0))
+
+
+def _say_unknown(silent: str, placed: str) -> None:
+    text = f"{silent} does not say where it lies, so its place was not compared with that of {placed}."
+    warnings.warn(Note(text, "place-unknown"), stacklevel=3)
 
 
 def _says_nothing(grid: Grid) -> bool:
@@ -59,6 +118,21 @@ def _metres(grid: Grid) -> list[float]:
 
 def _words(grid: Grid) -> str:
     return f"{' × '.join(f'{size:g}' for size in grid.spacing)} {grid.unit}"
+
+
+def _directions(grid: Grid) -> str:
+    """Where z, y and x point, as (z, y, x): ``z (1, 0, 0), y (0, 1, 0), x (0, 0, 1)`` of a straight grid."""
+    unit = (ZYX_FROM_RAS @ grid.affine_in("mm")[:3, :3] / _sizes(grid)).T
+    return ", ".join(f"{axis} {_triple(row)}" for axis, row in zip("zyx", unit, strict=True))
+
+
+def _position(grid: Grid) -> str:
+    scale = UNITS["mm"] / UNITS[grid.unit] if grid.is_physical else 1.0
+    return _triple(ZYX_FROM_RAS @ grid.affine_in("mm")[:3, 3] * scale)
+
+
+def _triple(values: Matrix) -> str:
+    return f"({', '.join(f'{round(value, 3) + 0.0:g}' for value in values)})"
 
 
 def _differ(what: str, one: object, other: object, mend: str) -> InputError:

@@ -67,7 +67,7 @@ class Legend(pydantic.BaseModel):
                 "are_objects": isinstance(data, Labels) and data.are_objects,
                 "channels": data.channels if isinstance(data, Volume) else (),
                 "unit": data.grid.unit,
-                "origin": data.grid.origin,
+                "origin": data.grid.origin if data.grid.is_placed else None,
                 "affine": scanner and scanner.affine,
                 "file_codes": scanner and scanner.file_codes,
                 "made_by": data.made_by if isinstance(data, Labels) else None,
@@ -102,7 +102,7 @@ class Legend(pydantic.BaseModel):
             return replace(grid, unit="pixel") if self.unit == "pixel" else grid
         factor = UNITS[grid.unit] / UNITS[self.unit]
         oz, oy, ox = (o * factor for o in grid.origin)
-        return Grid(grid.spacing_in(self.unit), self.unit, (oz, oy, ox), grid.scanner)
+        return Grid(grid.spacing_in(self.unit), self.unit, (oz, oy, ox), grid.scanner, grid.placed)
 
 
 def describe_image_label(labels: Labels) -> dict[str, Any]:

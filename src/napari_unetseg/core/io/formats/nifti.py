@@ -138,7 +138,7 @@ def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> N
     unit = NEAREST.get(grid.unit, grid.unit) if grid.is_physical else "mm"
     codes = grid.scanner.file_codes if grid.scanner else ("L", "P", "S")
     transform = orientation.to_file(codes)
-    affine = orientation.reorder_affine(orientation.affine_of(grid, unit), transform, array.shape[:3])
+    affine = orientation.reorder_affine(grid.affine_in(unit), transform, array.shape[:3])
     kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
     image = kind(orientation.reorder(array, transform), affine, dtype=array.dtype)
     image.set_sform(affine, code="scanner")
