@@ -1,4 +1,4 @@
-"""Grids of volumes that are compared voxel by voxel: they must be one, in size and in place. Nothing is resampled here."""
+"""Grids of volumes that are compared voxel by voxel: they must be one, in size and place. Nothing is resampled here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.notes import Note
-from napari_unetseg.core.volume import UNITS, Grid, Shape
+from napari_unetseg.core.volume import UNITS, Grid, Shape, Volume
 from napari_unetseg.core.voxels import LabelSource, VoxelSource
 from napari_unetseg.errors import InputError
 
@@ -48,6 +48,17 @@ def common_grid(first: Source, second: Source) -> Grid:
         silent, placed = (second, first) if _has_place(one, other) else (first, second)
         _say_unknown(silent.name, placed.name)
     return one if _says_nothing(other) else other
+
+
+def check_paint(image: Source, painted: Source) -> None:
+    """Raise `InputError` where paint of an image's shape lies elsewhere; that of another shape is left to others."""
+    if image.shape == painted.shape:
+        common_grid(image, painted)
+
+
+def outline(source: Source, grid: Grid | None = None) -> Volume:
+    """A stand-in without the voxels, which takes no memory; `grid` stands in for its own."""
+    return Volume(np.broadcast_to(np.uint8(0), (1, *source.shape)), grid or source.grid, name=source.name)
 
 
 def displacements(one: Grid, other: Grid, shape: Shape) -> tuple[float, float]:
