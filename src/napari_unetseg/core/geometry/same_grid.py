@@ -37,7 +37,7 @@ def common_grid(first: Source, second: Source) -> Grid:
     if shape != other_shape:
         raise _differ("shapes", shape, other_shape, "Resample one of them first")
     one, other = first.grid, second.grid
-    if not (_says_nothing(one) or _says_nothing(other)):
+    if not (says_nothing(one) or says_nothing(other)):
         if one.unit != other.unit and "pixel" in (one.unit, other.unit):
             raise _differ("units of spacing", one.unit, other.unit, "Give the spacing of both")
         if not np.allclose(_metres(one), _metres(other), rtol=TOLERANCE, atol=0):
@@ -47,7 +47,7 @@ def common_grid(first: Source, second: Source) -> Grid:
     elif not (_is_straight_at_0(one) and _is_straight_at_0(other)):
         silent, placed = (second, first) if _has_place(one, other) else (first, second)
         _say_unknown(silent.name, placed.name)
-    return one if _says_nothing(other) else other
+    return one if says_nothing(other) else other
 
 
 def check_paint(image: Source, painted: Source) -> None:
@@ -79,6 +79,11 @@ def displacements(one: Grid, other: Grid, shape: Shape) -> tuple[float, float]:
     return float(np.abs(by_turning).max()), float(np.abs(by_moving).max())
 
 
+def is_turned(grid: Grid) -> bool:
+    """Whether its axes are turned, sheared or mirrored, so that a spacing and a position do not say how it lies."""
+    return not np.allclose(ZYX_FROM_RAS @ grid.affine_in("mm")[:3, :3], np.diag(_sizes(grid)), atol=1e-6)
+
+
 def _check_places(one: Grid, other: Grid, shape: Shape) -> None:
     turned, moved = displacements(one, other, shape)
     if turned > NEAR:
@@ -91,7 +96,7 @@ def _check_places(one: Grid, other: Grid, shape: Shape) -> None:
 def _alike(grid: Grid, other: Grid) -> Matrix:
     """A grid's affine in mm, with the other's spacing where its own is 1 pixel."""
     affine = grid.affine_in("mm")
-    if not _says_nothing(grid):
+    if not says_nothing(grid):
         return affine
     index = np.linalg.solve(affine[:3, :3], affine[:3, 3])
     sizes = np.linalg.norm(other.affine_in("mm")[:3, :3], axis=0)
@@ -102,12 +107,12 @@ def _alike(grid: Grid, other: Grid) -> Matrix:
 
 def _has_place(grid: Grid, other: Grid) -> bool:
     """Whether its place can be held against the other's: one that is as nobody has set it is none beside a size."""
-    unset = _says_nothing(grid) and not _says_nothing(other) and _is_straight_at_0(grid)
+    unset = says_nothing(grid) and not says_nothing(other) and _is_straight_at_0(grid)
     return grid.is_placed and not unset
 
 
 def _is_straight_at_0(grid: Grid) -> bool:
-    return np.allclose(ZYX_FROM_RAS @ grid.affine_in("mm")[:3], np.diag([*_sizes(grid), 0])[:3], atol=1e-9)
+    return not (is_turned(grid) or grid.affine_in("mm")[:3, 3].any())
 
 
 def _sizes(grid: Grid) -> Matrix:
@@ -119,7 +124,8 @@ def _say_unknown(silent: str, placed: str) -> None:
     warnings.warn(Note(text, "place-unknown"), stacklevel=3)
 
 
-def _says_nothing(grid: Grid) -> bool:
+def says_nothing(grid: Grid) -> bool:
+    """Whether a grid is of 1 pixel, as one is of which nobody has said the size."""
     return not grid.is_physical and grid.spacing == (1, 1, 1)
 
 

@@ -20,7 +20,7 @@ import pandas as pd
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
-from napari_unetseg.core.geometry.same_grid import common_grid, outline
+from napari_unetseg.core.geometry.same_grid import common_grid, outline, says_nothing
 from napari_unetseg.core.volume import Grid, Labels, Structure, Triple, Volume, default_channels
 from napari_unetseg.plugin.layers.axes import choices_of, from_spatial, guess_axes, kept_axes, to_volume
 from napari_unetseg.plugin.layers.place import physical, same_place, shown_grid
@@ -242,5 +242,6 @@ def grid_on_screen(first: LayerSource, *others: LayerSource | None) -> Grid:
     shared = first.shown
     for other in others:
         if other is not None:
-            shared = common_grid(outline(other.outline(), other.shown), outline(first.outline(), shared))
-    return first.grid if shared is first.shown else shared
+            found = common_grid(outline(first.outline(), shared), outline(other.outline(), other.shown))
+            shared = found if says_nothing(shared) else shared
+    return first.grid if shared == first.shown else shared
