@@ -106,8 +106,8 @@ def _alike(grid: Grid, other: Grid) -> Matrix:
 
 
 def _has_place(grid: Grid, other: Grid) -> bool:
-    """Whether its place can be held against the other's: one that is as nobody has set it is none beside a size."""
-    unset = says_nothing(grid) and not says_nothing(other) and _is_straight_at_0(grid)
+    """Whether its place can be held against the other's: as nobody has set it, it is none beside a known size."""
+    unset = says_nothing(grid) and _is_straight_at_0(grid) and not (says_nothing(other) or is_turned(other))
     return grid.is_placed and not unset
 
 

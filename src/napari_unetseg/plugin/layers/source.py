@@ -129,7 +129,7 @@ class LayerSource:
 
     def outline(self) -> Volume:
         """A stand-in without the voxels, which takes no memory."""
-        return Volume(np.broadcast_to(np.uint8(0), self.shape), self.grid)
+        return Volume(np.broadcast_to(np.uint8(0), self.shape), self.grid, name=self.name)
 
     def mended_grid(self, spacing: Triple, unit: str) -> Grid:
         """The layer's grid with another voxel size; its orientation in the patient then holds no longer."""
