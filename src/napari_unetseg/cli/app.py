@@ -138,7 +138,8 @@ def segment(
     selection = selection_of(spacing, unit, channel, time_point, level, image=image, allow_missing=allow_missing)
     terminal.hide(inputs, names=anonymous)
     ending = "probabilities" if write == "probabilities" else "labels"
-    tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
+    with terminal.notes_at_end():
+        tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
     terminal.hide([task.source for task in tasks], names=anonymous)
     loaded = model if model == NEAREST else api.load_model(model) if model else None
     if len(tasks) == 1:

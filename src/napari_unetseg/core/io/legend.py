@@ -16,6 +16,8 @@ import pydantic
 from napari_unetseg.core.volume import UNITS, Grid, Labels, MadeBy, ScannerFrame, Structure, Triple, Volume
 
 KEY = "napari_unetseg"
+BACKGROUND = "background"
+"""The first channel of probabilities."""
 
 
 class Legend(pydantic.BaseModel):
@@ -81,6 +83,11 @@ class Legend(pydantic.BaseModel):
             return cls.model_validate_json(text) if isinstance(text, str) else cls()
         except pydantic.ValidationError:
             return cls()
+
+    @property
+    def is_of_a_result(self) -> bool:
+        """Whether it is that of labels or of probabilities, which are no image to be segmented."""
+        return bool(self.structures) or self.are_objects or self.made_by is not None or BACKGROUND in self.channels[:1]
 
     def dump(self) -> str:
         """The legend as JSON, without what is empty."""
