@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -72,7 +73,7 @@ def plan_tasks(
         or they cannot be written: see `outputs.check_output`.
     """
     kind = PROBABILITIES if ending == PROBABILITIES.name else LABELS
-    sources = [source for path in inputs for source in _without_results(path, _sources(path, stack))]
+    sources = [source for path in inputs for source in _without_results(path, _sources(path, stack), anonymous)]
     sizes = {source: _estimate(source, kind) for source in sources}
     into_folder = sources != list(inputs) or len(sources) > 1 or (is_folder(output) and output.suffix != ".zarr")
     if into_folder:
@@ -105,7 +106,7 @@ def _sources(path: Path, stack: bool) -> list[Path]:
     return images or [path]
 
 
-def _without_results(folder: Path, found: list[Path]) -> list[Path]:
+def _without_results(folder: Path, found: list[Path], anonymous: bool) -> list[Path]:
     """The images of a folder without the results of a former run, which their own record tells; those are told of."""
     if found == [folder]:
         return found
@@ -114,9 +115,9 @@ def _without_results(folder: Path, found: list[Path]) -> list[Path]:
         raise InputError(f"{folder} holds labels and probabilities alone; expected images. Name a file to take it.")
     if results:
         names = ", ".join(path.name for path in found if path in results)
-        shown = names if len(names) <= MOST_LISTED else f"{names[:MOST_LISTED]}…"
+        shown = "" if anonymous else f": {names}" if len(names) <= MOST_LISTED else f": {names[:MOST_LISTED]}…"
         count = "A result of a former run is" if len(results) == 1 else f"{len(results)} results of former runs are"
-        text = f"{count} left out of {folder.name}: {shown}. Name a file to take it."
+        text = f"{count} left out{shown}. Name a file to take it."
         warnings.warn(Note(text, "results-left-out"), stacklevel=3)
     return [path for path in found if path not in results]
 
@@ -145,7 +146,8 @@ def _suffix(source: Path, kind: Kind) -> str:
 
 
 def _check_different(tasks: Sequence[Task]) -> None:
-    target, count = Counter(task.target for task in tasks).most_common(1)[0]
+    # many systems take a composed and a decomposed name for one
+    target, count = Counter(unicodedata.normalize("NFC", str(task.target)) for task in tasks).most_common(1)[0]
     if count > 1:
         raise OutputError(f"{count} images would all be written to {target}; give them different names or folders.")
 
