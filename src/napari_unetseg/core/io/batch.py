@@ -103,7 +103,8 @@ def _sources(path: Path, stack: bool) -> list[Path]:
     if not visible:
         raise InputError(f"Expected images in the folder {path}; it is empty.")
     images = [p for p in visible if p.name.lower().endswith(IMAGES) or (p.is_dir() and _is_zarr(p))]
-    return images or [path]
+    # an image in two files is one
+    return [image for image in images if image.suffix != ".hdr" or image.with_suffix(".img") not in visible] or [path]
 
 
 def _without_results(folder: Path, found: list[Path], anonymous: bool) -> list[Path]:
