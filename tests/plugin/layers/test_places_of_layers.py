@@ -9,6 +9,7 @@ from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.annotate.layer import paint_on
+from napari_unetseg.plugin.cleanup.job import ContextLayers
 from napari_unetseg.plugin.layers.source import LayerSource, grid_on_screen
 from support import PATIENCE
 
@@ -43,6 +44,16 @@ def test_layers_apart_are_no_pair(viewer, how):
     with pytest.raises(InputError, match="other lies elsewhere"):
         paint_on(other, LayerSource.of(viewer.add_image(BLOCK * 1.0)))
     paint_on(other, LayerSource.of(image))
+
+
+def test_clean_up_wants_its_image_on_the_labels(viewer):
+    labels = LayerSource.of(viewer.add_labels(BLOCK, name="labels", scale=(2, 1, 1)))
+    image = viewer.add_image(BLOCK * 1.0, scale=(2, 1, 1), translate=(4, 0, 0))
+    with pytest.raises(InputError, match="2 voxels apart"):
+        ContextLayers(image=LayerSource.of(image)).read(labels)
+    image.translate = (0, 0, 0)
+    grid, context = ContextLayers(image=LayerSource.of(image)).read(labels)
+    assert (grid.spacing, context.image.grid) == ((2, 1, 1), grid)
 
 
 def test_a_layer_without_a_size_beside_one_with_size_and_place_is_told_of(viewer):
