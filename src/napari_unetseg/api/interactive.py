@@ -13,6 +13,7 @@ from napari_unetseg.core.annotations.annotation import AnnotatedImage, Annotatio
 from napari_unetseg.core.annotations.corrections import kept_in_slice
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
+from napari_unetseg.core.geometry.same_grid import check_paint, outline
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.steps import Step
@@ -83,6 +84,7 @@ class InteractiveSession:
         self._places = tuple(places) or tuple(_place(image) for image in several)
         self._session = _opened(volumes, model, kept, device, corrects=corrects)
         self._images = [AnnotatedImage(volume.shape) for volume in volumes]
+        self._outlines = [outline(volume) for volume in volumes]
         self._names: dict[int, str] = {}
 
     @property
@@ -227,7 +229,10 @@ class InteractiveSession:
         return self._images[image]
 
     def _whole(self, painted: Labelling, image: int) -> Annotation:
-        annotated, array = self._at(image), as_labels(painted).array
+        annotated, labels = self._at(image), as_labels(painted)
+        if not isinstance(painted, np.ndarray):
+            check_paint(self._outlines[image], labels)
+        array = labels.array
         z, y, x = annotated.painted.shape
         if array.shape != (z, y, x):
             raise InputError(f"Expected paint of the image's shape {(z, y, x)}; got {array.shape}.")

@@ -152,7 +152,8 @@ def segment(
     )
     terminal.hide(inputs, names=anonymous)
     ending = "probabilities" if write == "probabilities" else "labels"
-    tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
+    with terminal.notes_at_end():
+        tasks = plan_tasks(inputs, out, ending, stack, overwrite, anonymous=anonymous)
     terminal.hide([task.source for task in tasks], names=anonymous)
     loaded = model if model == NEAREST else api.load_model(model) if model else None
     if len(tasks) == 1:

@@ -95,7 +95,8 @@ def _targets(files: CorrectedFiles, anonymous: bool, overwrite: bool) -> list[Pa
 
     if files.labels_out is None:
         return []
-    tasks = plan_tasks(files.images, files.labels_out, LABELS.name, overwrite=overwrite, anonymous=anonymous)
+    with terminal.notes_at_end():
+        tasks = plan_tasks(files.images, files.labels_out, LABELS.name, overwrite=overwrite, anonymous=anonymous)
     if len(tasks) != len(files.images):
         raise SettingsError("Expected images one by one with --labels-out, no folders of them.")
     for task in tasks:

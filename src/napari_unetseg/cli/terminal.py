@@ -72,7 +72,9 @@ def say(text: str) -> None:
 
 def say_json(record: Mapping[str, Any]) -> None:
     """Print a result for programs, with the notes of the command: one JSON object on one line."""
-    _line(Console(), json_line({**record, "notes": record.get("notes", shown_notes(_told))}))
+    notes = [*record.get("notes", ()), *shown_notes(_told)]
+    unique = [note for index, note in enumerate(notes) if note not in notes[:index]]
+    _line(Console(), json_line({**record, "notes": unique}))
 
 
 def note(text: str) -> None:

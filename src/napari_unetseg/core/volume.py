@@ -134,6 +134,8 @@ class Grid:
         Position of the first voxel's centre, in `unit`.
     scanner : ScannerFrame or None
         Orientation in the patient, for formats that know it.
+    placed : bool
+        Whether an origin of 0 is a place, said by a format or a layer that can say another; see `is_placed`.
 
     Raises
     ------
@@ -145,6 +147,7 @@ class Grid:
     unit: str = "pixel"
     origin: Triple = (0.0, 0.0, 0.0)
     scanner: ScannerFrame | None = None
+    placed: bool = field(default=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.spacing) != 3 or not all(1 / LONGEST <= s <= LONGEST for s in self.spacing):
@@ -158,6 +161,25 @@ class Grid:
     def is_physical(self) -> bool:
         """Whether a physical voxel size is known."""
         return self.unit != "pixel"
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it is known where the voxels lie."""
+        return self.placed or self.scanner is not None or any(self.origin)
+
+    def affine_in(self, unit: str) -> npt.NDArray[np.float64]:
+        """Index (z, y, x, 1) to (right, anterior, superior, 1) in a length unit; without a frame, x runs to the left.
+
+        Without a physical size one voxel unit is one `unit`, and one mm of the frame.
+        """
+        if self.scanner is not None:
+            affine, scale = np.array(self.scanner.affine, dtype=float), UNITS["mm"] / UNITS[unit]
+        else:
+            (z, y, x), (oz, oy, ox) = self.spacing, self.origin
+            affine = np.array([[0, 0, -x, -ox], [0, -y, 0, -oy], [z, 0, 0, oz], [0, 0, 0, 1]], dtype=float)
+            scale = UNITS[self.unit] / UNITS[unit] if self.is_physical else 1.0
+        affine[:3] *= scale
+        return affine
 
     def spacing_in(self, unit: str) -> Triple:
         """Spacing converted to another length unit; raises `SettingsError` where either is ``pixel``."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_unetseg.core.io.atomic import is_folder, tidy
-from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, exists, holds_dicom, stem
+from napari_unetseg.core.io.formats.registry import READERS, ZARR_MARKS, exists, holds_dicom, open_source, stem
 from napari_unetseg.core.io.outputs import LABELS, PROBABILITIES, Kind, check_folder, check_output, check_same_source
-from napari_unetseg.errors import InputError, OutputError
+from napari_unetseg.core.notes import Note
+from napari_unetseg.errors import InputError, OutputError, UnetsegError
 
 IMAGES = tuple(suffix for name, group in READERS.items() if name not in ("dicom", "ome_zarr") for suffix in group)
 BESIDE_DICOM = READERS["pictures"] + READERS["tiff"]
@@ -22,6 +25,9 @@ IMAGE = "image"
 """What an image is called where its name is left out."""
 LABELS_SHARE = 64
 """How many times smaller labels may be than their image."""
+
+MOST_LISTED = 200
+"""Characters of the names of what is left out."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,13 @@ def plan_tasks(
     Raises
     ------
     InputError
-        If an input is not there, or a folder has nothing in it.
+        If an input is not there, or a folder has nothing in it but results.
     OutputError
         If results would go to one and the same file or replace an input, another image's result or what is not ours,
         or they cannot be written: see `outputs.check_output`.
     """
     kind = PROBABILITIES if ending == PROBABILITIES.name else LABELS
-    sources = [source for path in inputs for source in _sources(path, stack)]
+    sources = [source for path in inputs for source in _without_results(path, _sources(path, stack), anonymous)]
     sizes = {source: _estimate(source, kind) for source in sources}
     into_folder = sources != list(inputs) or len(sources) > 1 or (is_folder(output) and output.suffix != ".zarr")
     if into_folder:
@@ -101,7 +107,33 @@ def _sources(path: Path, stack: bool) -> list[Path]:
     images = [p for p in visible if p.name.lower().endswith(IMAGES) or (p.is_dir() and _is_zarr(p))]
     if all(p.name.lower().endswith(BESIDE_DICOM) for p in images) and holds_dicom(path):
         return [path]
-    return images or [path]
+    # an image in two files is one
+    return [image for image in images if image.suffix != ".hdr" or image.with_suffix(".img") not in visible] or [path]
+
+
+def _without_results(folder: Path, found: list[Path], anonymous: bool) -> list[Path]:
+    """The images of a folder without the results of a former run, which their own record tells; those are told of."""
+    if found == [folder]:
+        return found
+    results = {path for path in found if _is_result(path)}
+    if len(results) == len(found):
+        raise InputError(f"{folder} holds labels and probabilities alone; expected images. Name a file to take it.")
+    if results:
+        names = ", ".join(path.name for path in found if path in results)
+        shown = "" if anonymous else f": {names}" if len(names) <= MOST_LISTED else f": {names[:MOST_LISTED]}…"
+        count = "A result of a former run is" if len(results) == 1 else f"{len(results)} results of former runs are"
+        text = f"{count} left out{shown}. Name a file to take it."
+        warnings.warn(Note(text, "results-left-out"), stacklevel=3)
+    return [path for path in found if path not in results]
+
+
+def _is_result(path: Path) -> bool:
+    if not path.name.lower().endswith(LABELS.suffixes + PROBABILITIES.suffixes):
+        return False
+    try:
+        return open_source(path).legend.is_of_a_result
+    except UnetsegError:
+        return False  # what is wrong with it is said when it is read
 
 
 def _is_zarr(path: Path) -> bool:
@@ -119,7 +151,8 @@ def _suffix(source: Path, kind: Kind) -> str:
 
 
 def _check_different(tasks: Sequence[Task]) -> None:
-    target, count = Counter(task.target for task in tasks).most_common(1)[0]
+    # many systems take a composed and a decomposed name for one
+    target, count = Counter(unicodedata.normalize("NFC", str(task.target)) for task in tasks).most_common(1)[0]
     if count > 1:
         raise OutputError(f"{count} images would all be written to {target}; give them different names or folders.")
 

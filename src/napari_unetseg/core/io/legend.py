@@ -16,6 +16,8 @@ import pydantic
 from napari_unetseg.core.volume import UNITS, Grid, Labels, MadeBy, ScannerFrame, Structure, Triple, Volume
 
 KEY = "napari_unetseg"
+BACKGROUND = "background"
+"""The first channel of probabilities."""
 
 
 class Legend(pydantic.BaseModel):
@@ -67,7 +69,7 @@ class Legend(pydantic.BaseModel):
                 "are_objects": isinstance(data, Labels) and data.are_objects,
                 "channels": data.channels if isinstance(data, Volume) else (),
                 "unit": data.grid.unit,
-                "origin": data.grid.origin,
+                "origin": data.grid.origin if data.grid.is_placed else None,
                 "affine": scanner and scanner.affine,
                 "file_codes": scanner and scanner.file_codes,
                 "made_by": data.made_by if isinstance(data, Labels) else None,
@@ -81,6 +83,11 @@ class Legend(pydantic.BaseModel):
             return cls.model_validate_json(text) if isinstance(text, str) else cls()
         except pydantic.ValidationError:
             return cls()
+
+    @property
+    def is_of_a_result(self) -> bool:
+        """Whether it is that of labels or of probabilities, which are no image to be segmented."""
+        return bool(self.structures) or self.are_objects or self.made_by is not None or BACKGROUND in self.channels[:1]
 
     def dump(self) -> str:
         """The legend as JSON, without what is empty."""
@@ -102,7 +109,7 @@ class Legend(pydantic.BaseModel):
             return replace(grid, unit="pixel") if self.unit == "pixel" else grid
         factor = UNITS[grid.unit] / UNITS[self.unit]
         oz, oy, ox = (o * factor for o in grid.origin)
-        return Grid(grid.spacing_in(self.unit), self.unit, (oz, oy, ox), grid.scanner)
+        return Grid(grid.spacing_in(self.unit), self.unit, (oz, oy, ox), grid.scanner, grid.placed)
 
 
 def describe_image_label(labels: Labels) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Formats are told by suffix, folders by what lies in them. A format's library is 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.geometry.same_grid import is_turned
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.io.formats.registry import (
+    LABEL_WRITERS,
     box_writer,
     label_writer,
     open_source,
@@ -25,6 +28,8 @@ from napari_unetseg.core.io.formats.registry import (
 from napari_unetseg.core.io.lazy import EVERYTHING, open_labels, open_volume, smallest_dtype, warn_of_notes
 from napari_unetseg.core.io.selecting import choose_image
 from napari_unetseg.core.io.source import VolumeInfo
+from napari_unetseg.core.notes import Note
+from napari_unetseg.core.privacy import shown_name
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.core.voxels import Sink, VoxelSource
@@ -41,6 +46,9 @@ __all__ = [
     "save_volume",
     "volume_sink",
 ]
+
+UNTURNED = tuple(suffix for name in ("tiff", "ome_zarr") for suffix in LABEL_WRITERS[name])
+"""Suffixes of formats that hold spacing and at most a position; the rest stands in our own record."""
 
 
 def inspect(path: str | Path, image: int | None = None, *, series: str | None = None) -> VolumeInfo:
@@ -105,7 +113,7 @@ def save_labels(path: str | Path, labels: Labels) -> None:
     """Write labels whole or not at all, in the smallest dtype that holds them; the suffix chooses the format.
 
     Spacing, unit, origin and orientation are kept as far as the format can hold them, as are structures' names and
-    colours.
+    colours; a `Note` is warned of where other programs will not see the orientation.
 
     Raises
     ------
@@ -116,6 +124,9 @@ def save_labels(path: str | Path, labels: Labels) -> None:
     write = label_writer(target).write_labels
     with atomic_path(target) as temporary:
         write(temporary, replace(labels, array=smallest_dtype(labels.array)))
+    if is_turned(labels.grid) and target.name.lower().endswith(UNTURNED):
+        text = f"{shown_name(target)}: other programs will not see that it is turned; .nii.gz and .nrrd tell them."
+        warnings.warn(Note(text, "orientation-lost"), stacklevel=2)
 
 
 def save_volume(path: str | Path, volume: Volume) -> None:

@@ -102,16 +102,6 @@ def file_box(transform: npt.NDArray[Any], box: tuple[slice, ...], file_shape: tu
     return tuple(slices)
 
 
-def affine_of(grid: Grid, unit: str) -> Affine:
-    """Index (z, y, x) to (right, anterior, superior) in `unit`, of a grid with or without a scanner frame."""
-    if grid.scanner is not None:
-        return _scaled(np.array(grid.scanner.affine), UNITS["mm"] / UNITS[unit])
-    scale = UNITS[grid.unit] / UNITS[unit] if grid.is_physical else 1.0
-    (z, y, x), (oz, oy, ox) = grid.spacing, grid.origin
-    affine = np.array([[0, 0, -x, -ox], [0, -y, 0, -oy], [z, 0, 0, oz], [0, 0, 0, 1]], dtype=float)
-    return _scaled(affine, scale)
-
-
 def _scaled(affine: Affine, factor: float) -> Affine:
     scaled = affine.astype(float)
     scaled[:3] *= factor

@@ -112,7 +112,7 @@ def with_spacing(grid: Grid, selection: Selection) -> Grid:
     if selection.spacing is None and selection.unit is None:
         return grid
     unit = selection.unit or (grid.unit if grid.is_physical else "µm")
-    mended = Grid(selection.spacing or grid.spacing, unit, grid.origin)
+    mended = Grid(selection.spacing or grid.spacing, unit, grid.origin, placed=grid.placed)
     # a frame is in mm; without a physical size, one voxel unit counts as 1 mm
     new, old = (UNITS.get(u, UNITS["mm"]) for u in (unit, grid.unit))
     z, y, x = (b * new / (a * old) for a, b in zip(grid.spacing, mended.spacing, strict=True))

@@ -10,6 +10,7 @@ from napari.layers import Labels as LabelsLayer
 
 from napari_unetseg.core.annotations.painted_stack import PaintedStack
 from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES, UNPAINTED
+from napari_unetseg.core.geometry.same_grid import NEAR, displacements
 from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.annotate.classes import KEYS, PaintStructures
@@ -121,7 +122,8 @@ def paint_on(layer: LabelsLayer, source: LayerSource, time: int = 0) -> LayerSou
     first = 1 if source.shape[1] == 1 else 0  # one slice has no place along z
     near = np.allclose(paint.grid.origin[first:], source.grid.origin[first:], atol=0.5 * min(source.grid.spacing))
     alike = np.allclose(paint.grid.spacing[first:], source.grid.spacing[first:], rtol=1e-3)
-    if not (near and alike and paint.grid.unit == source.grid.unit):
+    turned = displacements(paint.shown, source.shown, source.shape[1:])[0] > NEAR
+    if turned or not (near and alike and paint.grid.unit == source.grid.unit):
         raise InputError(f"Expected paint that lies on the image; {layer.name} lies elsewhere. {mend}")
     return paint
 

@@ -13,10 +13,10 @@ from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.steps import Crf, Prior, Step, steps_to_json
-from napari_unetseg.core.volume import Labels
+from napari_unetseg.core.volume import Grid, Labels
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
-from napari_unetseg.plugin.layers.source import METADATA, LayerSource
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource, grid_on_screen
 from napari_unetseg.service import jobs
 from napari_unetseg.service.process import Worker
 
@@ -49,12 +49,19 @@ class ContextLayers:
             return "Choose a layer of painted slices, or of probabilities, as the prior."
         return ""
 
-    def read(self) -> CleanupContext:
-        """Their voxels; computed where a layer is lazy. Raises `InputError` where nothing is painted."""
+    def read(self, labels: LayerSource) -> tuple[Grid, CleanupContext]:
+        """Their voxels, computed where a layer is lazy, and the grid that they share with the labels.
+
+        Raises
+        ------
+        InputError
+            If a layer does not lie on the labels, or nothing is painted.
+        """
         sources = (self.image, self.probabilities, self.prior)
-        image, probabilities, prior = (None if source is None else source.volume() for source in sources)
-        known = None if self.painted is None else KnownSlices.of(self.painted.labels())
-        return CleanupContext(image, probabilities, prior, known)
+        grid = grid_on_screen(labels, *sources, None if self.painted is None else self.painted.source)
+        image, probabilities, prior = (None if source is None else source.volume(grid) for source in sources)
+        known = None if self.painted is None else KnownSlices.of(self.painted.labels(grid))
+        return grid, CleanupContext(image, probabilities, prior, known)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,8 @@ class CleanRequest:
 def clean_layer(worker: Worker, request: CleanRequest) -> Job[LayerData]:
     """Clean up in the child process, and make ready the new layer, which remembers its steps."""
     yield Progress(0, 1, "Reading the layers")
-    labels, context = request.labels.labels(), request.context.read()
+    grid, context = request.context.read(request.labels.source)
+    labels = request.labels.labels(grid)
     return _layer(request, (yield from worker.run(jobs.clean, labels, request.steps, context)))
 
 
@@ -86,7 +94,8 @@ def preview_layer(worker: Worker, request: CleanRequest, z: int | None) -> Job[L
     if z is None or part is None:
         return (yield from clean_layer(worker, request))
     yield Progress(0, 1, "Reading the layers")
-    labels, context = request.labels.labels(), request.context.read()
+    grid, context = request.context.read(request.labels.source)
+    labels = request.labels.labels(grid)
     slab = replace(labels, array=labels.array[slice(*part)])
     cleaned = yield from worker.run(jobs.clean, slab, for_one_slice(request.steps), context.cropped(*part))
     array = labels.array.astype(np.promote_types(labels.array.dtype, cleaned.array.dtype))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.volume import Labels, Structure
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 
 
@@ -29,13 +29,13 @@ class LabelsSource:
             are_objects = bool(record.get("are_objects", False))
         return cls(LayerSource.of(layer, time=time, channel=0), tuple(record.get("structures", ())), are_objects)
 
-    def labels(self) -> Labels:
-        """The labels; computed where the layer is lazy."""
-        return self._with(self.source.volume().array[0])
+    def labels(self, grid: Grid | None = None) -> Labels:
+        """The labels, computed where the layer is lazy; `grid` stands in for the layer's own."""
+        return self._with(self.source.volume().array[0], grid)
 
     def outline(self) -> Labels:
         """A stand-in without the voxels, which takes no memory."""
         return self._with(np.broadcast_to(np.uint8(0), self.source.shape[1:]))
 
-    def _with(self, array: npt.NDArray[Any]) -> Labels:
-        return Labels(array, self.source.grid, self.structures, self.are_objects, self.source.name)
+    def _with(self, array: npt.NDArray[Any], grid: Grid | None = None) -> Labels:
+        return Labels(array, grid or self.source.grid, self.structures, self.are_objects, self.source.name)

@@ -11,19 +11,19 @@ The way of a widget, all on the GUI's thread but the middle::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import pint
 from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
-from napari_unetseg.core.volume import UNITS, Grid, Labels, Structure, Triple, Volume, default_channels
+from napari_unetseg.core.geometry.same_grid import common_grid, outline, says_nothing
+from napari_unetseg.core.volume import Grid, Labels, Structure, Triple, Volume, default_channels
 from napari_unetseg.plugin.layers.axes import choices_of, from_spatial, guess_axes, kept_axes, to_volume
+from napari_unetseg.plugin.layers.place import physical, same_place, shown_grid
 
 if TYPE_CHECKING:
     from napari.layers import Image
@@ -45,6 +45,8 @@ class LayerSource:
         The layer's own array (numpy, dask, zarr) at the chosen level; never written to.
     axes : str
         See `plugin.layers.axes`; without the colour axis of an RGB layer.
+    grid, shown : Grid
+        Where it lies by its record, as far as that holds, and where napari shows it.
     time : int
         The time point to take, where there is a T axis.
     channel : int or None
@@ -57,6 +59,7 @@ class LayerSource:
     axes: str
     name: str
     grid: Grid
+    shown: Grid
     transform: Affine
     world: Affine
     units: tuple[str, ...]
@@ -83,17 +86,16 @@ class LayerSource:
         data, ndim = levels[level], layer.ndim
         axes = axes or axes_of(layer)
         factors = np.array([full / size for full, size in zip(levels[0].shape, data.shape, strict=True)][:ndim])
-        transform = _physical(layer).compose(Affine(scale=factors, translate=(factors - 1) / 2))
+        transform = physical(layer).compose(Affine(scale=factors, translate=(factors - 1) / 2))
         units = tuple(str(unit) for unit in layer.units)
         record = layer.metadata.get(METADATA, {})
-        grid = _grid(transform, layer.affine, units, axes)
-        if "grid" in record and _same_place(record["grid"], grid):
-            grid = record["grid"]
+        shown = shown_grid(transform, layer.affine, units, axes)
+        grid = record["grid"] if "grid" in record and same_place(record["grid"], shown) else shown
         rgb = bool(getattr(layer, "rgb", False))
         names = tuple(record.get("channels", ()))
         if "T" in axes:
             time = min(max(time, 0), data.shape[axes.index("T")] - 1)
-        return cls(data, axes, layer.name, grid, transform, layer.affine, units, rgb, time, channel, names)
+        return cls(data, axes, layer.name, grid, shown, transform, layer.affine, units, rgb, time, channel, names)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -127,7 +129,7 @@ class LayerSource:
 
     def outline(self) -> Volume:
         """A stand-in without the voxels, which takes no memory."""
-        return Volume(np.broadcast_to(np.uint8(0), self.shape), self.grid)
+        return Volume(np.broadcast_to(np.uint8(0), self.shape), self.grid, name=self.name)
 
     def mended_grid(self, spacing: Triple, unit: str) -> Grid:
         """The layer's grid with another voxel size; its orientation in the patient then holds no longer."""
@@ -229,40 +231,17 @@ def colormap(structures: tuple[Structure, ...]) -> DirectLabelColormap:
     return DirectLabelColormap(color_dict=colours)
 
 
-def _physical(layer: Image | LabelsLayer) -> Affine:
-    """From indices to physical coordinates."""
-    # An unsheared layer's `shear` is of a length that `Affine` refuses.
-    sheared = {"shear": layer.shear} if np.any(layer.shear) else {}
-    return Affine(scale=layer.scale, rotate=layer.rotate, translate=layer.translate, **sheared)
+def grid_on_screen(first: LayerSource, *others: LayerSource | None) -> Grid:
+    """The grid of layers that lie on each other as they are shown; the first one's, unless it knows no voxel size.
 
-
-def _grid(transform: Affine, world: Affine, units: tuple[str, ...], axes: str) -> Grid:
-    """Spacing along a layer's own axes, whether its scale is in ``scale`` or in ``affine``."""
-    total = world.compose(transform)
-    unit, factors = _common_unit(dict(zip(axes, units, strict=True)))
-    lengths = dict(zip(axes, np.linalg.norm(total.linear_matrix, axis=0), strict=True))
-    starts = dict(zip(axes, total.translate, strict=True))
-    z, y, x = (float(lengths.get(axis, 1.0)) * factors[axis] for axis in "ZYX")
-    oz, oy, ox = (float(starts.get(axis, 0.0)) * factors[axis] for axis in "ZYX")
-    return Grid((z, y, x), unit, (oz, oy, ox))
-
-
-def _common_unit(units: Mapping[str, str]) -> tuple[str, dict[str, float]]:
-    """The unit of x, and what to multiply each axis with; ``pixel`` where any axis is not a length."""
-    registry = pint.get_application_registry()
-    sizes = {axis: registry.Quantity(1, units[axis]) for axis in "ZYX" if axis in units}
-    if not all(size.is_compatible_with("meter") for size in sizes.values()):
-        return "pixel", dict.fromkeys("ZYX", 1.0)
-    metres = {axis: float(size.to("meter").magnitude) for axis, size in sizes.items()}
-    unit = next((name for name, size in UNITS.items() if np.isclose(size, metres["X"], rtol=1e-6, atol=0)), "µm")
-    return unit, {axis: metres.get(axis, UNITS[unit]) / UNITS[unit] for axis in "ZYX"}
-
-
-def _same_place(recorded: Grid, shown: Grid) -> bool:
-    """Whether a layer still lies where our reader put it: only then its orientation in the patient holds."""
-    return (
-        recorded.unit == shown.unit
-        and np.allclose(recorded.spacing[1:], shown.spacing[1:])
-        and np.allclose(recorded.origin[1:], shown.origin[1:])
-        and (np.allclose(recorded.spacing, shown.spacing) or shown.spacing[0] == 1.0)
-    )
+    Raises
+    ------
+    InputError
+        If shapes, spacings, orientations or positions differ; the message says which.
+    """
+    shared = first.shown
+    for other in others:
+        if other is not None:
+            found = common_grid(outline(first.outline(), shared), outline(other.outline(), other.shown))
+            shared = found if says_nothing(shared) else shared
+    return first.grid if shared == first.shown else shared

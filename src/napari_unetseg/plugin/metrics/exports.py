@@ -12,15 +12,14 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
-from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.metrics.limits import Limits
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.table import write_csv
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Volume
+from napari_unetseg.core.volume import Grid, Volume
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.bridge import Bridge
-from napari_unetseg.plugin.layers.source import LayerSource
+from napari_unetseg.plugin.layers.source import LayerSource, grid_on_screen
 from napari_unetseg.plugin.layers.viewport import index_on_screen
 from napari_unetseg.plugin.metrics.job import MetricsRequest
 from napari_unetseg.service import report_jobs
@@ -94,18 +93,19 @@ class ExportButtons(QWidget):
             if isinstance(layer, Image):
                 with suppress(InputError):  # of too many axes, or on another grid
                     source = LayerSource.of(layer, time=index_on_screen(self._viewer, layer, "T"))
-                    common_grid(request.predicted.outline(), source.outline())
+                    grid_on_screen(request.predicted.source, source)
                     return source
         return None
 
 
-def _volume(source: LayerSource | None) -> Volume | None:
-    return None if source is None else source.volume()
+def _volume(source: LayerSource | None, grid: Grid) -> Volume | None:
+    return None if source is None else source.volume(grid)
 
 
 def _write_objects(worker: Worker, path: Path, request: MetricsRequest, image: LayerSource | None) -> Job[str]:
     yield Progress(0, 1, "Reading the layers")
-    found = yield from worker.run(measure, request.predicted.labels(), _volume(image), True)
+    grid = grid_on_screen(request.predicted.source, image)
+    found = yield from worker.run(measure, request.predicted.labels(grid), _volume(image, grid), True)
     write_csv(path, found.rows)
     return f"Saved {len(found.rows)} objects as {path.name}."
 
@@ -119,7 +119,8 @@ def _write_surfaces(worker: Worker, folder: Path, request: MetricsRequest) -> Jo
 def _write_report(worker: Worker, path: Path, asked: Asked, image: LayerSource | None) -> Job[str]:
     yield Progress(0, 1, "Reading the layers")
     request, evaluation, limits = asked
-    reference: Any = None if request.reference is None or request.painted else request.reference.labels()
-    labels = request.predicted.labels()
-    yield from worker.run(report_jobs.page, path, labels, _volume(image), reference, evaluation, limits)
+    grid = grid_on_screen(request.predicted.source, image)
+    reference: Any = None if request.reference is None or request.painted else request.reference.labels(grid)
+    labels = request.predicted.labels(grid)
+    yield from worker.run(report_jobs.page, path, labels, _volume(image, grid), reference, evaluation, limits)
     return f"Saved {path.name}."

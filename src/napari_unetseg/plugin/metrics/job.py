@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Labels, Structure
+from napari_unetseg.core.volume import Grid, Labels, Structure
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
-from napari_unetseg.plugin.layers.source import METADATA, LayerSource
+from napari_unetseg.plugin.layers.source import METADATA, LayerSource, grid_on_screen
 from napari_unetseg.service.metric_jobs import MetricsReport, as_painted, foreground, measure, score
 from napari_unetseg.service.process import Worker
 
@@ -55,11 +54,10 @@ class MetricsRequest:
     each_object: bool = False
     probabilities: LayerSource | None = None
 
-    def check(self) -> None:
-        """See that the layers lie on one grid, without looking at a voxel; raises `InputError`, saying what differs."""
-        for other in (self.reference, self.image, self.probabilities):
-            if other is not None:
-                common_grid(self.predicted.outline(), other.outline())
+    def grid(self) -> Grid:
+        """The grid that the layers share, without looking at a voxel; raises `InputError`, saying what differs."""
+        reference = None if self.reference is None else self.reference.source
+        return grid_on_screen(self.predicted.source, reference, self.image, self.probabilities)
 
     @property
     def rows_are_labels(self) -> bool:
@@ -73,11 +71,12 @@ class MetricsRequest:
 def measure_layers(worker: Worker, request: MetricsRequest) -> Job[MetricsReport]:
     """Work out the table in the child process."""
     yield Progress(0, 1, "Reading the layers")
-    labels = request.predicted.labels()
+    grid = request.grid()
+    labels = request.predicted.labels(grid)
     if request.reference is None:
-        image, soft = (None if one is None else one.volume() for one in (request.image, request.probabilities))
+        image, soft = (None if one is None else one.volume(grid) for one in (request.image, request.probabilities))
         return (yield from worker.run(measure, labels, image, request.each_object, soft))
-    return (yield from worker.run(score, labels, request.reference.labels(), request.painted, request.settings))
+    return (yield from worker.run(score, labels, request.reference.labels(grid), request.painted, request.settings))
 
 
 def find_errors(worker: Worker, request: MetricsRequest, label: int | None, as_objects: bool) -> Job[LayerData]:
@@ -85,7 +84,8 @@ def find_errors(worker: Worker, request: MetricsRequest, label: int | None, as_o
     yield Progress(0, 1, "Comparing")
     if request.reference is None:
         raise InputError("Expected a reference to compare with; got none. Choose one.")
-    predicted, reference = request.predicted.labels(), request.reference.labels()
+    grid = request.grid()
+    predicted, reference = request.predicted.labels(grid), request.reference.labels(grid)
     known = None
     if request.painted:
         predicted, reference, known = as_painted(predicted, reference)
@@ -98,7 +98,7 @@ def find_errors(worker: Worker, request: MetricsRequest, label: int | None, as_o
     kinds = ERRORS[:2] if label is not None else ERRORS
     name = next((s.name for s in (*reference.structures, *predicted.structures) if s.label == label), None)
     title = f"Errors of {name or (f'structure {label}' if label else predicted.name)}"
-    data, attributes = request.predicted.source.labels(Labels(errors, predicted.grid, kinds), title)
+    data, attributes = request.predicted.source.labels(Labels(errors, request.predicted.source.grid, kinds), title)
     attributes["metadata"][METADATA][ERRORS_MARK] = True
     return data, attributes, "labels"
 

@@ -145,7 +145,7 @@ class MetricsWidget(Panel):
         if request is None:
             self._say("Choose the labels to measure.")
         else:
-            request.check()
+            request.grid()
             self._request = request
             first = self.report is None  # later ones come silently: the table stays where it is while one paints
             if first:

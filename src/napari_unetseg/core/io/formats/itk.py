@@ -183,7 +183,7 @@ def write_labels(path: Path, labels: Labels) -> None:
     """Write a compressed NRRD in the file's voxel order, with segments that 3D Slicer shows by name and colour."""
     grid = labels.grid
     transform = orientation.to_file(grid)
-    affine = orientation.reorder_affine(orientation.affine_of(grid, "mm"), transform, labels.array.shape)
+    affine = orientation.reorder_affine(grid.affine_in("mm"), transform, labels.array.shape)
     array = np.ascontiguousarray(orientation.reorder(labels.array, transform).T)  # SimpleITK wants (k, j, i)
     image = sitk.GetImageFromArray(array)
     _place(image, affine)

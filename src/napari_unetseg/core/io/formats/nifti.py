@@ -1,4 +1,4 @@
-"""NIfTI-1 and -2, plain and gzipped, by nibabel: oriented by its affine, written back in the file's own voxel order."""
+"""NIfTI-1 and -2, plain, gzipped or in two files, and Analyze 7.5, by nibabel; written back in the file's own order."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ CODES = {1: "m", 2: "mm", 3: "µm"}
 NEAREST = {"cm": "mm", "nm": "µm"}
 """What the others are written in."""
 MOST_BEHIND = 2**24  # bytes behind the last voxel, in an archive
+ANALYZE = (
+    Note("Analyze does not say how a volume lies: x is taken to run to the left.", "orientation-assumed"),
+    Note("Analyze does not say the unit; mm is assumed.", "unit-assumed", "--unit"),
+)
+PAIR = (".hdr", ".img")
 TOLERANCE = 0.1  # of a voxel: quaternions are kept in 32 bits
 
 
@@ -41,24 +46,43 @@ def open_source(path: Path) -> Source:
     Raises
     ------
     InputError
-        If it is no NIfTI, is cut off, or has more than five axes.
+        If it is no NIfTI, is cut off, its other half is missing, or it has more than five axes.
     """
+    header, voxels = _halves(path)
     with decoding(path, "NIfTI"), _Mended() as mended:
-        image = nib.load(path)
+        image = nib.load(header)
         legend = _legend(image.header)
         shape = _five_axes(path, image.shape, bool(legend.channels))
         affine, notes = orientation.sound(image.affine)
-        unit, assumed = _unit(image.header)
+        is_nifti = isinstance(image, nib.Nifti1Pair)
+        unit, assumed = _unit(image.header) if is_nifti else ("mm", ANALYZE)
         notes += assumed if legend.unit is None else ()
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit, legend)
         dtype, channels = _dtype(image), _channels(image, legend, shape[4])
-        notes += _disagreement(image.header)
+        notes += _disagreement(image.header) if is_nifti else ()
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
-    info = VolumeInfo(path, "NIfTI", size, channels, dtype, grid, times=shape[3], notes=notes)
+    info = VolumeInfo(
+        path, "NIfTI" if is_nifti else "Analyze", size, channels, dtype, grid, times=shape[3], notes=notes
+    )
     packed = path.suffix == ".gz"
-    check_declared(path, math.prod(shape) * image.get_data_dtype().itemsize, DEFLATE_RATIO if packed else 1)
+    check_declared(voxels, math.prod(shape) * image.get_data_dtype().itemsize, DEFLATE_RATIO if packed else 1)
     chunk = None if packed else (1, 1, 1)
-    return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk)
+    files = () if header == voxels else (header, voxels)
+    return Source(info, partial(_read, path, shape, transform, dtype), legend, chunk=chunk, files=files)
+
+
+def _halves(path: Path) -> tuple[Path, Path]:
+    """The files of the header and of the voxels; raises `InputError` where one is missing, or is of another format."""
+    if path.suffix.lower() not in PAIR:
+        return path, path
+    beside = [p for p in path.parent.iterdir() if p.stem == path.stem and p.suffix.lower() in PAIR]
+    halves = {p.suffix.lower(): p for p in [*beside, path]}
+    missing = [suffix for suffix in PAIR if suffix not in halves]
+    if missing:
+        raise InputError(f"{path} is one of two files; expected {path.stem}{missing[0]} beside it. Copy it, too.")
+    if halves[".hdr"].read_bytes()[:4] == b"ENVI":
+        raise InputError(f"{path} is an ENVI image, which is not read here; save it as TIFF.")
+    return halves[".hdr"], halves[".img"]
 
 
 def _unit(header: Any) -> tuple[str, tuple[Note, ...]]:
@@ -137,7 +161,7 @@ def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> Non
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:
     unit = NEAREST.get(grid.unit, grid.unit) if grid.is_physical else "mm"
     transform = orientation.to_file(grid)
-    affine = orientation.reorder_affine(orientation.affine_of(grid, unit), transform, array.shape[:3])
+    affine = orientation.reorder_affine(grid.affine_in(unit), transform, array.shape[:3])
     kind = nib.Nifti1Image if max(array.shape) < 2**15 else nib.Nifti2Image
     image = kind(orientation.reorder(array, transform), affine, dtype=array.dtype)
     image.set_sform(affine, code="scanner")
@@ -152,7 +176,15 @@ def _read(
     path: Path, shape: tuple[int, ...], transform: npt.NDArray[Any], dtype: np.dtype[Any], part: Part
 ) -> npt.NDArray[Any]:
     box = orientation.file_box(transform, part.box, shape[:3])
+
+    def reorder(channel: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        return orientation.reorder(channel, transform).astype(dtype, copy=False)
+
     opened = gzip.open if path.suffix == ".gz" else Path.open
+    if path.suffix.lower() in PAIR:
+        with decoding(path, "NIfTI"), _Mended():
+            data = nib.load(_halves(path)[0]).dataobj
+            return stack([reorder(_channel(data, shape, (*box, part.time, c))) for c in part.channels])
     with decoding(path, "NIfTI"), _Mended(), opened(path, "rb") as stream:
         data = type(nib.load(path)).from_stream(stream).dataobj
         channels = [_channel(data, shape, (*box, part.time, c)) for c in part.channels]
@@ -160,8 +192,7 @@ def _read(
         while path.suffix == ".gz" and stream.read(2**20):  # reading to the end checks the archive's own checksum
             if stream.tell() > end:
                 raise InputError(f"{path} goes on far behind its last voxel. Is it damaged? Copy it again.")
-    arrays = [orientation.reorder(channel, transform).astype(dtype, copy=False) for channel in channels]
-    return stack(arrays)
+    return stack([reorder(channel) for channel in channels])
 
 
 def _channel(data: Any, shape: tuple[int, ...], index: tuple[Any, ...]) -> npt.NDArray[Any]:
@@ -203,7 +234,7 @@ def _channels(image: Any, legend: Legend, count: int) -> tuple[str, ...]:
 
 
 def _legend(header: Any) -> Legend:
-    for extension in header.extensions:
+    for extension in getattr(header, "extensions", ()):
         text = bytes(extension.get_content() if isinstance(extension.get_content(), bytes) else b"")
         if text.startswith(KEY.encode()):
             return Legend.parse(text[len(KEY) :].rstrip(b"\0").decode(errors="replace"))

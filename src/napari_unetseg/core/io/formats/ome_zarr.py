@@ -86,7 +86,9 @@ def _open_image(path: Path, image: Image) -> Source:
         pyramid = read_pyramid(image.folder, metadata, image.number)
     arrays, names = pyramid.arrays, list(pyramid.axes)
     legend = parse_image_label(metadata, Legend.parse(metadata.get(KEY)))
-    grids = tuple(legend.place_scanner(grid) for grid in pyramid.grids)
+    # our own writer has to give a place where none was known, and then leaves it out of the legend
+    known = KEY not in attributes or legend.origin is not None
+    grids = tuple(replace(legend.place_scanner(grid), placed=known) for grid in pyramid.grids)
     sizes = dict(zip(names, arrays[0].shape, strict=True))
     info = VolumeInfo(
         path=path,

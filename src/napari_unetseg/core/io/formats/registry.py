@@ -18,7 +18,7 @@ from napari_unetseg.errors import InputError, OutputError, SettingsError
 
 READERS = {
     "tiff": (".tif", ".tiff", ".btf", ".tf8", ".tf2"),
-    "nifti": (".nii", ".nii.gz"),
+    "nifti": (".nii", ".nii.gz", ".img", ".hdr"),
     "itk": (".nrrd", ".nhdr", ".mha", ".mhd"),
     "ome_zarr": (".zarr",),
     "pictures": (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
@@ -40,6 +40,18 @@ MAGIC = {
     (0, b"MM\0+"): "tiff",
     (128, b"DICM"): "dicom",
 }
+UNREAD = {
+    (".czi", ".lif", ".nd2", ".oir", ".oib", ".oif", ".vsi", ".lof", ".svs", ".ndpi", ".scn", ".mrxs"): (
+        "a microscope's own format; save it as OME-TIFF in the microscope's program, or convert it by Fiji "
+        "(Bio-Formats) or bioformats2raw"
+    ),
+    (".h5", ".hdf5", ".hdf", ".ims", ".n5"): "HDF5 or N5; save the image as OME-TIFF or OME-Zarr, such as from Fiji",
+    (".mrc", ".rec", ".map", ".st", ".ali"): "MRC; convert it by IMOD's mrc2tif, or in Fiji, to TIFF",
+    (".mgz", ".mgh"): "FreeSurfer's format; convert it by mri_convert to .nii.gz",
+    (".mat", ".npy", ".npz"): "an array without a description; save it as TIFF, such as by tifffile",
+    (".mnc", ".vtk", ".vti", ".par"): "not read; convert it to NIfTI or NRRD, such as in 3D Slicer",
+}
+"""Suffixes of formats that are not read, and what to do about them."""
 COMPANION = ".companion.ome"
 """Ends the name of a file that describes TIFFs beside it, and is no image of its own in a folder."""
 EVERYTHING = Selection()
@@ -202,6 +214,9 @@ def _file_format(path: Path) -> str:
         return "dicom"
     if name is None:
         known = ", ".join(s for group in READERS.values() for s in group)
+        told = next((words for group, words in UNREAD.items() if path.name.lower().endswith(group)), None)
+        if told is not None:
+            raise InputError(f"{path} is {told}.")
         raise InputError(f"{path} is of no known format; expected one of {known}, or a folder of slices or DICOM.")
     return name
 

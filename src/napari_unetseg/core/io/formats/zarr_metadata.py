@@ -272,11 +272,11 @@ def _grid(multiscale: v05.Multiscale, dataset: v05.Dataset, words: Mapping[str, 
             origin = origin + transform.translation
     units: list[LengthUnit | None] = [length_unit(words.get(name, "")) for name in names]
     if not is_known or not all(unit for unit, name in zip(units, names, strict=True) if name in "zyx"):
-        return Grid(_zyx(names, scale), "pixel", _zyx(names, origin, 0.0))
+        return Grid(_zyx(names, scale), "pixel", _zyx(names, origin, 0.0), placed=True)
     _, unit = in_grid_unit(1.0, words["x"])
     # a factor of exactly 1 where the units agree
     factors = np.array([1.0 if u is None or u.metres == UNITS[unit] else u.metres / UNITS[unit] for u in units])
-    return Grid(_zyx(names, scale * factors), unit, _zyx(names, origin * factors, 0.0))
+    return Grid(_zyx(names, scale * factors), unit, _zyx(names, origin * factors, 0.0), placed=True)
 
 
 def _zyx(names: list[str], values: npt.NDArray[np.float64], missing: float | None = None) -> Triple:
