@@ -110,9 +110,9 @@ def write_zarr(
     names = {"dimension_names": list(axes)} if version == "0.5" else {}
     level = group.create_array("s0", shape=array.shape, dtype=array.dtype, chunks=(3,) * array.ndim, **names)
     level[...] = array
-    kinds = {"t": "time", "c": "channel"}
+    kinds, named = {"t": "time", "c": "channel"}, {a: {"unit": units[a]} for a in units}
     multiscale: dict[str, Any] = {
-        "axes": [{"name": a, "type": kinds.get(a, "space"), **({"unit": units[a]} if a in units else {})} for a in axes],
+        "axes": [{"name": a, "type": kinds.get(a, "space"), **named.get(a, {})} for a in axes],
         "datasets": [{"path": "s0", "coordinateTransformations": [
             {"type": "scale", "scale": [size.get(a, 1.0) for a in axes]},
             {"type": "translation", "translation": [place.get(a, 0.0) for a in axes]},

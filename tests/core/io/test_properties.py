@@ -73,7 +73,10 @@ def frame_of(grid: Grid) -> Affine:
     affine = np.array(grid.scanner.affine)
     right, anterior, superior = affine[:3, 3] / IN_MM[grid.unit]
     np.testing.assert_allclose(grid.origin, (superior, -anterior, -right), rtol=1e-6, atol=1e-9)
-    np.testing.assert_allclose(grid.spacing, np.linalg.norm(affine[:3, :3], axis=0) / IN_MM[grid.unit], rtol=1e-6)
+    lengths, volume = np.linalg.norm(affine[:3, :3], axis=0), abs(np.linalg.det(affine[:3, :3]))
+    np.testing.assert_allclose(np.prod(grid.spacing) * IN_MM[grid.unit] ** 3, volume, rtol=1e-6)
+    if np.isclose(np.prod(lengths), volume, rtol=1e-6):  # at right angles
+        np.testing.assert_allclose(np.array(grid.spacing) * IN_MM[grid.unit], lengths, rtol=1e-6)
     return affine
 
 
