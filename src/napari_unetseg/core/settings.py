@@ -102,6 +102,6 @@ class Selection:
     )
     resample: bool | None = setting(
         None,
-        "A sheared grid, as of slices that are shifted against each other: resample it to a straight one, or read it as "
-        "it is. If not given, DICOM is resampled.",
+        "A sheared grid, as of slices that are shifted against each other: resample it to a straight one, or read it "
+        "as it is. If not given, DICOM is resampled.",
     )

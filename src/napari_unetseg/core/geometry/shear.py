@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from napari_unetseg.core.volume import Box, Shape, Triple
 
@@ -45,6 +44,8 @@ class StraightGrid:
         Linear between voxels, or the nearest one, as labels need it. Outside it is 0, or the smallest value where that
         is below 0, such as air in CT.
         """
+        from scipy import ndimage  # slow to import, and seldom needed
+
         start, stop = np.array(box).T
         outside = 0.0 if nearest else min(0.0, float(array.min()))
         values = array if nearest else array.astype(np.float64)
@@ -52,7 +53,8 @@ class StraightGrid:
             values, self.matrix, offset=self.offset + self.matrix @ start, output_shape=tuple(stop - start),
             order=0 if nearest else 1, cval=outside,
         )  # fmt: skip
-        return (np.rint(made) if array.dtype.kind in "iu" and not nearest else made).astype(array.dtype)
+        rounded: npt.NDArray[Any] = np.rint(made) if array.dtype.kind in "iu" and not nearest else made
+        return rounded.astype(array.dtype)
 
 
 def lean(affine: Matrix) -> float:
@@ -86,7 +88,7 @@ def straight_grid(affine: Matrix, shape: Shape) -> StraightGrid:
     straight = affine.copy()
     straight[:3, :3] = directions @ sizes
     straight[:3, 3] += straight[:3, :3] @ low
-    matrix = np.linalg.inv(to_straight)
+    matrix = np.asarray(np.linalg.inv(to_straight), dtype=float)
     return StraightGrid((z, y, x), straight, matrix, matrix @ low)
 
 
