@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_series, save_volume
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Volume
+from napari_unetseg.errors import InputError
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NIFTI_UNITS = {"mm": ("mm", 1.0), "micron": ("µm", 1e-3), "meter": ("m", 1e3)}
@@ -163,7 +164,8 @@ def test_images_lie_for_nibabel_where_they_lie_here(
     shape, dtype, seed, affine, unit, times, channels, tmp_path: Path
 ) -> None:
     array, path = voxels((times, channels, *shape), dtype, seed), tmp_path / "a.nii"
-    frames = [Volume(each, grid_of(affine, unit, ("L", "P", "S"))) for each in array]
+    names = ("T1", "T2", "FLAIR")[:channels]
+    frames = [Volume(each, grid_of(affine, unit, ("L", "P", "S")), names) for each in array]
     if times == 1:
         save_volume(path, frames[0])
     else:
@@ -172,6 +174,7 @@ def test_images_lie_for_nibabel_where_they_lie_here(
     in_mm = NIFTI_UNITS[image.header.get_xyzt_units()[0]][1]
     stored = np.asarray(image.dataobj)
     stored = stored.reshape(*stored.shape[:3], times, channels)
+    assert inspect(path).channels == names
     for time, c in np.ndindex(times, channels):
         assert_same_world(array[time, c], affine, stored[..., time, c], np.diag([in_mm] * 3 + [1.0]) @ image.affine)
         got = load_volume(path, Selection(time=time, channels=(c,), resample=False))
@@ -254,3 +257,19 @@ def test_dicom_lies_where_pydicom_and_simpleitk_say(shape, dtype, seed, affine, 
     if times == 1 and array.shape[2] > 1:  # slices of one row are stacked by ITK along y
         image = sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
         assert_same_world(volume.array[0], frame_of(volume.grid), sitk.GetArrayFromImage(image).T, itk_affine(image))
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nrrd"])
+def test_complex_numbers_are_refused_as_such(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix}"
+    sitk.WriteImage(sitk.Image((3, 4, 5), sitk.sitkComplexFloat32), str(path))
+    with pytest.raises(InputError, match=r"holds complex numbers; expected whole or real ones"):
+        inspect(path)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".ome.tif", ".ome.zarr"])
+def test_time_points_on_different_grids_are_refused(suffix: str, tmp_path: Path) -> None:
+    frames = [Volume(np.ones((1, 2, 3, 4)), Grid((size, 1, 1), "mm")) for size in (1, 2)]
+    with pytest.raises(InputError, match=r"on one grid; that of time 1 is another one"):
+        save_series(tmp_path / f"a{suffix}", frames)
+    assert list(tmp_path.iterdir()) == []
