@@ -148,7 +148,8 @@ def save_series(path: str | Path, frames: Sequence[Labels] | Sequence[Volume]) -
     write = series_writer(target).write_series
     if len({frame.array.shape for frame in frames}) != 1:
         raise InputError(f"Expected time points of one shape; got {[frame.array.shape for frame in frames]}.")
-    other = next((time for time, frame in enumerate(frames) if frame.grid != frames[0].grid), None)
+    grids = [frame.grid for frame in frames]
+    other = next((time for time, grid in enumerate(grids) if grid != grids[0]), None)
     if other is not None:
         raise InputError(f"Expected time points on one grid; that of time {other} is another one than that of time 0.")
     dtype = np.result_type(*(_stored_dtype(frame) for frame in frames))
