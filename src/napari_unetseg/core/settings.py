@@ -101,5 +101,7 @@ class Selection:
         None, "DICOM series to read where a folder holds several: its number in the list, from 0, or its UID."
     )
     resample: bool | None = setting(
-        None, "Slices that are shifted against each other: resample them to a straight grid, or read them as they are."
+        None,
+        "A sheared grid, as of slices that are shifted against each other: resample it to a straight one, or read it "
+        "as it is. If not given, DICOM is resampled.",
     )

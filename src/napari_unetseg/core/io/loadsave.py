@@ -153,12 +153,16 @@ def save_series(path: str | Path, frames: Sequence[Labels] | Sequence[Volume]) -
     OutputError
         If the format of that suffix holds one time point, or the file cannot be written.
     InputError
-        If the time points have different shapes.
+        If the time points have different shapes or grids.
     """
     target = Path(path)
     write = series_writer(target).write_series
     if len({frame.array.shape for frame in frames}) != 1:
         raise InputError(f"Expected time points of one shape; got {[frame.array.shape for frame in frames]}.")
+    grids = [frame.grid for frame in frames]
+    other = next((time for time, grid in enumerate(grids) if grid != grids[0]), None)
+    if other is not None:
+        raise InputError(f"Expected time points on one grid; that of time {other} is another one than that of time 0.")
     dtype = np.result_type(*(_stored_dtype(frame) for frame in frames))
     with atomic_path(target) as temporary:
         write(temporary, [replace(frame, array=frame.array.astype(dtype, copy=False)) for frame in frames])  # type: ignore[arg-type] # of one kind

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from nibabel import orientations
 
+from napari_unetseg.core.geometry.shear import right_angled_spacing
 from napari_unetseg.core.io.legend import Legend
-from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame
+from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame, Triple
 
 Affine = npt.NDArray[np.float64]
 MEMORY_CODES = ("S", "P", "L")
@@ -37,6 +38,14 @@ def is_rigid(affine: Affine) -> bool:
     return bool(np.allclose(columns.T @ columns, np.eye(3), atol=1e-4))
 
 
+def spacing_of(affine: Affine) -> Triple:
+    """The size of a voxel along the affine's axes; of a sheared grid, at right angles to them."""
+    if not is_rigid(affine):
+        return right_angled_spacing(affine)
+    z, y, x = (float(v) for v in np.linalg.norm(affine[:3, :3], axis=0))
+    return z, y, x
+
+
 def read_frame(
     affine: Affine, file_shape: tuple[int, ...], unit: str, legend: Legend | None = None
 ) -> tuple[npt.NDArray[Any], tuple[int, int, int], Grid]:
@@ -55,7 +64,7 @@ def read_frame(
     memory = reorder_affine(affine, transform, file_shape)
     i, j, k = nib.aff2axcodes(affine)
     frame = ScannerFrame(_rows(_scaled(memory, UNITS[unit] / UNITS["mm"])), (i, j, k))
-    dz, dy, dx = (float(v) for v in np.linalg.norm(memory[:3, :3], axis=0))
+    dz, dy, dx = spacing_of(memory)
     right, anterior, superior = (float(v) for v in memory[:3, 3])
     return transform, (z, y, x), Grid((dz, dy, dx), unit, (superior, -anterior, -right), frame)
 

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import psutil
 
+from napari_unetseg.core.geometry.shear import LEAN, StraightGrid, lean, right_angled_spacing, straight_grid
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo
 from napari_unetseg.core.notes import Note, as_note
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import UNITS, Grid, Shape, check_time
+from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame, Shape, check_time
 from napari_unetseg.errors import InputError, ResourceError, SettingsError
 
+WIDEST = 8
+"""How many times as many voxels a straight grid may have as the sheared one that it covers."""
 MOST_LISTED = 12
 """Images of a file that a message names."""
 
@@ -62,6 +70,71 @@ def choose_image(source: Source, image: int | None) -> Source:
             "by its number (segment --image N), or save it as a file of its own."
         )
     return source.open_image(image) if image and source.open_image else source
+
+
+def straightened(source: Source, resample: bool | None) -> Source:
+    """The source on a straight grid, if `resample` and its own is sheared; else with a note where it is.
+
+    Raises
+    ------
+    InputError
+        If the straight grid would be `WIDEST` times as large.
+    """
+    frame = source.info.grid.scanner
+    angle = lean(np.array(frame.affine)) if frame else 0.0
+    if frame is None or angle < LEAN:
+        return source
+    if not resample:
+        text = (
+            f"The grid is sheared: its axes are {angle:.1f}° off right angles. Voxel sizes are taken at right angles, "
+            "so that volumes are right; distances and shapes are not. --resample straightens it."
+        )
+        told = any(as_note(note).code == "grid-sheared" for note in source.info.notes)
+        return source if told else _with_note(source, Note(text, "grid-sheared", "--resample"))
+    straight = straight_grid(np.array(frame.affine), source.info.shape)
+    if math.prod(straight.shape) > WIDEST * math.prod(source.info.shape):
+        raise InputError(
+            f"{source.info.path} is so sheared ({angle:.1f}°) that a straight grid would have {straight.shape} voxels "
+            f"instead of {source.info.shape}. Read it as it is by --no-resample."
+        )
+    text = f"The grid is sheared, by {angle:.1f}°: it is resampled to a straight one. --no-resample reads it as it is."
+    return _on_straight(_with_note(source, Note(text, "shear-resampled", "--no-resample")), straight, frame)
+
+
+def _with_note(source: Source, note: Note) -> Source:
+    info, labels = replace(source.info, notes=(*source.info.notes, note)), source.as_labels
+    return replace(source, info=info, as_labels=labels and partial(_labels_with_note, labels, note))
+
+
+def _labels_with_note(labels: Callable[[], Source], note: Note) -> Source:
+    return _with_note(labels(), note)
+
+
+def _on_straight(source: Source, straight: StraightGrid, frame: ScannerFrame, *, nearest: bool = False) -> Source:
+    """The finest level of a source on a straight grid; all voxels are read for any box."""
+    info, of_mm = source.info, UNITS["mm"] / UNITS.get(source.info.grid.unit, UNITS["mm"])
+    z, y, x = (size * of_mm for size in right_angled_spacing(straight.affine))
+    right, anterior, superior = (float(v) * of_mm for v in straight.affine[:3, 3])
+    scanner = replace(frame, affine=tuple(tuple(map(float, row)) for row in straight.affine))
+    grid = Grid((z, y, x), info.grid.unit, (superior, -anterior, -right), scanner)
+    made = replace(info, shape=straight.shape, levels=(straight.shape,), grid=grid)
+    read = partial(_read_straight, source.read, info.shape, straight, nearest=nearest)
+    labels = None if nearest else partial(_labels_on_straight, source, straight, frame)
+    unit = source.unit + info.nbytes
+    return replace(source, info=made, read=read, grids=(), chunk=None, unit=unit, as_labels=labels)
+
+
+def _labels_on_straight(source: Source, straight: StraightGrid, frame: ScannerFrame) -> Source:
+    return _on_straight(source.as_labels() if source.as_labels else source, straight, frame, nearest=True)
+
+
+def _read_straight(
+    read: Callable[[Part], npt.NDArray[Any]], shape: Shape, straight: StraightGrid, part: Part, *, nearest: bool
+) -> npt.NDArray[Any]:
+    z, y, x = (slice(0, size) for size in shape)
+    z0, y0, x0 = ((s.start, s.stop) for s in part.box)
+    channels = read(replace(part, box=(z, y, x)))
+    return np.stack([straight.resampled(channel, (z0, y0, x0), nearest=nearest) for channel in channels])
 
 
 def notes_of(info: VolumeInfo, selection: Selection) -> tuple[Note, ...]:

@@ -56,7 +56,7 @@ def open_source(path: Path) -> Source:
         notes = (*notes, *found, *_unsure_size(header))
         transform, size, grid = orientation.read_frame(affine, shape, "mm" if unit == "pixel" else unit, legend)
         grid = replace(grid, unit=unit)
-        dtype = _dtype(reader.GetPixelID())
+        dtype = _dtype(path, reader.GetPixelID())
     legend = legend.model_copy(update=segment_fields(keys))
     info = VolumeInfo(
         path=path,
@@ -237,8 +237,10 @@ def _reader(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
-def _dtype(pixel: int) -> np.dtype[Any]:
+def _dtype(path: Path, pixel: int) -> np.dtype[Any]:
     scalar = sitk.GetPixelIDValueAsString(pixel).removeprefix("vector of ")
+    if scalar.startswith("complex"):
+        raise InputError(f"{path} holds complex numbers; expected whole or real ones. Save their magnitude.")
     bits, kind = scalar.split("-bit ")
     return np.dtype({"unsigned integer": "u", "signed integer": "i", "float": "f"}[kind] + str(int(bits) // 8))
 

@@ -58,7 +58,7 @@ def open_source(path: Path) -> Source:
         unit, assumed = _unit(image.header) if is_nifti else ("mm", ANALYZE)
         notes += assumed if legend.unit is None else ()
         transform, size, grid = orientation.read_frame(affine, shape[:3], unit, legend)
-        dtype, channels = _dtype(image), _channels(image, legend, shape[4])
+        dtype, channels = _dtype(path, image), _channels(image, legend, shape[4])
         notes += _disagreement(image.header) if is_nifti else ()
     grid, notes = legend.in_unit(grid), (*mended.notes, *notes)
     info = VolumeInfo(
@@ -154,8 +154,7 @@ def write_series(path: Path, frames: Sequence[Labels] | Sequence[Volume]) -> Non
     """Write time points along axis 4, and channels along axis 5; what is told of the first one counts for all."""
     first = frames[0]
     array = np.stack([frame.array for frame in frames], axis=-1)  # (z, y, x, t), or (c, z, y, x, t)
-    legend = Legend.of(first).model_copy(update={"channels": ()})  # they would name axis 4
-    _write(path, np.moveaxis(array, 0, -1) if isinstance(first, Volume) else array, first.grid, legend)
+    _write(path, np.moveaxis(array, 0, -1) if isinstance(first, Volume) else array, first.grid, Legend.of(first))
 
 
 def _write(path: Path, array: npt.NDArray[Any], grid: Grid, legend: Legend) -> None:
@@ -215,9 +214,11 @@ def _five_axes(path: Path, shape: tuple[int, ...], named_channels: bool) -> tupl
     return (*shape, *(1,) * (5 - len(shape)))
 
 
-def _dtype(image: Any) -> np.dtype[Any]:
+def _dtype(path: Path, image: Any) -> np.dtype[Any]:
     """The dtype after the header's scaling."""
     stored: np.dtype[Any] = image.get_data_dtype()
+    if stored.kind == "c":
+        raise InputError(f"{path} holds complex numbers; expected whole or real ones. Save their magnitude.")
     if stored.names:
         return np.dtype("uint8")
     if stored.kind in "iu" and (image.dataobj.slope, image.dataobj.inter) != (1, 0):

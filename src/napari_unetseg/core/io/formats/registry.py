@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
+from napari_unetseg.core.io.selecting import straightened
 from napari_unetseg.core.io.source import Source, Stamps, check_file, check_unit, guarded, stamps
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.volume import Labels, Volume
@@ -124,7 +125,7 @@ def open_source(path: Path, selection: Selection = EVERYTHING) -> Source:
         raise InputError(f"{path} may not be read: {error.strerror}.") from error
     opened = stamps([path] if path.is_file() else [])
     try:
-        source = _open(name, path, selection)
+        source = straightened(_open(name, path, selection), selection.resample)
     except SettingsError as error:  # where its voxels lie, by its metadata, cannot be
         raise InputError(f"{path} is not placed in space: {error} Is it damaged?") from error
     return _safe(source, opened | stamps(source.files))
