@@ -4,6 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from docked import docked
+from scipy.spatial.transform import Rotation
 
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
@@ -95,7 +96,8 @@ def in_order(places):
 
 def test_an_oblique_scan_and_labels_drawn_on_it_are_one_place(viewer, tmp_path):
     """napari shows it straight; its orientation in the patient stays in the record, and in what is saved."""
-    affine = np.array([[0.1, -0.4, -0.9, 3], [0, -0.9, 0.4, 4], [2, 0, 0.3, 5], [0, 0, 0, 1]])
+    affine = np.array([[0.0, 0, -1, 3], [0, -1, 0, 4], [2, 0, 0, 5], [0, 0, 0, 1]])
+    affine[:3, :3] = Rotation.from_euler("xyz", (0.1, 0.3, -0.4)).as_matrix() @ affine[:3, :3]
     frame = ScannerFrame(tuple(map(tuple, affine.tolist())), ("L", "P", "S"))
     spacing = tuple(np.linalg.norm(affine[:3, :3], axis=0).tolist())
     save_labels(tmp_path / "scan.nii.gz", Labels(BLOCK, Grid(spacing, "mm", scanner=frame)))
