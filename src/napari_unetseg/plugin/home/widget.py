@@ -5,8 +5,9 @@ from __future__ import annotations
 from napari.viewer import Viewer
 from npe2 import PluginManager
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QLabel, QPushButton
 
+from napari_unetseg.plugin.home.dropped import is_ours, make_ours
 from napari_unetseg.plugin.parts.docks import open_widget
 from napari_unetseg.plugin.parts.fields import Panel, note
 from napari_unetseg.plugin.preferences import PLUGIN
@@ -46,6 +47,14 @@ class HomeWidget(Panel):
             "Preferences."
         )
         self.rows.addWidget(hint)
+        self.dropped = QCheckBox("Open dropped volumes by this plugin, without asking")
+        self.dropped.setToolTip(
+            "TIFF, NIfTI, NRRD, MetaImage, Zarr and DICOM, with their voxel size. Where several plugins read a file, "
+            "napari asks; this is its own preference, under File, Preferences, Plugins."
+        )
+        self.dropped.setChecked(is_ours())
+        self.dropped.toggled.connect(make_ours)
+        self.rows.addWidget(self.dropped)
         self.rows.addStretch(1)
 
     def _tasks(self) -> QGridLayout:
