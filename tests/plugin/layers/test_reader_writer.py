@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Labels as LabelsLayer
+from scipy.spatial.transform import Rotation
 
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.io.samples import list_samples
@@ -15,7 +16,8 @@ from napari_unetseg.plugin.layers.reader import get_reader, read
 from napari_unetseg.plugin.layers.writer import write_labels
 
 NUCLEUS = Structure(label=1, name="nucleus", colour="#e69f00")
-AFFINE = np.array([[0, -1.5, 0, 10], [0.9, 0, 0.1, -20], [0.1, 0, 2, 30], [0, 0, 0, 1]])
+AFFINE = np.array([[0.0, -1.5, 0, 10], [0.9, 0, 0, -20], [0, 0, 2, 30], [0, 0, 0, 1]])
+AFFINE[:3, :3] = Rotation.from_euler("x", 0.1).as_matrix() @ AFFINE[:3, :3]
 """Rotated, flipped and slightly oblique."""
 
 

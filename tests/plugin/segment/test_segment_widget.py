@@ -326,13 +326,6 @@ def test_taking_the_widget_out_of_its_dock_ends_its_job(busy, viewer):
     assert gone_within(pid, 2)
 
 
-def test_the_layer_may_go_away_while_the_job_runs(busy, viewer, qtbot):
-    viewer.layers.clear()
-    assert busy.bridge.is_running
-    click(qtbot, busy)
-    assert not busy.bridge.is_running
-
-
 def test_without_a_job_there_is_no_child(dock):
     assert dock().bridge.pid is None
     assert Worker().pid is None

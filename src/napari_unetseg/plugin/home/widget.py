@@ -47,10 +47,10 @@ class HomeWidget(Panel):
             "Preferences."
         )
         self.rows.addWidget(hint)
-        self.dropped = QCheckBox("Open dropped volumes by this plugin, without asking")
+        self.dropped = QCheckBox("Open dropped volumes without asking")
         self.dropped.setToolTip(
-            "TIFF, NIfTI, NRRD, MetaImage, Zarr and DICOM, with their voxel size. Where several plugins read a file, "
-            "napari asks; this is its own preference, under File, Preferences, Plugins."
+            "TIFF, NIfTI, NRRD, MetaImage, Zarr and DICOM, by this plugin, with their voxel size. Where several read a "
+            "file, napari asks; this is its own preference, under File, Preferences, Plugins."
         )
         self.dropped.setChecked(is_ours())
         self.dropped.toggled.connect(make_ours)
