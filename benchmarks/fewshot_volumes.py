@@ -19,7 +19,8 @@ from training.data import is_held_out, stack_part
 from training.held_out import SPLITS
 
 from napari_unetseg.api import load_labels, load_volume
-from napari_unetseg.core.volume import Grid, Triple, Volume
+from napari_unetseg.core.grid import Grid, Triple
+from napari_unetseg.core.volume import Volume
 
 Labelled = tuple[Volume, np.ndarray]
 """An image, and its output labels (Z, Y, X), uint8: 0 background, 1… structures."""

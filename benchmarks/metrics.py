@@ -22,8 +22,9 @@ import numpy.typing as npt
 import psutil
 from scipy import ndimage
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.evaluation import evaluate
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Labels
 
 GRID = Grid((2.0, 1.0, 1.0), "mm")
 STRUCTURES = 10

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.models import selection
 from napari_unetseg.core.models.appearance import describe_image
@@ -32,7 +33,7 @@ from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.likeness import LIKELY, distances_within, doubt
 from napari_unetseg.core.models.selection import propose_model
 from napari_unetseg.core.models.verification import examples
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 
 KEPT = 0.95
 """Share of training descriptors, their own image left out, that the threshold keeps."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure, Volume
+from napari_unetseg.core.grid import Grid, ScannerFrame
+from napari_unetseg.core.volume import Labels, Structure, Volume
 
 SHAPE = (4, 12, 16)
 GRID = Grid((2.0, 0.5, 0.5), "µm")

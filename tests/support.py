@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 ModelMaker = Callable[..., Path]
@@ -127,3 +128,12 @@ def threshold_model(path: Path, dimensions: int = 3, objects: bool = False, inpu
         halo=(4, 4, 4) if dimensions == 3 else (0, 4, 4),
     )
     save_model(path, Model(network, card))
+
+
+def random_voxels(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
+    """Numbers over all of a dtype, or normal ones."""
+    rng = np.random.default_rng(seed)
+    if np.dtype(dtype).kind == "f":
+        return rng.normal(size=shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)

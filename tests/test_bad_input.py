@@ -14,8 +14,9 @@ import pytest
 import tifffile
 import zarr
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_labels, save_labels, save_volume
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from support import Command, ModelMaker, Outcome, full_disk
 
 Maker = Callable[[Path], Path]

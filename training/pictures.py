@@ -9,12 +9,13 @@ from pathlib import Path
 from PIL import Image
 
 from napari_unetseg.api import segment
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.atomic import atomic_path
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.catalogue import BUNDLED, read_card
 from napari_unetseg.core.models.verification import Example, examples
 from napari_unetseg.core.report.overlay import draw_thumbnail
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 
 HERE = Path(__file__).parent
 SIZE = 176  # pixels of its longer side; in 128 colours that is at most 31 kB

@@ -23,8 +23,8 @@ from faults import samples
 from faults.kind import Files, Kind, Samples, mutate_bytes
 from faults.mutation import FLOATS, Mutator
 from faults.sandbox import read_files
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
-from napari_unetseg.core.volume import Grid, ScannerFrame
 from napari_unetseg.errors import UnetsegError
 
 WRITTEN = (".tif", ".ome.tif", ".nii", ".nii.gz", ".nrrd", ".seg.nrrd", ".ome.zarr")

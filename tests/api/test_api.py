@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Progress
 from napari_unetseg.core.settings import SegmentSettings, Selection
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, ModelError, SettingsError
 
 

@@ -5,10 +5,11 @@ import pytest
 
 import napari_unetseg
 from napari_unetseg.api import InteractiveSession
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.io.samples import sample
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
-from napari_unetseg.core.volume import COLOUR, Grid, Volume
+from napari_unetseg.core.volume import COLOUR, Volume
 
 TRAINED = {
     "light head": None,

@@ -10,9 +10,10 @@ import pytest
 import tifffile
 
 from napari_unetseg import __version__
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_labels, load_volume, save_labels
 from napari_unetseg.core.io.samples import sample
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from support import Command, ModelMaker
 
 

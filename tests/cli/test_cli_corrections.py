@@ -11,9 +11,10 @@ import pytest
 import tifffile
 
 from napari_unetseg.api import corrections_path
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.models.catalogue import read_card, weights_sha256
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from support import Command, ModelMaker
 
 SHAPE = (6, 16, 24)

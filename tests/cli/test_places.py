@@ -14,8 +14,9 @@ import SimpleITK as sitk  # noqa: N813
 import tifffile
 import zarr
 
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
+from napari_unetseg.core.volume import Labels
 from support import Command, Outcome
 
 BLOCK = np.zeros((6, 16, 20), np.uint8)

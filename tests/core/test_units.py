@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from napari_unetseg.core.grid import UNITS
 from napari_unetseg.core.units import (
     LENGTHS,
     UNIT_NAMES,
@@ -12,7 +13,6 @@ from napari_unetseg.core.units import (
     quantity,
     readable_unit,
 )
-from napari_unetseg.core.volume import UNITS
 from napari_unetseg.errors import SettingsError
 
 

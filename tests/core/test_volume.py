@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Volume, default_channels
+from napari_unetseg.core.grid import Grid, ScannerFrame
+from napari_unetseg.core.volume import Labels, Volume, default_channels
 from napari_unetseg.errors import InputError, SettingsError
 
 AFFINE = ((0.0, 0, -3, 10), (0, -2, 0, 20), (5, 0, 0, 30), (0, 0, 0, 1))

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.grid import Grid
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.core.voxels import ArraySink, blocks, partition, whole
 from napari_unetseg.errors import SettingsError
 

@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.steps import KeepLargest, RemoveSmall
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError, ResourceError
 from napari_unetseg.service import metric_jobs, verbs, wire
 from napari_unetseg.service.messages import ErrorMessage, MessageError, decode, encode, request_model, schema_of

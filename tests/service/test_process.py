@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import InputError, ResourceError
 from napari_unetseg.service import jobs
 from napari_unetseg.service.process import ChildError, Worker

@@ -14,7 +14,7 @@ from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.learning import FINE_TUNING, fine_tune_file, several
 from napari_unetseg.api.segmenting import Segmentation, iter_segment
 from napari_unetseg.core.annotations.corrections import Right, corrections
-from napari_unetseg.core.geometry.same_grid import check_paint
+from napari_unetseg.core.geometry.same_grid import check_place
 from napari_unetseg.core.io.formats.registry import stem
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.models.catalogue import find_maker, find_model, read_card, weights_sha256
@@ -98,7 +98,7 @@ def corrected_image(
             f"Expected a result on the image's grid, of shape {image.shape} (z, y, x); {before.name} has "
             f"{before.shape}. Name the image that it was made of."
         )
-    check_paint(image, before)
+    check_place(image, before)
     paint = _kept_beside(Path(result)) if earlier is None and isinstance(result, (str, Path)) else earlier
     kept = None if paint is None else as_labels(paint)
     return CorrectedImage(image, before, corrections(before, after, right, kept))

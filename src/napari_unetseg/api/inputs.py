@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import Grid, Triple
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.io.selecting import with_spacing
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, Triple, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError
 
 Image = Volume | str | Path | npt.NDArray[Any]

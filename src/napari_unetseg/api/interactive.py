@@ -13,7 +13,7 @@ from napari_unetseg.core.annotations.annotation import AnnotatedImage, Annotatio
 from napari_unetseg.core.annotations.corrections import kept_in_slice
 from napari_unetseg.core.annotations.session_record import Place
 from napari_unetseg.core.annotations.versions import AcceptDecision, SlicePrediction, Tuned, Version
-from napari_unetseg.core.geometry.same_grid import check_paint, outline
+from napari_unetseg.core.geometry.same_grid import check_place, outline
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.steps import Step
@@ -231,7 +231,7 @@ class InteractiveSession:
     def _whole(self, painted: Labelling, image: int) -> Annotation:
         annotated, labels = self._at(image), as_labels(painted)
         if not isinstance(painted, np.ndarray):
-            check_paint(self._outlines[image], labels)
+            check_place(self._outlines[image], labels)
         array = labels.array
         z, y, x = annotated.painted.shape
         if array.shape != (z, y, x):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from napari_unetseg.api.inputs import EVERYTHING, Image, Labelling, as_labels, as_volume
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.metrics import evaluation, folders
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.settings import MetricSettings
@@ -16,7 +17,7 @@ from napari_unetseg.core.postprocess.probabilities import Refine
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.steps import Crf, Step, parse_step
-from napari_unetseg.core.volume import Labels, Triple
+from napari_unetseg.core.volume import Labels
 
 MEASURES = MetricSettings()
 

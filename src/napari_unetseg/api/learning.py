@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_unetseg.api.inputs import Image, Labelling, as_labels, as_volume
 from napari_unetseg.api.segmenting import load_model
-from napari_unetseg.core.geometry.same_grid import check_paint
+from napari_unetseg.core.geometry.same_grid import check_place
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, anonymous_card, starting_model, written_card
 from napari_unetseg.core.progress import Job, Progress, finish
@@ -73,7 +73,7 @@ def iter_fine_tune(
     for labels in paint:
         _check_is_no_result(labels)
     for image, labels in zip(images, paint, strict=False):  # that there are as many is seen to with their shapes
-        check_paint(image, labels)
+        check_place(image, labels)
     names = {s.label - 1: s.name for labels in paint for s in labels.structures if s.label > 1}
     start = model if model is not None else starting_model(list_models())
     loaded = load_model(start) if isinstance(start, (str, Path)) else start
@@ -110,7 +110,7 @@ def fine_tune_file(
     tuned = finish(iter_fine_tune(volumes, painted, model, settings, checkpoint), on_progress)
     card = written_card(tuned.model.card, target.stem, volumes, cleanup)
     card = anonymous_card(card) if anonymous else card
-    return replace(tuned, model=save_model(target, replace(tuned.model, card=card)))
+    return replace(tuned, model=save_model(target, replace(tuned.model, card=card), half=True))
 
 
 def replay(

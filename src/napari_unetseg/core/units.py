@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from napari_unetseg.core.volume import UNITS, Triple
+from napari_unetseg.core.grid import UNITS, Triple
 from napari_unetseg.errors import SettingsError
 
 

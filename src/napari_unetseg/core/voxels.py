@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.volume import Box, Grid, Shape, Structure, place
+from napari_unetseg.core.grid import Box, Grid, Shape, place
+from napari_unetseg.core.volume import Structure
 
 BLOCK = 2**22
 """Voxels that are read at once where the order does not matter: about 16 MB as float32, a channel."""

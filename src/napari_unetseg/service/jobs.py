@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from napari_unetseg import api
 from napari_unetseg.core.geometry.tiles import Box
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.batch import Task
 from napari_unetseg.core.io.formats.registry import open_source
 from napari_unetseg.core.io.outputs import remember_source
@@ -26,7 +27,7 @@ from napari_unetseg.core.progress import CostEstimate, Job, Progress
 from napari_unetseg.core.report.overlay import draw_thumbnail
 from napari_unetseg.core.settings import SegmentSettings, Selection
 from napari_unetseg.core.steps import Step
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 
 THUMBNAIL = 208
 """Pixels of the longer side of a picture: twice what a screen of normal density shows."""

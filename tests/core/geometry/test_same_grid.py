@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_unetseg.core.geometry.same_grid import common_grid
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
+from napari_unetseg.core.grid import Grid, ScannerFrame
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 
 PIXELS = Grid()

@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import zarr
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.formats.zarr_chunks import ZarrSink
 from napari_unetseg.core.io.lazy import open_labels, open_volume
 from napari_unetseg.core.io.loadsave import (
@@ -22,7 +23,7 @@ from napari_unetseg.core.io.loadsave import (
 from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.core.models.normalisation import count_not_finite, normaliser
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.core.voxels import blocks, partition
 from napari_unetseg.errors import InputError, OutputError, SettingsError
 

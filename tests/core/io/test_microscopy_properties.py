@@ -10,9 +10,11 @@ import zarr
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_volume, save_labels, save_series, save_volume
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
+from support import random_voxels
 
 NAMES = {"nm": "nanometer", "µm": "micrometer", "mm": "millimeter", "cm": "centimeter", "m": "meter"}
 METRES = {"nm": 1e-9, "µm": 1e-6, "mm": 1e-3, "cm": 1e-2, "m": 1.0, "Å": 1e-10}
@@ -28,15 +30,6 @@ triples = st.tuples(lengths, lengths, lengths)
 places = st.tuples(*[st.floats(-1e4, 1e4)] * 3)
 seeds = st.integers(0, 2**32 - 1)
 shapes = st.fixed_dictionaries({axis: st.integers(2, 4) for axis in "TCZ"} | {a: st.integers(5, 9) for a in "YX"})
-
-
-def voxels(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
-    """Numbers over all of a dtype, or normal ones."""
-    rng = np.random.default_rng(seed)
-    if np.dtype(dtype).kind == "f":
-        return rng.normal(size=shape).astype(dtype)
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
 def in_order(array: np.ndarray, axes: str) -> np.ndarray:
@@ -73,7 +66,7 @@ def assert_sizes(grid: Grid, metres: tuple[float, ...], places: tuple[float, ...
 def test_an_ome_tiff_of_tifffile(
     sizes, axes, dtype, seed, size, units, compression, tile, big, byteorder, tmp_path: Path
 ) -> None:
-    array, path = voxels(tuple(sizes[a] for a in axes), dtype, seed), tmp_path / "a.ome.tif"
+    array, path = random_voxels(tuple(sizes[a] for a in axes), dtype, seed), tmp_path / "a.ome.tif"
     told = {f"PhysicalSize{a}": s for a, s in zip("ZYX", size, strict=True)}
     told |= {f"PhysicalSize{a}Unit": u for a, u in zip("ZYX", units, strict=True)}
     tifffile.imwrite(
@@ -91,7 +84,7 @@ def test_an_ome_tiff_of_tifffile(
     dtype=st.sampled_from(["u1", "u2", "f4"]), seed=seeds, size=triples, unit=st.sampled_from(["nm", "um", "mm", "cm"]),
 )  # fmt: skip
 def test_an_imagej_stack_of_tifffile(sizes, axes, dtype, seed, size, unit, tmp_path: Path) -> None:
-    array, path = voxels(tuple(sizes[a] for a in axes), dtype, seed), tmp_path / "a.tif"
+    array, path = random_voxels(tuple(sizes[a] for a in axes), dtype, seed), tmp_path / "a.tif"
     z, y, x = size
     told = {"axes": axes, "unit": unit, **({"spacing": z} if "Z" in axes else {})}
     tifffile.imwrite(path, array, imagej=True, photometric="minisblack", resolution=(1 / x, 1 / y), metadata=told)
@@ -132,7 +125,7 @@ def write_zarr(
     units=st.tuples(*[st.sampled_from([*NAMES])] * 3),
 )  # fmt: skip
 def test_an_ome_zarr_of_zarr(version, sizes, axes, dtype, seed, size, place, units, tmp_path: Path) -> None:
-    array, path = voxels(tuple(sizes[a.upper()] for a in axes), dtype, seed), tmp_path / f"{seed}.ome.zarr"
+    array, path = random_voxels(tuple(sizes[a.upper()] for a in axes), dtype, seed), tmp_path / f"{seed}.ome.zarr"
     by_axis = [dict(zip("zyx", each, strict=True)) for each in (size, place, [NAMES[u] for u in units])]
     write_zarr(path, version, array, axes, *by_axis)
     assert_read(path, in_order(array, axes.upper()), dtype)
@@ -167,7 +160,7 @@ def written(path: Path, kind: str, array: np.ndarray, grid: Grid) -> np.ndarray:
     seed=seeds, grid=grids,
 )  # fmt: skip
 def test_tifffile_reads_what_we_write(kind, shape, dtype, seed, grid, tmp_path: Path) -> None:
-    array = voxels(shape, "u1" if kind == "labels" else dtype, seed)
+    array = random_voxels(shape, "u1" if kind == "labels" else dtype, seed)
     kept = written(tmp_path / "a.ome.tif", kind, array, grid)
     with tifffile.TiffFile(tmp_path / "a.ome.tif") as tif:
         np.testing.assert_array_equal(tif.asarray().reshape(kept.shape), kept)
@@ -187,7 +180,7 @@ def test_tifffile_reads_what_we_write(kind, shape, dtype, seed, grid, tmp_path: 
     dtype=st.sampled_from([*INTEGERS, "i8", "u8", "f4", "f8"]),
 )  # fmt: skip
 def test_zarr_reads_what_we_write(kind, shape, dtype, seed, grid, tmp_path: Path) -> None:
-    array, path = voxels(shape, "u2" if kind == "labels" else dtype, seed), tmp_path / "a.ome.zarr"
+    array, path = random_voxels(shape, "u2" if kind == "labels" else dtype, seed), tmp_path / "a.ome.zarr"
     kept = written(path, kind, array, grid)
     group = zarr.open_group(str(path), mode="r")
     (multiscale,) = group.attrs["ome"]["multiscales"]

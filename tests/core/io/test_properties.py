@@ -14,10 +14,12 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from scipy.spatial.transform import Rotation
 
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_series, save_volume
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError
+from support import random_voxels
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NIFTI_UNITS = {"mm": ("mm", 1.0), "micron": ("µm", 1e-3), "meter": ("m", 1e3)}
@@ -47,15 +49,6 @@ def affines(draw: st.DrawFn, *, shear: bool = False) -> Affine:
         affine[:3, :3] = affine[:3, :3] @ np.array([[1, lean[0], lean[1]], [0, 1, lean[2]], [0, 0, 1]])
     affine[:3, 3] = draw(st.tuples(*[st.floats(-300.0, 300.0)] * 3))
     return affine
-
-
-def voxels(shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
-    """Numbers over all of a dtype, or normal ones."""
-    rng = np.random.default_rng(seed)
-    if np.dtype(dtype).kind == "f":
-        return rng.normal(size=shape).astype(dtype)
-    limits = np.iinfo(dtype)
-    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
 
 
 def assert_same_world(array: np.ndarray, affine: Affine, other: np.ndarray, other_affine: Affine) -> None:
@@ -112,7 +105,7 @@ def assert_itk_lies_so(path: Path, array: np.ndarray, affine: Affine) -> None:
 def test_what_nibabel_writes_lies_where_it_says(
     shape, dtype, seed, affine, unit, times, channels, form, kind, suffix, big, tmp_path: Path
 ) -> None:
-    array = voxels((*shape, times, channels), dtype, seed)
+    array = random_voxels((*shape, times, channels), dtype, seed)
     stored = array[..., 0] if channels == 1 else array
     header = kind.header_class(endianness=">" if big else "<")
     image = kind(stored[..., 0] if (times, channels) == (1, 1) else stored, affine, header, dtype=array.dtype)
@@ -140,7 +133,7 @@ def test_what_nibabel_writes_lies_where_it_says(
 def test_labels_lie_for_other_libraries_where_their_image_lies(
     suffix, shape, dtype, seed, affine, file, unit, tmp_path: Path
 ) -> None:
-    array, path = voxels(shape, dtype, seed), tmp_path / f"a{suffix}"
+    array, path = random_voxels(shape, dtype, seed), tmp_path / f"a{suffix}"
     save_labels(path, Labels(array, grid_of(affine, unit, aff2axcodes(file))))
     if suffix == ".nii.gz":
         image = nib.load(path)
@@ -162,7 +155,7 @@ def test_labels_lie_for_other_libraries_where_their_image_lies(
 def test_images_lie_for_nibabel_where_they_lie_here(
     shape, dtype, seed, affine, unit, times, channels, tmp_path: Path
 ) -> None:
-    array, path = voxels((times, channels, *shape), dtype, seed), tmp_path / "a.nii"
+    array, path = random_voxels((times, channels, *shape), dtype, seed), tmp_path / "a.nii"
     names = ("T1", "T2", "FLAIR")[:channels]
     frames = [Volume(each, grid_of(affine, unit, ("L", "P", "S")), names) for each in array]
     if times == 1:
@@ -189,7 +182,7 @@ def test_images_lie_for_nibabel_where_they_lie_here(
 def test_what_simpleitk_writes_lies_where_it_says(
     suffix, shape, dtype, seed, affine, channels, packed, tmp_path: Path
 ) -> None:
-    array, path = voxels((*shape, channels), dtype, seed), tmp_path / f"a{suffix}"
+    array, path = random_voxels((*shape, channels), dtype, seed), tmp_path / f"a{suffix}"
     image = sitk.GetImageFromArray(array[..., 0] if channels == 1 else array, isVector=channels > 1)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     image.SetSpacing(sizes.tolist())
@@ -237,7 +230,7 @@ def write_dicom(
     line=st.sampled_from([(1.0, 0.0), (1.0, -1024.0), (0.5, 3.0)]),
 )  # fmt: skip
 def test_dicom_lies_where_pydicom_and_simpleitk_say(shape, dtype, seed, affine, times, line, tmp_path: Path) -> None:
-    array, folder = voxels((times, *shape), dtype, seed), tmp_path / "series"
+    array, folder = random_voxels((times, *shape), dtype, seed), tmp_path / "series"
     write_dicom(folder, array, affine, line, np.random.default_rng(seed))
     assert (inspect(folder).times, inspect(folder).notes) == (times, ())
     for time in range(times):

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 
 LABEL_SUFFIXES = [".ome.tif", ".tif", ".nii", ".nii.gz", ".ome.zarr", ".nrrd"]
 VOLUME_SUFFIXES = [".ome.tif", ".nii.gz", ".ome.zarr"]

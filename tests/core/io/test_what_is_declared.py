@@ -16,10 +16,11 @@ import tifffile
 import zarr
 from PIL import Image
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.lazy import open_volume
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.models.bioimageio import read_model_file
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, ModelError, ResourceError, SettingsError
 from support import Command
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid, place
 from napari_unetseg.core.io.lazy import open_labels
 from napari_unetseg.core.io.loadsave import save_labels
 from napari_unetseg.core.metrics import pairing
@@ -13,7 +14,7 @@ from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.objects import contingency, match
 from napari_unetseg.core.metrics.overlap import OverlapCount, count_overlap
 from napari_unetseg.core.metrics.settings import MetricSettings
-from napari_unetseg.core.volume import Grid, Labels, place
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.core.voxels import partition
 
 SHAPE = (9, 20, 22)

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.columns import as_text, cell, columns_of, first_columns
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.table import table_rows
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 
 
 def rows_of(flat, unit="mm", **more):

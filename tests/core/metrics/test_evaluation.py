@@ -6,10 +6,11 @@ import math
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.scores import METRICS, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError, SettingsError, UnetsegError
 
 from .oracles import boundary_dice, monai_overlap, monai_surfaces

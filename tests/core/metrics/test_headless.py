@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_labels, save_labels, save_volume
 from napari_unetseg.core.io.samples import find_sample
 from napari_unetseg.core.metrics.folders import iter_evaluate_pairs, pair_by_name, summarise
 from napari_unetseg.core.metrics.scores import METRICS
 from napari_unetseg.core.progress import finish
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError, UnetsegError
 
 from .oracles import boundary_dice, monai_overlap, monai_surfaces

@@ -5,8 +5,9 @@ import pytest
 from scipy import ndimage
 
 from napari_unetseg.core.geometry.isosurface import surface_size
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.measure import measure_objects, measure_structures
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError
 
 from .shapes import blobs

@@ -6,8 +6,9 @@ import torch
 from monai.metrics import compute_panoptic_quality
 from skimage.metrics import contingency_table
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.objects import THRESHOLDS, contingency, match
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 
 from .shapes import voronoi

@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.pairing import Pair
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Labels
 
 PIXELS = Grid()
 

@@ -5,11 +5,12 @@ import csv
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.scores import METRICS
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.table import save_table, write_csv
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import OutputError
 
 

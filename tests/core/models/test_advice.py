@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.models.advice import Advice, AdviceRules, advise, advise_cases, follow
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 
 AXON = (Structure(label=1, name="axon", colour="#ff0000"),)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.io.samples import list_samples
 from napari_unetseg.core.models.appearance import (
@@ -17,7 +18,7 @@ from napari_unetseg.core.models.appearance import (
 )
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.models.selection import propose_model
-from napari_unetseg.core.volume import COLOUR, Grid, Volume
+from napari_unetseg.core.volume import COLOUR, Volume
 
 
 def texture(sigma=2.0, shape=(1, 1, 300, 280)):

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.card import ModelCard, VoxelSize
 from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Structure, Volume
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import ModelError, SettingsError
 
 PLAIN = SegmentSettings()

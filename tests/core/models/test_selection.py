@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.appearance import LENGTH, VERSION
 from napari_unetseg.core.models.card import Appearance, ImageDescriptor, ModelCard, VerificationSet, VoxelSize
 from napari_unetseg.core.models.selection import (
@@ -14,7 +15,7 @@ from napari_unetseg.core.models.selection import (
     trial_part,
 )
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Structure, Volume
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import ModelError
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.postprocess.apply import clean, iter_clean
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.steps import (
@@ -20,7 +21,7 @@ from napari_unetseg.core.steps import (
     steps_from_json,
     steps_to_json,
 )
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError, SettingsError, UnetsegError
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.card import ModelCard, VoxelSize
 from napari_unetseg.core.postprocess.from_prediction import (
     classes_of,
@@ -10,7 +11,7 @@ from napari_unetseg.core.postprocess.from_prediction import (
     wants_objects,
 )
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Structure, Volume
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.errors import SettingsError
 
 

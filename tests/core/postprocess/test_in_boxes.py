@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.lazy import open_labels
 from napari_unetseg.core.io.loadsave import label_sink, load_labels, save_labels
 from napari_unetseg.core.postprocess.apply import clean
 from napari_unetseg.core.postprocess.in_boxes import iter_clean_into
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.steps import Crf, Dilate, Erode, FillHoles, KeepLargest, NumberParts, RemoveSmall, Smooth
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.core.voxels import ArraySink
 from napari_unetseg.errors import SettingsError
 

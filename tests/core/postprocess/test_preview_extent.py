@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
 from napari_unetseg.core.steps import Crf, Dilate, Erode, FillHoles, KeepLargest, Prior, Smooth
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")
 SHAPE = (15, 20, 20)

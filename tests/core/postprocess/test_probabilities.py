@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from napari_unetseg import api
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.postprocess.apply import clean
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.steps import Crf, FillHoles, KeepLargest, Prior, leading_probability_steps
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.engine.inference.crf import refine
 from napari_unetseg.errors import InputError, SettingsError
 

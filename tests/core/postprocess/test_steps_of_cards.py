@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from napari_unetseg import api
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.settings import SegmentSettings
 from napari_unetseg.core.steps import Crf, Erode, FillHoles, KeepLargest
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.inference.crf import refine
 
 

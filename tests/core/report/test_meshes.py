@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.report.meshes import save_surfaces, surface_of, surface_paths
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError, OutputError
 
 GRID = Grid((2.0, 0.5, 1.0), "µm", origin=(10.0, 20.0, 30.0))

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.report import overlay
 from napari_unetseg.core.report.overlay import draw_overlay, draw_thumbnail, save_overlay
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError, OutputError
 
 RED = (Structure(label=1, name="thing", colour="#ff0000"),)

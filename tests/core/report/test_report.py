@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import save_labels
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.models.catalogue import list_models
 from napari_unetseg.core.report.page import html_of, save_report
 from napari_unetseg.core.report.record import Report
 from napari_unetseg.core.steps import KeepLargest, RemoveSmall, steps_from_json
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError, OutputError
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")

@@ -7,10 +7,11 @@ import torch
 from safetensors.torch import load_file
 
 from napari_unetseg.core.annotations.sparse_labels import hold_out
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, model_name, starting_model, structures_of
 from napari_unetseg.core.progress import Progress, finish
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot import fine_tune, refiner
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
 from napari_unetseg.engine.fewshot.head_training import HeadSettings

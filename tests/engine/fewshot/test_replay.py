@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 
 from napari_unetseg.api import iter_replay, replay
 from napari_unetseg.core.annotations.session_record import Place, fingerprint, read_session, session_path, write_session
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_volume
 from napari_unetseg.core.models.catalogue import read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import finish
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.replay import record_session
 from napari_unetseg.engine.fewshot.session import LearningSession
 from napari_unetseg.engine.networks.model_file import load_model

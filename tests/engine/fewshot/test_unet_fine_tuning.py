@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.card import ModelCard, VoxelSize
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, structures_of
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot import fine_tune, unet
 from napari_unetseg.engine.fewshot.fine_tune import iter_fine_tune
 from napari_unetseg.engine.fewshot.head_training import HeadSettings

@@ -5,9 +5,10 @@ import pytest
 import torch
 from scipy.special import softmax
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.steps import Crf
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import OutOfMemory
 from napari_unetseg.engine.inference import crf
 from napari_unetseg.engine.inference.crf import NEAREST, SMALLEST, iter_refine, refine

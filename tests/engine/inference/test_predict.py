@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from napari_unetseg.core.geometry.tiles import Budget
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.card import ModelCard, Normalisation, VoxelSize
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Structure, Volume
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.engine.inference import plan, predict
 from napari_unetseg.engine.inference.predict import iter_predict
 from napari_unetseg.engine.networks import precision

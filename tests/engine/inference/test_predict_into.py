@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from napari_unetseg.core.geometry.tiles import Budget
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.lazy import open_volume
 from napari_unetseg.core.io.loadsave import label_sink, load_labels, load_volume, save_volume, volume_sink
 from napari_unetseg.core.models.card import ModelCard, Normalisation
 from napari_unetseg.core.progress import finish
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid, Structure, Volume
+from napari_unetseg.core.volume import Structure, Volume
 from napari_unetseg.core.voxels import ArraySink
 from napari_unetseg.engine.inference import predict, predict_slices
 from napari_unetseg.engine.inference.aggregate import Sinks

@@ -7,9 +7,10 @@ from docked import docked
 from qtpy.QtCore import Qt
 
 from napari_unetseg import api
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.postprocess.apply import clean
 from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, Prior, RemoveSmall, steps_from_json
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.plugin.cleanup.widget import ALL_SHOWN, ONE_SHOWN, PREVIEW
 from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.source import METADATA

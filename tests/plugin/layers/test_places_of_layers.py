@@ -6,8 +6,9 @@ import pytest
 from docked import docked
 from scipy.spatial.transform import Rotation
 
+from napari_unetseg.core.grid import Grid, ScannerFrame
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.annotate.layer import paint_on
 from napari_unetseg.plugin.cleanup.job import ContextLayers

@@ -7,9 +7,10 @@ import tifffile
 from napari.layers import Labels as LabelsLayer
 from scipy.spatial.transform import Rotation
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import load_labels, save_labels
 from napari_unetseg.core.io.samples import list_samples
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError, OutputError
 from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.reader import get_reader, read

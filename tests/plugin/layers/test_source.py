@@ -6,7 +6,8 @@ import pytest
 from napari.layers import Image
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.volume import Grid, Labels, ScannerFrame, Structure
+from napari_unetseg.core.grid import Grid, ScannerFrame
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.layer_data import labels_layer, volume_layers
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource, labels_of, volume_of
 

@@ -85,6 +85,17 @@ def test_objects_are_previewed_and_numbered_by_the_saved_model(learned, qtbot, p
     assert (found.are_objects, objects(found.array)) == (True, 4)
 
 
+def test_the_tick_stays_when_learning_begins_anew_and_goes_with_the_image(learned):
+    viewer, learn = learned
+    learn.results.finishing.check.click()
+    learn.choices.start.box.setCurrentIndex(1)  # to begin with another model: there are no versions any more
+    assert learn.results.versions.versions == []
+    assert learn.results.finishing.steps == (Separate(),)
+    other = viewer.add_image(np.zeros((96, 96), np.uint8), name="other")
+    learn.image.layer_box.choose(other)
+    assert learn.results.finishing.steps == ()
+
+
 def test_without_the_tick_models_find_structures(learned, qtbot, pairs, tmp_path):
     _, learn = learned
     learn.results.finishing.check.click()

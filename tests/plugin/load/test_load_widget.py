@@ -7,8 +7,9 @@ from docked import docked
 from qtpy.QtCore import QMimeData, QPointF, Qt, QUrl
 from qtpy.QtGui import QDropEvent
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import save_labels
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from support import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("warm_child")

@@ -9,7 +9,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.grid import Grid
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.plugin.layers.layer_data import labels_layer, volume_layers
 from napari_unetseg.plugin.layers.source import LayerSource
 from support import PATIENCE

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import finish
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.metrics.job import compare
 from napari_unetseg.plugin.metrics.report import summary
 from napari_unetseg.service.metric_jobs import SliceScores, measure, score

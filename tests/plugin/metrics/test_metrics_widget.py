@@ -10,11 +10,12 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import QFileDialog
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.columns import cell
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.limits import Rating
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.layer_data import labels_layer
 from napari_unetseg.plugin.layers.source import labels_of
 from napari_unetseg.plugin.learn.widget import LearnWidget

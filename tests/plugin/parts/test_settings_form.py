@@ -7,9 +7,9 @@ import pytest
 from pydantic import BaseModel, Field, PositiveInt
 from qtpy.QtWidgets import QAbstractSpinBox
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.settings import help_of, setting
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.parts.settings_form import Parameter, SettingsForm, parameters_of
 from napari_unetseg.plugin.parts.step_form import KINDS, new_step
 

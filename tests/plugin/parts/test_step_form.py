@@ -2,8 +2,8 @@
 
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.steps import Crf, Dilate, FillHoles, KeepLargest, MergeTiles, Prior, RemoveSmall, Separate
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.parts.step_form import KINDS, describe, new_step, read_labels, title
 
 GRID = Grid((2.0, 0.5, 0.5), "µm")

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.measure import StructureSummary, summarise
 from napari_unetseg.core.models.card import ModelCard, Score
 from napari_unetseg.core.units import quantity
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.parts.text import card_lines, duration, lengths, memory, voxel_size
 
 A = Structure(label=1, name="a", colour="#e69f00")

@@ -8,8 +8,9 @@ import warnings
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import UNITS, Grid, Shape
 from napari_unetseg.core.notes import Note
-from napari_unetseg.core.volume import UNITS, Grid, Shape, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.core.voxels import LabelSource, VoxelSource
 from napari_unetseg.errors import InputError
 
@@ -50,10 +51,10 @@ def common_grid(first: Source, second: Source) -> Grid:
     return one if says_nothing(other) else other
 
 
-def check_paint(image: Source, painted: Source) -> None:
-    """Raise `InputError` where paint of an image's shape lies elsewhere; that of another shape is left to others."""
-    if image.shape == painted.shape:
-        common_grid(image, painted)
+def check_place(image: Source, labels: Source) -> None:
+    """Raise `InputError` where labels of an image's shape lie elsewhere; those of another shape are left to others."""
+    if image.shape == labels.shape:
+        common_grid(image, labels)
 
 
 def outline(source: Source, grid: Grid | None = None) -> Volume:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.volume import Box, Shape, Triple
+from napari_unetseg.core.grid import Box, Shape, Triple
 
 Matrix = npt.NDArray[np.float64]
 LEAN = 0.5

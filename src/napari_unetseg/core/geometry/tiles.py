@@ -15,8 +15,8 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.volume import Box as Box
-from napari_unetseg.core.volume import Span as Span
+from napari_unetseg.core.grid import Box as Box
+from napari_unetseg.core.grid import Span as Span
 
 Item = TypeVar("Item")
 Step = tuple[int, int, int]

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import Box, Grid, Shape, place
 from napari_unetseg.core.io.formats.registry import open_source, stem
 from napari_unetseg.core.io.selecting import check_memory, choose_image, grid_of_part, notes_of, select
 from napari_unetseg.core.io.source import Part, Source
 from napari_unetseg.core.privacy import SERIES, shown_name
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import COLOUR, Box, Grid, Labels, MadeBy, Shape, Structure, Volume, check_time, place
+from napari_unetseg.core.volume import COLOUR, Labels, MadeBy, Structure, Volume, check_time
 from napari_unetseg.errors import InputError
 
 EVERYTHING = Selection()

@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import pydantic
 
-from napari_unetseg.core.volume import UNITS, Grid, Labels, MadeBy, ScannerFrame, Structure, Triple, Volume
+from napari_unetseg.core.grid import UNITS, Grid, ScannerFrame, Triple
+from napari_unetseg.core.volume import Labels, MadeBy, Structure, Volume
 
 KEY = "napari_unetseg"
 BACKGROUND = "background"

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from nibabel import orientations
 
 from napari_unetseg.core.geometry.shear import right_angled_spacing
+from napari_unetseg.core.grid import UNITS, Grid, ScannerFrame, Triple
 from napari_unetseg.core.io.legend import Legend
-from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame, Triple
 
 Affine = npt.NDArray[np.float64]
 MEMORY_CODES = ("S", "P", "L")

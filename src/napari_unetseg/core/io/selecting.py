@@ -13,10 +13,11 @@ import numpy.typing as npt
 import psutil
 
 from napari_unetseg.core.geometry.shear import LEAN, StraightGrid, lean, right_angled_spacing, straight_grid
+from napari_unetseg.core.grid import UNITS, Grid, ScannerFrame, Shape
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo
 from napari_unetseg.core.notes import Note, as_note
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame, Shape, check_time
+from napari_unetseg.core.volume import check_time
 from napari_unetseg.errors import InputError, ResourceError, SettingsError
 
 WIDEST = 8

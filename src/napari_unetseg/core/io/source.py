@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import Grid, Shape
 from napari_unetseg.core.io.legend import Legend
-from napari_unetseg.core.volume import Grid, Shape
 from napari_unetseg.errors import InputError, ResourceError, UnetsegError
 
 DEFLATE_RATIO = 1100

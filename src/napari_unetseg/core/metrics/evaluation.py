@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_unetseg.core.annotations.sparse_labels import UNPAINTED, to_classes
 from napari_unetseg.core.geometry.label_arrays import present_labels, regions
 from napari_unetseg.core.geometry.tiles import triple
+from napari_unetseg.core.grid import Box, place
 from napari_unetseg.core.io.lazy import smallest_dtype
 from napari_unetseg.core.metrics.objects import score_objects
 from napari_unetseg.core.metrics.overlap import Overlap, OverlapCount
@@ -21,7 +22,7 @@ from napari_unetseg.core.metrics.scores import NAN, Evaluation, StructureScore
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.metrics.surface import score_surfaces
 from napari_unetseg.core.notes import Note
-from napari_unetseg.core.volume import Box, Labels, place
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.core.voxels import LabelSource, blocks
 from napari_unetseg.errors import InputError
 

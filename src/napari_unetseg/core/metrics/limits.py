@@ -13,9 +13,9 @@ from typing import Any, Literal, Self
 
 import pydantic
 
+from napari_unetseg.core.grid import UNITS
 from napari_unetseg.core.metrics.scores import DISTANCES
 from napari_unetseg.core.units import parse_unit, quantity
-from napari_unetseg.core.volume import UNITS
 from napari_unetseg.errors import InputError, SettingsError
 
 NARROWLY = 0.1

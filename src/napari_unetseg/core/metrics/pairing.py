@@ -12,7 +12,7 @@ import numpy.typing as npt
 from napari_unetseg.core.geometry.label_arrays import plain
 from napari_unetseg.core.geometry.same_grid import common_grid
 from napari_unetseg.core.geometry.tiles import triple
-from napari_unetseg.core.volume import Box, Shape
+from napari_unetseg.core.grid import Box, Shape
 from napari_unetseg.core.voxels import BLOCK, LabelSource, partition, whole
 
 Arrays = tuple[npt.NDArray[Any], npt.NDArray[Any]]

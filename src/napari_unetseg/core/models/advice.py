@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from napari_unetseg.core.grid import UNITS
 from napari_unetseg.core.metrics.scores import Evaluation, StructureScore
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.settings import setting
 from napari_unetseg.core.units import quantity
-from napari_unetseg.core.volume import UNITS
 
 Remedy = Literal["structure_weight", "boundary_weight", "several_scales", "learning_rate", "minutes"]
 FAR_BOUNDARY_WEIGHT, BLURRED_BOUNDARY_WEIGHT = 0.5, 0.3

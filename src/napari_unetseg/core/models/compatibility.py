@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.geometry.resample import AxisGrid, axis_ratio
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.normalisation import LUMINANCE
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Triple
 from napari_unetseg.core.voxels import VoxelSource
 from napari_unetseg.errors import ModelError
 

@@ -11,10 +11,9 @@ from napari_unetseg.core.models.card import PIXEL_CLASSIFIER, DataSource, ModelC
 from napari_unetseg.core.models.catalogue import BUNDLED
 from napari_unetseg.core.settings import check_limits, setting
 from napari_unetseg.core.steps import Step
-from napari_unetseg.core.volume import Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume, default_colour
 from napari_unetseg.errors import SettingsError
 
-COLOURS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7")  # DOI 10.1038/nmeth.1618
 PAINTED = "painted by the user"
 """The source, in a card, of images that were painted here."""
 MINUTES = 1.0
@@ -180,7 +179,7 @@ def structures_of(count: int, names: Mapping[int, str] | None = None) -> tuple[S
         Structure(
             label=label,
             name=(names or {}).get(label, f"structure {label}"),
-            colour=COLOURS[(label - 1) % len(COLOURS)],
+            colour=default_colour(label),
             channels=(label,),
         )
         for label in range(1, count + 1)

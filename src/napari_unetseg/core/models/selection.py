@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_unetseg.core.geometry.tiles import Box, Span
+from napari_unetseg.core.grid import UNITS, Triple
 from napari_unetseg.core.models.card import ImageDescriptor, ModelCard
 from napari_unetseg.core.models.compatibility import map_input
 from napari_unetseg.core.models.likeness import LIKELY, doubt, likeness
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import UNITS, Triple, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import ModelError
 
 NEAR = 4.0

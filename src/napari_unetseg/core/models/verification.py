@@ -13,7 +13,7 @@ import edt
 import numpy as np
 import numpy.typing as npt
 
-from napari_unetseg.core.geometry.same_grid import check_paint
+from napari_unetseg.core.geometry.same_grid import check_place
 from napari_unetseg.core.io.loadsave import load_labels, load_volume
 from napari_unetseg.core.metrics.evaluation import evaluate
 from napari_unetseg.core.metrics.objects import match
@@ -84,7 +84,7 @@ def examples(rule: VerificationSet, folder: Path) -> Iterator[Example]:
         volume, truth = load_volume(path, selection), load_labels(folder / relative, selection)
         if truth.array.shape != volume.shape:
             raise InputError(f"{path} has shape {volume.shape}, its labels {relative} have {truth.array.shape}.")
-        check_paint(volume, truth)
+        check_place(volume, truth)
         part = tuple(slice(*rule.part) if axis == rule.axis and rule.part else slice(None) for axis in "zyx")
         for cut in _slices(volume.shape[0], part, rule.slices):
             wanted, is_objects = _truth(truth.array[cut], rule), rule.measure == "objects"

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from napari_unetseg.core.geometry.label_arrays import Box, LabelArray, regions
 from napari_unetseg.core.geometry.same_grid import common_grid
+from napari_unetseg.core.grid import Grid, Triple
 from napari_unetseg.core.postprocess.morphology import Mask
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.steps import Step
-from napari_unetseg.core.volume import Grid, Labels, Structure, Triple, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ import cc3d
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import UNITS
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.models.compatibility import scales
 from napari_unetseg.core.postprocess.instances import separate_objects
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import UNITS, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import SettingsError
 
 MOST_VOXELS = 2**40

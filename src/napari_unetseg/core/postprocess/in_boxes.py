@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import singledispatch
 
 from napari_unetseg.core.geometry.tiles import triple
+from napari_unetseg.core.grid import Box, Grid, Triple, place
 from napari_unetseg.core.postprocess.apply import clean, iter_clean
 from napari_unetseg.core.postprocess.context import spacing_in
 from napari_unetseg.core.postprocess.morphology import TRUNCATE
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.steps import Dilate, Erode, FillHoles, Smooth, Step
-from napari_unetseg.core.volume import Box, Grid, Labels, Structure, Triple, place
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.core.voxels import LabelSource, Sink, blocks, whole, within
 
 STAGE = "Cleaning up"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-from napari_unetseg.core.volume import Triple
+from napari_unetseg.core.grid import Triple
 
 FACES = 6  # voxels that share a face are connected: thin bridges over edges do not join objects
 CORE_SHARE = 1.0  # of a core's own depth, added to that of the mask

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.postprocess.context import spacing_in
 from napari_unetseg.core.postprocess.morphology import TRUNCATE
 from napari_unetseg.core.steps import Crf, Dilate, Erode, FillHoles, Prior, Smooth, Step
-from napari_unetseg.core.volume import Grid
 
 
 def for_one_slice(steps: Sequence[Step]) -> tuple[Step, ...]:

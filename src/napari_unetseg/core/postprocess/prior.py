@@ -13,7 +13,8 @@ from scipy.interpolate import interp1d
 from scipy.special import expit
 
 from napari_unetseg.core.annotations.sparse_labels import painted_planes, to_classes
-from napari_unetseg.core.volume import Grid, Labels, Triple
+from napari_unetseg.core.grid import Grid, Triple
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError, SettingsError
 
 Probabilities = npt.NDArray[np.float32]

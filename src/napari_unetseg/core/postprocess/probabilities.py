@@ -11,11 +11,12 @@ from scipy import ndimage
 
 from napari_unetseg.core.annotations.sparse_labels import MOST_CLASSES
 from napari_unetseg.core.geometry.label_arrays import LabelArray, present_labels
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.postprocess.context import CleanupState, spread_of
 from napari_unetseg.core.postprocess.prior import Probabilities, apply_prior, prior_from_slices, with_background
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.steps import Crf, Prior
-from napari_unetseg.core.volume import Triple, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import SettingsError
 
 Refine = Callable[[Probabilities, Volume, Crf, tuple[float, ...] | None], Job[Probabilities]]

@@ -28,12 +28,13 @@ from napari_unetseg.core.annotations.session_record import (
     write_session,
 )
 from napari_unetseg.core.annotations.versions import Version
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_volume
 from napari_unetseg.core.models.catalogue import BUNDLED, find_model, read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import processor
 from napari_unetseg.engine.fewshot.session import LearningSession
 from napari_unetseg.engine.fewshot.versions import Origin

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_unetseg.core.annotations.sparse_labels import Split, check_painted, class_count, hold_out
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.models.card import ModelCard, Normalisation
 from napari_unetseg.core.models.compatibility import channel_mix, map_input
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings, LearnedFrom, LearnedNetwork, fine_tuned_card
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Triple, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.networks.model_file import Model, round_as_saved
 from napari_unetseg.engine.networks.pixel.classifier import PixelClassifier

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.annotations.sparse_labels import IGNORE, chance
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.fine_tuned_card import (
     FineTuneSettings,
     LearnedNetwork,
@@ -21,7 +22,7 @@ from napari_unetseg.core.models.fine_tuned_card import (
     why_nothing_is_kept,
 )
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import choose_device
 from napari_unetseg.engine.fewshot.correcting.anchors import SPACED
 from napari_unetseg.engine.fewshot.correcting.kept import CORRECTING, MergedLoss, Outputs, between, merged, outputs_of

@@ -15,8 +15,9 @@ import torch
 from napari_unetseg.core.annotations.sparse_labels import IGNORE, UNPAINTED, painted_planes, to_classes
 from napari_unetseg.core.geometry.resample import AxisGrid
 from napari_unetseg.core.geometry.tiles import Box
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.models.normalisation import Normaliser
-from napari_unetseg.core.volume import Triple, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.fit_head import painted_slices
 from napari_unetseg.engine.inference.predict import along
 from napari_unetseg.engine.networks.unets.unet import UNet

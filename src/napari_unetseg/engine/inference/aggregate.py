@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from napari_unetseg.core.volume import Box, Structure
+from napari_unetseg.core.grid import Box
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.core.voxels import Sink
 
 Weights = Sequence[torch.Tensor]

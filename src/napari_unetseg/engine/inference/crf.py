@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.postprocess.context import spread_of
 from napari_unetseg.core.progress import Job, Progress, finish
 from napari_unetseg.core.steps import Crf
-from napari_unetseg.core.volume import Triple, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, memory_guard
 from napari_unetseg.errors import InputError, ResourceError
 

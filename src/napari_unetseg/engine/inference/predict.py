@@ -12,11 +12,11 @@ import torch
 from napari_unetseg.core.allocator import give_back
 from napari_unetseg.core.geometry.resample import AxisSampling
 from napari_unetseg.core.geometry.tiles import Budget, Tile, blend_weights, triple
+from napari_unetseg.core.grid import Box
 from napari_unetseg.core.models.compatibility import InputMapping, map_input
 from napari_unetseg.core.models.normalisation import Normaliser, count_not_finite, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Box
 from napari_unetseg.core.voxels import ArraySink, VoxelSource
 from napari_unetseg.engine.devices import OutOfMemory, choose_device, device_name, memory_guard
 from napari_unetseg.engine.inference.aggregate import Blender, LabelAggregator, Sinks

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import torch
 
 from napari_unetseg.core.geometry.tiles import Needs, Step, Tile, plan_tiles, triple
+from napari_unetseg.core.grid import Box, Span
 from napari_unetseg.core.models.card import Normalisation
 from napari_unetseg.core.models.normalisation import Normaliser, normaliser
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Box, Span, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.core.voxels import VoxelSource
 from napari_unetseg.engine.devices import OutOfMemory, memory_guard
 from napari_unetseg.engine.inference.aggregate import LabelAggregator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from napari_unetseg.core.annotations.session_record import Place
-from napari_unetseg.core.volume import Grid
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.plugin.layers.source import LayerSource
 
 NOWHERE = Place()

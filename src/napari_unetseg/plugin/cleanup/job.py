@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.postprocess.context import CleanupContext
 from napari_unetseg.core.postprocess.preview_extent import for_one_slice, slices_for
 from napari_unetseg.core.postprocess.prior import KnownSlices
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.steps import Crf, Prior, Step, steps_to_json
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource, grid_on_screen

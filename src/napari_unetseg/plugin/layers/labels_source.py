@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from napari.layers import Labels as LabelsLayer
 
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.grid import Grid
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.units import UNIT_NAMES
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.plugin.layers.source import METADATA, appearance
 
 LayerData = tuple[Any, dict[str, Any], str]

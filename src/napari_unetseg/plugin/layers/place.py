@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pint
 from napari.utils.transforms import Affine
 
-from napari_unetseg.core.volume import UNITS, Grid, ScannerFrame
+from napari_unetseg.core.grid import UNITS, Grid, ScannerFrame
 
 if TYPE_CHECKING:
     from napari.layers import Image

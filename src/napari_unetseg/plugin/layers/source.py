@@ -21,7 +21,8 @@ from napari.utils.colormaps import DirectLabelColormap
 from napari.utils.transforms import Affine
 
 from napari_unetseg.core.geometry.same_grid import common_grid, outline, says_nothing
-from napari_unetseg.core.volume import Grid, Labels, Structure, Triple, Volume, default_channels
+from napari_unetseg.core.grid import Grid, Triple
+from napari_unetseg.core.volume import Labels, Structure, Volume, default_channels
 from napari_unetseg.plugin.layers.axes import choices_of, from_spatial, guess_axes, kept_axes, to_volume
 from napari_unetseg.plugin.layers.place import physical, same_place, shown_grid
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from napari.layers import Layer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.steps import Separate, Step
-from napari_unetseg.core.volume import Grid
+from napari_unetseg.plugin.layers.identity import same_layer
 from napari_unetseg.plugin.parts.fields import note
 from napari_unetseg.plugin.parts.step_form import describe, new_step
 
@@ -22,6 +24,7 @@ class FinishingRows(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.steps: tuple[Step, ...] = ()
+        self._image: Layer | None = None
         self._grid, self._shape = Grid(), (1, 1, 1)
         self.check = QCheckBox("Number objects")
         self.check.setToolTip(
@@ -42,10 +45,12 @@ class FinishingRows(QWidget):
         self.look_button.clicked.connect(lambda: self.look_asked.emit())
         self.take(())
 
-    def begin(self, grid: Grid, shape: tuple[int, int, int]) -> None:
-        """Another image, of this size in voxels: nothing is done to its results."""
-        self._grid, self._shape = grid, shape
-        self.take(())
+    def begin(self, image: Layer, grid: Grid, shape: tuple[int, int, int]) -> None:
+        """Learning begins anew on an image of this size in voxels; another one's steps are not done to its results."""
+        is_other = not same_layer(image, self._image)
+        self._image, self._grid, self._shape = image, grid, shape
+        if is_other:
+            self.take(())
 
     def take(self, steps: Sequence[Step]) -> None:
         """Do these steps, or none."""

@@ -193,7 +193,7 @@ class LearnWidget(Panel):
         self.layers.begin(layer, self._learned(source) if source is not None else None)
         self.results.begin(layer)
         if source is not None:
-            self.results.finishing.begin(source.grid, source.shape[1:])
+            self.results.finishing.begin(layer, source.grid, source.shape[1:])
         self.paint.show_dice({})
         self.paint.set_image(layer, source)
         self._note_image()

@@ -9,10 +9,10 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLabel, QListWidget, QListWidgetItem, QSpinBox, QWidget
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.source import VolumeInfo
 from napari_unetseg.core.settings import Selection, help_of
 from napari_unetseg.core.text import display_text
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.parts.fields import VoxelSizeFields, combo, narrow, note, show_row
 from napari_unetseg.plugin.parts.text import lengths, memory, voxel_size
 

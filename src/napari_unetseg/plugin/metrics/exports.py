@@ -12,11 +12,12 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QPushButton, QWidget
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.limits import Limits
 from napari_unetseg.core.metrics.scores import Evaluation
 from napari_unetseg.core.metrics.table import write_csv
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Grid, Volume
+from napari_unetseg.core.volume import Volume
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.bridge import Bridge
 from napari_unetseg.plugin.layers.source import LayerSource, grid_on_screen

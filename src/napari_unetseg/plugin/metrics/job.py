@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.metrics.settings import MetricSettings
 from napari_unetseg.core.progress import Job, Progress
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.labels_source import LabelsSource
 from napari_unetseg.plugin.layers.layer_data import LayerData

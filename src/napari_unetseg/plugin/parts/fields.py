@@ -24,8 +24,8 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.grid import UNITS, Grid, Triple
 from napari_unetseg.core.text import display_lines, display_text
-from napari_unetseg.core.volume import UNITS, Grid, Triple
 from napari_unetseg.plugin.layers.gl_context import ContextHolder
 from napari_unetseg.plugin.layers.identity import own_layer, same_layer
 from napari_unetseg.plugin.parts.docks import gather

@@ -8,8 +8,8 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QFormLayout
 from superqt.utils import signals_blocked
 
+from napari_unetseg.core.grid import Triple
 from napari_unetseg.core.text import display_text
-from napari_unetseg.core.volume import Triple
 from napari_unetseg.errors import InputError
 from napari_unetseg.plugin.layers.axes import choices_of
 from napari_unetseg.plugin.layers.marks import is_preview

@@ -7,9 +7,9 @@ from typing import Any
 
 from napari.layers import Layer
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.progress import Job, Progress
 from napari_unetseg.core.settings import SegmentSettings
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.plugin.layers.layer_data import LayerData
 from napari_unetseg.plugin.layers.source import METADATA, LayerSource
 from napari_unetseg.service import jobs

@@ -10,10 +10,11 @@ from typing import Any, get_args
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QVBoxLayout, QWidget
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.steps import ProbabilityStep, Step
 from napari_unetseg.core.text import display_text
 from napari_unetseg.core.units import quantity
-from napari_unetseg.core.volume import Grid, Structure
+from napari_unetseg.core.volume import Structure
 from napari_unetseg.plugin.parts.fields import combo
 from napari_unetseg.plugin.parts.settings_form import SettingsForm, parameters_of
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.models.card import ModelCard
 from napari_unetseg.core.text import display_text
-from napari_unetseg.core.volume import Grid, Structure
+from napari_unetseg.core.volume import Structure
 
 
 def duration(seconds: float) -> str:

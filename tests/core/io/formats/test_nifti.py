@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from nibabel.orientations import aff2axcodes
 from scipy.spatial.transform import Rotation
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels
+from napari_unetseg.core.volume import Labels
 from napari_unetseg.errors import InputError
 
 SHAPE = (5, 6, 7)

@@ -11,9 +11,10 @@ import yaozarrs
 import zarr
 from yaozarrs import v05
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels, save_volume
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, Structure, Volume
+from napari_unetseg.core.volume import Labels, Structure, Volume
 from napari_unetseg.errors import InputError
 
 ARRAY = np.random.default_rng(0).integers(1, 255, (2, 3, 4, 10, 12), dtype=np.uint16)  # t, c, z, y, x

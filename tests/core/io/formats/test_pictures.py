@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from PIL import Image
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid
 from napari_unetseg.errors import InputError
 
 rng = np.random.default_rng(0)

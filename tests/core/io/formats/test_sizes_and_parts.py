@@ -10,10 +10,11 @@ import SimpleITK as sitk  # noqa: N813 - the custom of the field
 import tifffile
 import zarr
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_series
 from napari_unetseg.core.settings import Selection
 from napari_unetseg.core.units import length_unit
-from napari_unetseg.core.volume import Grid, Labels, Volume
+from napari_unetseg.core.volume import Labels, Volume
 from napari_unetseg.errors import InputError, OutputError, SettingsError
 from support import Command
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.loadsave import inspect, load_labels, load_volume, save_labels
 from napari_unetseg.core.settings import Selection
-from napari_unetseg.core.volume import Grid, Labels, Structure
+from napari_unetseg.core.volume import Labels, Structure
 from napari_unetseg.errors import InputError, OutputError, ResourceError, SettingsError
 
 rng = np.random.default_rng(0)

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk  # noqa: N813 - the custom of the field
 
+from napari_unetseg.core.grid import UNITS
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend, segment_fields, segment_keys
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_declared, decoding, stack
 from napari_unetseg.core.notes import Note
 from napari_unetseg.core.units import NUMBER, in_grid_unit, length_unit, parse_unit
-from napari_unetseg.core.volume import COLOUR, UNITS, Labels, default_channels
+from napari_unetseg.core.volume import COLOUR, Labels, default_channels
 from napari_unetseg.errors import InputError, OutputError
 
 META_IMAGE = (".mha", ".mhd")

@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 from nibabel import imageglobals
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io import orientation
 from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import DEFLATE_RATIO, Part, Source, VolumeInfo, check_declared, decoding, stack
 from napari_unetseg.core.notes import Note
-from napari_unetseg.core.volume import COLOUR, Grid, Labels, Volume, default_channels
+from napari_unetseg.core.volume import COLOUR, Labels, Volume, default_channels
 from napari_unetseg.errors import InputError
 
 WORDS = {"m": "meter", "mm": "mm", "µm": "micron"}

@@ -22,6 +22,7 @@ import zarr
 from yaozarrs import v05
 
 from napari_unetseg.core.geometry.tiles import triple
+from napari_unetseg.core.grid import Grid, Shape, place
 from napari_unetseg.core.io.formats.zarr_chunks import ZarrSink, lost, missing_chunks
 from napari_unetseg.core.io.formats.zarr_metadata import (
     DEFAULT_AXES,
@@ -38,7 +39,7 @@ from napari_unetseg.core.io.legend import KEY, Legend, describe_image_label, par
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding, stack
 from napari_unetseg.core.notes import Note
 from napari_unetseg.core.units import UNIT_NAMES
-from napari_unetseg.core.volume import Grid, Labels, Shape, Volume, default_channels, place
+from napari_unetseg.core.volume import Labels, Volume, default_channels
 from napari_unetseg.core.voxels import partition
 from napari_unetseg.errors import InputError
 

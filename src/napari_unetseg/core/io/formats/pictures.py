@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from napari_unetseg.core.grid import Grid
 from napari_unetseg.core.io.formats.photometric import OPACITY, Pixels, Stored, pixels_of
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, check_declared, decoding
-from napari_unetseg.core.volume import COLOUR, Grid, default_channels
+from napari_unetseg.core.volume import COLOUR, default_channels
 
 GREY = {"1": "bool", "L": "uint8", "LA": "uint8", "I;16": "uint16", "I;16B": "uint16", "I": "int32", "F": "float32"}
 WITH_OPACITY = ("LA", "RGBA", "PA", "La", "RGBa")

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import tifffile
 
+from napari_unetseg.core.grid import UNITS, Grid
 from napari_unetseg.core.io.formats.registry import COMPANION
 from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.notes import Note
 from napari_unetseg.core.units import in_grid_unit
-from napari_unetseg.core.volume import UNITS, Grid
 from napari_unetseg.errors import InputError
 
 LARGEST_COMPANION = 2**27

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import zarr
 
 from napari_unetseg.core.geometry.tiles import triple
-from napari_unetseg.core.volume import Box, place
+from napari_unetseg.core.grid import Box, place
 from napari_unetseg.core.voxels import within
 from napari_unetseg.errors import InputError
 

@@ -19,12 +19,13 @@ import pydantic
 import zarr
 from yaozarrs import v05
 
+from napari_unetseg.core.grid import UNITS, Grid, Triple
 from napari_unetseg.core.io.formats.zarr_chunks import METADATA
 from napari_unetseg.core.io.legend import KEY, Legend
 from napari_unetseg.core.io.source import check_file
 from napari_unetseg.core.notes import Note
 from napari_unetseg.core.units import LengthUnit, in_grid_unit, length_unit
-from napari_unetseg.core.volume import UNITS, Grid, Triple, default_channels
+from napari_unetseg.core.volume import default_channels
 from napari_unetseg.errors import InputError
 
 DEFAULT_AXES = {2: "yx", 3: "zyx", 4: "czyx", 5: "tczyx"}

@@ -18,7 +18,7 @@ from napari_unetseg.core.io.formats.dicom.headers import LABEL_MAP, Frame, open_
 from napari_unetseg.core.io.legend import Legend
 from napari_unetseg.core.io.source import Part, Source, VolumeInfo, decoding
 from napari_unetseg.core.notes import Note
-from napari_unetseg.core.volume import Structure, default_channels
+from napari_unetseg.core.volume import Structure, default_channels, default_colour
 from napari_unetseg.errors import InputError
 
 Frames = tuple[Frame, ...]
@@ -26,7 +26,6 @@ Place = tuple[Frame, int]
 """A frame and the slice that it lies in."""
 MOST_SLICES = 65535
 ODD = 0.05  # of the distance between slices
-COLOURS = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c")
 
 
 def open_segmentation(path: Path, frames: Frames, notes: tuple[Note, ...]) -> Source:
@@ -101,7 +100,7 @@ def _colour(segment: Any, position: int) -> str:
     """The colour that is recommended, from CIELab in 16 bits (PS3.3 C.10.7.1.1); else one of ours."""
     lab = segment.get("RecommendedDisplayCIELabValue")
     if not lab or len(lab) != 3:
-        return COLOURS[position % len(COLOURS)]
+        return default_colour(position + 1)
     lightness, a, b = (float(value) / 65535 for value in lab)
     rgb = np.clip(lab2rgb([lightness * 100, a * 255 - 128, b * 255 - 128]), 0, 1)
     return "#{:02x}{:02x}{:02x}".format(*np.rint(rgb * 255).astype(int))
