@@ -146,8 +146,14 @@ def stroke() -> list[str]:
 
 def click() -> list[str]:
     """From a click on Segment to the new layer."""
+    from qtpy.QtCore import Qt
+    from qtpy.QtTest import QTest
+
     window = Window("Segment")
-    window.widget.model.choose("nuclei-3d")  # none was made for such an image
+    window.widget.model.choose("nuclei-3d")
+    box = window.widget.model.box
+    box.showPopup()  # none was made for such an image: a person has to choose
+    QTest.keyClick(box.view(), Qt.Key.Key_Return)
     window.wait(lambda: window.widget.job.button.isEnabled())
     way = window.passed(window.widget.job.button.click, OVER["click"])
     window.viewer.close()
