@@ -22,6 +22,7 @@ from napari_unetseg.core.volume import Volume
 from napari_unetseg.engine.fewshot.replay import record_session
 from napari_unetseg.engine.fewshot.session import LearningSession
 from napari_unetseg.engine.networks.model_file import load_model
+from napari_unetseg.errors import InputError
 
 NAMES = {1: "block", 2: "rim"}
 SEED = FineTuneSettings(steps=0, seed=3, structure_weight=2.0)
@@ -188,3 +189,16 @@ def test_a_replay_computes_in_the_recorded_precisions_and_tells_of_another_proce
     if "bfloat16" in session.precisions.values():  # a processor that has it
         one = load_file(first)
         assert not all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_name_that_no_system_allows_is_no_image(image: Path, tmp_path: Path) -> None:
+    recorded(image, tmp_path / "m.safetensors", SEED, None)
+    record = session_path(tmp_path / "m.safetensors")
+    session = json.loads(record.read_text())
+    session["images"][0]["place"]["path"] = "a" * 300
+    record.write_text(json.dumps(session))
+    image.rename(tmp_path / "moved.tif")  # it is found by its voxels
+    assert replay(record, tmp_path / "again.safetensors").version.number == 1
+    (tmp_path / "moved.tif").unlink()
+    with pytest.raises(InputError, match="does not lie beside the record"):
+        replay(record, tmp_path / "again.safetensors")

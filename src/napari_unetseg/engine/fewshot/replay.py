@@ -29,6 +29,7 @@ from napari_unetseg.core.annotations.session_record import (
 )
 from napari_unetseg.core.annotations.versions import Version
 from napari_unetseg.core.grid import Grid
+from napari_unetseg.core.io.formats.registry import exists
 from napari_unetseg.core.io.loadsave import inspect, load_volume
 from napari_unetseg.core.models.catalogue import BUNDLED, find_model, read_card
 from napari_unetseg.core.models.fine_tuned_card import FineTuneSettings
@@ -193,8 +194,8 @@ def _found(folder: Path, image: SessionImage) -> Volume:
     """
     named = Path(image.place.path) if image.place.path is not None else None
     if named is not None:
-        place = named if named.is_absolute() and named.exists() else folder / named.name
-        if place.exists():
+        place = named if named.is_absolute() and exists(named) else folder / named.name
+        if exists(place):
             return _volume(place, image)
     for path in sorted(folder.iterdir()):
         with contextlib.suppress(UnetsegError):
